@@ -1,0 +1,43 @@
+"""netspec: PyTorch models from YAML specs, checked completely, compiled to plain modules."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from netspec.errors import Diagnostic, SpecError
+    from netspec.pipeline import build, check, load, loads, to_python
+    from netspec.spec.dump import dump_spec as dump
+    from netspec.spec.load import Spec
+
+__version__ = "0.1.0"
+__all__ = [
+    "Diagnostic", "Spec", "SpecError", "build", "check", "dump", "load", "loads", "to_python",
+]  # fmt: skip
+
+# Each public name, the module that has it, and its name there: torch is imported when it is needed.
+_HOMES = {
+    "Diagnostic": ("netspec.errors", "Diagnostic"),
+    "SpecError": ("netspec.errors", "SpecError"),
+    "Spec": ("netspec.spec.load", "Spec"),
+    "dump": ("netspec.spec.dump", "dump_spec"),
+    "build": ("netspec.pipeline", "build"),
+    "check": ("netspec.pipeline", "check"),
+    "load": ("netspec.pipeline", "load"),
+    "loads": ("netspec.pipeline", "loads"),
+    "to_python": ("netspec.pipeline", "to_python"),
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'netspec' has no attribute '{name}'")
+    module, attribute = _HOMES[name]
+    value = getattr(import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

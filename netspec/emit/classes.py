@@ -1,0 +1,350 @@
+"""Graphs → classes: instances of one graph share a class, and what differs becomes a parameter."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from netspec.ir.expr import Const, Expr, Item, SliceOf, rebuild
+from netspec.ir.graph import (
+    Assign,
+    ByMode,
+    Child,
+    Graph,
+    Init,
+    InitRule,
+    Loop,
+    New,
+    NewBuffer,
+    NewGraph,
+    NewList,
+    NewModule,
+    NewParameter,
+    NewSequence,
+    Program,
+    Statement,
+)  # fmt: skip
+from netspec.ops.facts import memo_key
+
+_TAKEN = frozenset({"self", "nn", "F", "torch", "OrderedDict", "build_model", "super"})
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Stands in a class's graph for a constant that may differ from instance to instance."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """Stands in a class's graph for a child of another class of ours, with its arguments."""
+
+    owner: int  # which class, by its number
+    args: tuple[Expr, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPlan:
+    """A class to be written: its graph with slots, and what stands in each of them.
+
+    A slot is the value that all instances share, or the name of a parameter of `__init__`.
+    """
+
+    number: int
+    name: str
+    graph: Graph
+    literals: tuple[Const | str, ...]
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All classes, each after those that it needs, and how the model itself is made."""
+
+    classes: tuple[ClassPlan, ...]
+    root: Child
+
+
+@dataclass(slots=True)
+class _Member:
+    """One graph on its way into a class."""
+
+    graph: Graph
+    shape: Graph
+    slots: list[Const]
+    keys: list[tuple[str, str]]
+
+
+def plan_classes(program: Program) -> Plan:
+    """The classes of a program. The same program gives the same plan, in every process."""
+    levels = _levels(program.root.new)
+    planner = _Planner()
+    for graphs in levels:
+        planner.add_level(graphs)
+    root = replace(program.root, new=planner.resolve(program.root.new))
+    return Plan(_named(planner.classes), root)
+
+
+def _levels(root: New) -> list[list[Graph]]:
+    """The graphs below, those without inner graphs first; each once."""
+    heights: dict[int, int] = {}
+    graphs: dict[int, Graph] = {}
+    stack: list[tuple[Graph, bool]] = [(graph, False) for graph in _graphs_in(root)]
+    while stack:
+        graph, ready = stack.pop()
+        if id(graph) in heights:
+            continue
+        inner = [g for child in graph.children for g in _graphs_in(child.new)]
+        if ready or all(id(g) in heights for g in inner):
+            heights[id(graph)] = 1 + max((heights[id(g)] for g in inner), default=-1)
+            graphs[id(graph)] = graph
+            continue
+        stack.append((graph, True))
+        stack.extend((g, False) for g in reversed(inner) if id(g) not in heights)
+    levels: list[list[Graph]] = [[] for _ in range(1 + max(heights.values(), default=-1))]
+    for key, graph in graphs.items():
+        levels[heights[key]].append(graph)
+    return levels
+
+
+def _graphs_in(new: New) -> Iterator[Graph]:
+    """The graphs that a thing to be made holds, not those inside of them."""
+    if isinstance(new, NewGraph):
+        yield new.graph
+    elif isinstance(new, (NewSequence, NewList)):
+        for child in new.children:
+            yield from _graphs_in(child.new)
+
+
+class _Planner:
+    """Gathers graphs by their shape, level by level."""
+
+    def __init__(self) -> None:
+        self.classes: list[ClassPlan] = []
+        self.instance_of: dict[int, Instance] = {}
+
+    def add_level(self, graphs: Sequence[Graph]) -> None:
+        groups: dict[object, list[_Member]] = {}
+        for graph in graphs:
+            member = self._abstract(graph)
+            place = graph.place
+            key = (member.shape, place and (place.source.file, place.path))
+            groups.setdefault(key, []).append(member)
+        for members in groups.values():
+            self._add_class(members)
+
+    def _add_class(self, members: list[_Member]) -> None:
+        number = len(self.classes)
+        first = members[0]
+        literals: list[Const | str] = []
+        names: dict[object, str] = {}
+        for index, const in enumerate(first.slots):
+            column = tuple(memo_key(member.slots[index].value) for member in members)
+            if all(value == column[0] for value in column):
+                literals.append(const)
+                continue
+            if column not in names:
+                same = [k for k in range(len(first.slots)) if _column(members, k) == column]
+                names[column] = _parameter_name(members, same, set(names.values()))
+            literals.append(names[column])
+        parameters = tuple(names.values())
+        self.classes.append(
+            ClassPlan(number, first.graph.name, first.shape, tuple(literals), parameters)
+        )
+        for member in members:
+            values = {
+                name: member.slots[index]
+                for index, name in enumerate(literals)
+                if isinstance(name, str)
+            }
+            args = tuple(values[name] for name in parameters)
+            self.instance_of[id(member.graph)] = Instance(number, args)
+
+    def resolve(self, new: New) -> New:
+        """The same thing with graphs replaced by instances of their classes."""
+        match new:
+            case NewGraph(graph):
+                return self.instance_of[id(graph)]  # type: ignore[return-value]
+            case NewSequence(children):
+                return NewSequence(tuple(replace(c, new=self.resolve(c.new)) for c in children))
+            case NewList(children):
+                return NewList(tuple(replace(c, new=self.resolve(c.new)) for c in children))
+            case _:
+                return new
+
+    def _abstract(self, graph: Graph) -> _Member:
+        """The graph with a slot for each constant."""
+        slots: list[Const] = []
+        keys: list[tuple[str, str]] = []
+
+        def slot(const: Const, key: str, owner: str) -> Const:
+            slots.append(const)
+            keys.append((key, owner))
+            return Const(Slot(len(slots) - 1), const.origin)
+
+        def expr_(expr: Expr, key: str, owner: str) -> Expr:
+            if isinstance(expr, Const):
+                return slot(expr, key, owner) if _may_vary(expr) else expr
+            if isinstance(expr, (Item, SliceOf)):
+                return expr
+            return rebuild(expr, lambda operand: expr_(operand, key, owner))
+
+        def new_(new: New, owner: str) -> New:
+            match new:
+                case NewModule(operator, args, kwargs, names):
+                    known = names or ("value",) * len(args)
+                    return NewModule(
+                        operator,
+                        tuple(expr_(a, k, owner) for a, k in zip(args, known, strict=True)),
+                        tuple((k, expr_(v, k, owner)) for k, v in kwargs),
+                        names,
+                    )
+                case NewSequence(children):
+                    return NewSequence(tuple(child_(c) for c in children))
+                case NewList(children):
+                    return NewList(tuple(child_(c) for c in children))
+                case NewGraph(inner):
+                    found = self.instance_of[id(inner)]
+                    names = self.classes[found.owner].parameters
+                    args = tuple(expr_(a, k, owner) for a, k in zip(found.args, names, strict=True))
+                    return Instance(found.owner, args)  # type: ignore[return-value]
+                case NewParameter(value, fact):
+                    return NewParameter(expr_(value, "value", owner), fact)
+                case NewBuffer(value, persistent, fact):
+                    return NewBuffer(expr_(value, "value", owner), persistent, fact)
+
+        def child_(child: Child) -> Child:
+            after = tuple(
+                Init(s.target, s.operator, tuple((k, expr_(v, k, child.name)) for k, v in s.kwargs))
+                if isinstance(s, Init)
+                else s
+                for s in child.after
+            )
+            return replace(child, new=new_(child.new, child.name), after=after)
+
+        def statement_(statement: Statement) -> Statement:
+            if isinstance(statement, Loop):
+                start = tuple(expr_(e, "start", statement.names[0]) for e in statement.start)
+                call = _call_exprs(statement.call, statement.names[0], expr_)
+                return replace(statement, start=start, call=call)
+            return replace(statement, expr=_call_exprs(statement.expr, statement.names[0], expr_))
+
+        children = tuple(child_(child) for child in graph.children)
+        body = tuple(statement_(statement) for statement in graph.body)
+        outputs = graph.outputs
+        if isinstance(outputs, ByMode):
+            outputs = ByMode(expr_(outputs.train, "out", ""), expr_(outputs.eval, "out", ""))
+        else:
+            outputs = expr_(outputs, "out", "")
+        rules = tuple(
+            InitRule(r.module, r.parameter, r.operator, tuple((k, expr_(v, k, "")) for k, v in r.kwargs), r.guarded, r.place)
+            for r in graph.rules
+        )  # fmt: skip
+        shape = replace(graph, children=children, body=body, outputs=outputs, rules=rules)
+        return _Member(graph, shape, slots, keys)
+
+
+def _call_exprs(expr: Expr, owner: str, change: object) -> Expr:
+    """As `change`, with each keyword argument's own name as the key of its constants."""
+    from netspec.ir.expr import Call, CallPart, Method
+
+    assert callable(change), "a function of expression, key and owner"
+    match expr:
+        case Call(operator, args, kwargs):
+            return Call(
+                operator,
+                tuple(change(a, "value", owner) for a in args),
+                tuple((k, change(v, k, owner)) for k, v in kwargs),
+            )
+        case CallPart(target, args, kwargs):
+            return CallPart(
+                target,
+                tuple(change(a, "value", owner) for a in args),
+                tuple((k, change(v, k, owner)) for k, v in kwargs),
+            )
+        case Method(name, receiver, args, kwargs):
+            return Method(
+                name,
+                change(receiver, "value", owner),
+                tuple(change(a, "value", owner) for a in args),
+                tuple((k, change(v, k, owner)) for k, v in kwargs),
+            )
+        case _:
+            result = change(expr, "value", owner)
+            return result  # type: ignore[no-any-return]
+
+
+def _may_vary(const: Const) -> bool:
+    return isinstance(const.value, (bool, int, float, str, tuple)) and not (
+        isinstance(const.value, tuple) and any(v is ... for v in const.value)
+    )
+
+
+def _column(members: list[_Member], index: int) -> tuple[object, ...]:
+    return tuple(memo_key(member.slots[index].value) for member in members)
+
+
+def _parameter_name(members: list[_Member], same: list[int], taken: set[str]) -> str:
+    """By the arg that the constants came from, else by their key, else with the layer's name."""
+    first = members[0]
+    origins = [first.slots[index].origin for index in same]
+    options = [origin for origin in origins if origin is not None]
+    options += [first.keys[index][0] for index in same]
+    key, owner = first.keys[same[0]]
+    options += [f"{_identifier(owner)}_{key}"]
+    options += [f"{key}_{number}" for number in range(2, len(first.slots) + 3)]
+    for option in options:
+        if option not in taken and option not in _TAKEN and option.isidentifier():
+            if not keyword.iskeyword(option):
+                return option
+    raise AssertionError("one of the numbered names is free")
+
+
+def _identifier(text: str) -> str:
+    name = text.replace("-", "_").replace(".", "_")
+    return name if name.isidentifier() else f"layer_{name}"
+
+
+def _named(classes: list[ClassPlan]) -> tuple[ClassPlan, ...]:
+    """Each class with a name of its own: the smallest variant has the plain one."""
+    by_name: dict[str, list[ClassPlan]] = {}
+    for plan in classes:
+        by_name.setdefault(_class_name(plan.name), []).append(plan)
+    taken: set[str] = set(_TAKEN) | set(by_name)
+    names: dict[int, str] = {}
+    for name, plans in by_name.items():
+        plans = sorted(plans, key=lambda plan: (len(_words(plan)), plan.number))
+        names[plans[0].number] = name
+        base = set(_words(plans[0]))
+        for plan in plans[1:]:
+            extra = [word for word in _words(plan) if word not in base]
+            suffix = "".join(_camel(word) for word in extra[:2])
+            option, count = f"{name}{suffix}", 2
+            while option in taken or option == name:
+                option = f"{name}{suffix}{count}"
+                count += 1
+            taken.add(option)
+            names[plan.number] = option
+    return tuple(replace(plan, name=names[plan.number]) for plan in classes)
+
+
+def _words(plan: ClassPlan) -> list[str]:
+    words = [child.name for child in plan.graph.children]
+    for statement in plan.graph.body:
+        names = statement.names if isinstance(statement, Assign) else ()
+        words += [name for name in names if name not in words]
+    return words
+
+
+def _camel(word: str) -> str:
+    parts = word.replace("-", "_").replace(".", "_").split("_")
+    return "".join(part[:1].upper() + part[1:] for part in parts)
+
+
+def _class_name(name: str) -> str:
+    cleaned = "".join(ch for ch in name if ch.isalnum() or ch == "_")
+    if not cleaned.isidentifier() or keyword.iskeyword(cleaned) or cleaned in _TAKEN:
+        return f"Model{cleaned}"
+    return cleaned

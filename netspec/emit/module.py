@@ -1,0 +1,79 @@
+"""Syntax trees → a running nn.Module. The one place that executes anything."""
+
+from __future__ import annotations
+
+import ast
+import copyreg
+import linecache
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from netspec.emit.tree import BUILDER, Written
+from netspec.spec.overrides import Text
+
+_MODULE_NAME = "netspec_models"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The classes of a program, and the function that makes the model."""
+
+    classes: dict[str, type[nn.Module]]
+    make: Callable[[], nn.Module]
+
+
+def compile_classes(
+    written: Written, recipe: Hashable, rebuild: Callable[[Any, str], nn.Module]
+) -> Built:
+    """The classes, compiled file by file, so that each traceback names its own spec.
+
+    `recipe` and `rebuild` let an instance be pickled: the class does not exist in another process,
+    and is made anew there by `rebuild(recipe, class_name)`.
+    """
+    namespace: dict[str, Any] = {
+        "__name__": _MODULE_NAME, "torch": torch, "nn": nn, "F": F, "OrderedDict": OrderedDict,
+    }  # fmt: skip
+    by_file: dict[str, list[ast.stmt]] = {}
+    for source, tree in written.classes:
+        assert source is not None, "a class has a source"
+        _show_lines(source)
+        by_file.setdefault(_file(source), []).append(tree)
+    by_file.setdefault(_file(written.source), []).append(written.builder)
+    for file, trees in by_file.items():
+        _run(ast.Module(trees, []), file, namespace)
+    classes: dict[str, type[nn.Module]] = {}
+    for _, tree in written.classes:
+        cls = namespace[tree.name]
+        classes[tree.name] = cls
+        copyreg.pickle(cls, _reducer(recipe, tree.name, rebuild))
+    return Built(classes, namespace[BUILDER])
+
+
+def _run(tree: ast.Module, file: str, namespace: dict[str, Any]) -> None:
+    exec(compile(tree, file, "exec", dont_inherit=True), namespace)
+
+
+def _reducer(
+    recipe: Hashable, name: str, rebuild: Callable[[Any, str], nn.Module]
+) -> Callable[[Any], tuple[object, ...]]:
+    def reduce(module: nn.Module) -> tuple[object, ...]:
+        return rebuild, (recipe, name), module.__dict__
+
+    return reduce
+
+
+def _file(source: Text) -> str:
+    return str(source.path) if source.path is not None else source.file
+
+
+def _show_lines(source: Text) -> None:
+    """Lets tracebacks show a text that is no file; a file's lines Python finds by itself."""
+    if source.path is None and source.text:
+        lines = source.text.splitlines(keepends=True)
+        linecache.cache[source.file] = (len(source.text), None, lines, source.file)

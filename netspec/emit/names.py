@@ -1,0 +1,136 @@
+"""Names of the local variables of a `forward`: as few as hand-written code that rebinds `x`."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from netspec.ir.expr import Value, values_in
+from netspec.ir.graph import Assign, ByMode, Graph, Loop
+
+_RESERVED = frozenset({"self", "nn", "F", "torch", "OrderedDict", "len", "min", "max", "int",
+                       "float", "abs", "round", "sum", "range", "getattr", "slice"})  # fmt: skip
+_PASSING = ("x", "out", "h")  # names of values that are rebound from layer to layer
+
+
+@dataclass(slots=True)
+class Names:
+    """The variable of each value, and of each loop the name of its item."""
+
+    of: dict[int, str]
+    classes: frozenset[str]
+    _live: dict[str, int] = field(default_factory=dict)  # variable → the value that it holds
+
+    def take(self, wish: str, value: int) -> None:
+        """A variable for a new value: the name wished for, unless a living value has it."""
+        base = identifier(wish)
+        if base in self.classes:
+            base = f"{base}_"
+        name, count = base, 2
+        while name in self._live:
+            name = f"{base}_{count}"
+            count += 1
+        self.of[value] = name
+        self._live[name] = value
+
+    def rebind(self, old: int, value: int) -> None:
+        """The new value takes over the variable of one that is read for the last time."""
+        name = self.of[old]
+        self.of[value] = name
+        self._live[name] = value
+
+    def end(self, values: Iterable[int]) -> None:
+        """These values are not read any more; their names are free again."""
+        for value in values:
+            name = self.of[value]
+            if self._live.get(name) == value:
+                del self._live[name]
+
+    def is_free(self, name: str) -> bool:
+        return name not in self._live
+
+
+def identifier(text: str) -> str:
+    """A layer's name or path as a Python identifier that hides nothing."""
+    name = re.sub(r"\W", "_", text)
+    if not name.isidentifier():
+        name = f"x{name}"
+    if keyword.iskeyword(name) or keyword.issoftkeyword(name) or name in _RESERVED:
+        name = f"{name}_"
+    return name
+
+
+def name_values(graph: Graph, classes: frozenset[str]) -> Names:
+    """The variables of a graph's values.
+
+    A result takes over the variable of the first operand that is read for the last time; so no
+    value lives longer than in code written by hand.
+    """
+    last = _last_reads(graph)
+    names = Names({}, classes)
+    for port in graph.inputs:
+        names.take(port.name, port.id)
+    for index, statement in enumerate(graph.body):
+        reads = _reads(statement)
+        dying = [v for v in dict.fromkeys(reads) if last.get(v) == index]
+        if isinstance(statement, Loop):
+            _name_loop(statement, dying, names)
+            continue
+        keep = dying[:1]
+        names.end(v for v in dying if v not in keep)
+        first, *others = statement.targets
+        if keep:
+            names.rebind(keep[0], first)
+        else:
+            wishes = [statement.names[0]]
+            if _is_rebound(graph, first, last):
+                wishes = [name for name in _PASSING if names.is_free(name)] + wishes
+            names.take(wishes[0], first)
+        for target, name in zip(others, statement.names[1:], strict=True):
+            names.take(name, target)
+        names.end(t for t in statement.targets if t not in last)
+    return names
+
+
+def _name_loop(loop: Loop, dying: list[int], names: Names) -> None:
+    used: set[int] = set()
+    for target, start in zip(loop.carried, loop.start, strict=True):
+        if isinstance(start, Value) and start.id in dying and start.id not in used:
+            used.add(start.id)
+            names.rebind(start.id, target)
+        else:
+            names.take("out", target)
+    names.take("layer", loop.item)
+    names.end([loop.item])
+    names.end(v for v in dying if v not in used)
+
+
+def _reads(statement: Assign | Loop) -> list[int]:
+    if isinstance(statement, Assign):
+        return values_in(statement.expr)
+    inner = [v for v in values_in(statement.call) if v not in (*statement.carried, statement.item)]
+    return [v for start in statement.start for v in values_in(start)] + inner
+
+
+def _last_reads(graph: Graph) -> dict[int, int]:
+    last: dict[int, int] = {}
+    for index, statement in enumerate(graph.body):
+        for value in _reads(statement):
+            last[value] = index
+    outputs = graph.outputs
+    exprs = (outputs.train, outputs.eval) if isinstance(outputs, ByMode) else (outputs,)
+    for expr in exprs:
+        for value in values_in(expr):
+            last[value] = len(graph.body)
+    return last
+
+
+def _is_rebound(graph: Graph, value: int, last: dict[int, int]) -> bool:
+    """Whether a later result will take this value's variable, so that its own name says little."""
+    index = last.get(value, len(graph.body))
+    if index >= len(graph.body):
+        return False
+    dying = [v for v in dict.fromkeys(_reads(graph.body[index])) if last.get(v) == index]
+    return dying[:1] == [value]

@@ -1,0 +1,127 @@
+"""Syntax trees → Python source as a person would lay it out."""
+
+from __future__ import annotations
+
+import ast
+
+from netspec.emit.tree import Written
+
+_WIDTH = 88
+_IMPORTS = (
+    ("OrderedDict", "from collections import OrderedDict"),
+    ("torch", "import torch"),
+    ("F", "import torch.nn.functional as F"),
+    ("nn", "from torch import nn"),
+)
+
+
+def write_text(written: Written, header: str) -> str:
+    """The source of a program: imports, classes in the order of their use, `build_model`."""
+    trees: list[ast.stmt] = [*(tree for _, tree in written.classes), written.builder]
+    used = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)} | {
+        "nn"
+    }
+    imports = {name: line for name, line in _IMPORTS if name in used}
+    lines = [f'"""{header}"""', ""]
+    if "OrderedDict" in imports:
+        lines += [imports.pop("OrderedDict"), ""]
+    lines += imports.values()
+    for tree in trees:
+        lines += ["", "", *_definition(tree, 0)]
+    return "\n".join(lines) + "\n"
+
+
+def _definition(node: ast.stmt, depth: int) -> list[str]:
+    indent = "    " * depth
+    match node:
+        case ast.ClassDef(name=name, bases=[base], body=body):
+            lines = [f"{indent}class {name}({ast.unparse(base)}):"]
+            for index, item in enumerate(body):
+                lines += ([""] if index else []) + _definition(item, depth + 1)
+            return lines
+        case ast.FunctionDef(name=name, args=args, body=body):
+            head = f"{indent}def {name}({', '.join(arg.arg for arg in args.args)}):"
+            return [*_head(head, indent, [arg.arg for arg in args.args], name), *_body(body, depth)]
+        case ast.For(target=target, iter=iter_, body=body):
+            head = f"{indent}for {ast.unparse(target)} in {ast.unparse(iter_)}:"
+            return [head, *_body(body, depth)]
+        case ast.If(test=test, body=body):
+            return [f"{indent}if {ast.unparse(test)}:", *_body(body, depth)]
+        case ast.Assign(targets=[target], value=value):
+            return _laid_out(f"{indent}{_target(target)} = ", value, depth)
+        case ast.Return(value=ast.expr() as value):
+            return _laid_out(f"{indent}return ", value, depth)
+        case ast.Expr(value=value):
+            return _laid_out(indent, value, depth)
+    raise AssertionError(f"{type(node).__name__} is never emitted")
+
+
+def _head(head: str, indent: str, args: list[str], name: str) -> list[str]:
+    if len(head) <= _WIDTH:
+        return [head]
+    return [f"{indent}def {name}(", *(f"{indent}    {arg}," for arg in args), f"{indent}):"]
+
+
+def _body(body: list[ast.stmt], depth: int) -> list[str]:
+    return [line for item in body for line in _definition(item, depth + 1)]
+
+
+def _target(node: ast.expr) -> str:
+    if isinstance(node, ast.Tuple):
+        return ", ".join(ast.unparse(item) for item in node.elts)
+    return ast.unparse(node)
+
+
+def _laid_out(prefix: str, value: ast.expr, depth: int, suffix: str = "") -> list[str]:
+    """One line where it fits, else a call's or a list's items a line each."""
+    text = _unparsed(value)
+    if len(prefix) + len(text) + len(suffix) <= _WIDTH:
+        return [f"{prefix}{text}{suffix}"]
+    indent = "    " * (depth + 1)
+    match value:
+        case ast.Call(func=func, args=args, keywords=keywords) if args or keywords:
+            if len(args) == 1 and not keywords and isinstance(args[0], (ast.Call, ast.List)):
+                inner = _laid_out(f"{prefix}{ast.unparse(func)}(", args[0], depth, f"){suffix}")
+                if len(inner) > 1:
+                    return inner
+            flat = ", ".join(
+                [*map(_unparsed, args), *(f"{k.arg}={_unparsed(k.value)}" for k in keywords)]
+            )
+            if len(indent) + len(flat) <= _WIDTH and len(args) + len(keywords) > 1:
+                return [
+                    f"{prefix}{ast.unparse(func)}(",
+                    f"{indent}{flat}",
+                    f"{indent[4:]}){suffix}",
+                ]
+            lines = [f"{prefix}{ast.unparse(func)}("]
+            for arg in args:
+                lines += _laid_out(indent, arg, depth + 1, ",")
+            for keyword in keywords:
+                lines += _laid_out(f"{indent}{keyword.arg}=", keyword.value, depth + 1, ",")
+            return [*lines, f"{indent[4:]}){suffix}"]
+        case ast.List(elts=items) | ast.Tuple(elts=items) if items:
+            opening, closing = ("[", "]") if isinstance(value, ast.List) else ("(", ")")
+            lines = [f"{prefix}{opening}"]
+            for item in items:
+                lines += _laid_out(indent, item, depth + 1, ",")
+            return [*lines, f"{indent[4:]}{closing}{suffix}"]
+        case ast.Dict(keys=keys, values=values):
+            lines = [f"{prefix}{{"]
+            for key, item in zip(keys, values, strict=True):
+                assert key is not None, "no dict is unpacked"
+                lines += _laid_out(f"{indent}{ast.unparse(key)}: ", item, depth + 1, ",")
+            return [*lines, f"{indent[4:]}}}{suffix}"]
+        case ast.Starred(value=inner_value):
+            return _laid_out(f"{prefix}*", inner_value, depth, suffix)
+        case ast.ListComp(elt=elt, generators=[generator]):
+            loop = f"for {ast.unparse(generator.target)} in {ast.unparse(generator.iter)}"
+            made = _laid_out(indent, elt, depth + 1)
+            return [f"{prefix}[", *made, f"{indent}{loop}", f"{indent[4:]}]{suffix}"]
+        case _:
+            return [f"{prefix}{text}{suffix}"]
+
+
+def _unparsed(node: ast.expr) -> str:
+    text = ast.unparse(node)
+    # `return (a, b)` is a, b to a reader
+    return text.replace("'", '"') if '"' not in text else text

@@ -1,0 +1,212 @@
+"""The program: a tree of modules to be made, and the graphs that call them. Frozen, closed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from netspec.errors import Span
+from netspec.ir.expr import Expr
+from netspec.ops.catalog import Operator
+from netspec.ops.facts import Fact
+from netspec.source import Path
+from netspec.spec.overrides import Text
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """Where in which text a thing of the program was written."""
+
+    source: Text
+    path: Path
+
+    @property
+    def line(self) -> int:
+        return self.source.line_of(self.path)
+
+    def span(self) -> Span:
+        return self.source.span_of(self.path)
+
+    def key_span(self) -> Span:
+        return self.source.key_span_of(self.path)
+
+    def at(self, *keys: str | int) -> Place:
+        return Place(self.source, (*self.path, *keys))
+
+
+@dataclass(frozen=True, slots=True)
+class NewModule:
+    """A call of a class of torch.nn (or a registered one)."""
+
+    operator: Operator
+    args: tuple[Expr, ...]
+    kwargs: tuple[tuple[str, Expr], ...]
+    names: tuple[str, ...] = field(default=(), compare=False)  # of the positional args
+
+
+@dataclass(frozen=True, slots=True)
+class NewSequence:
+    """An `nn.Sequential`; numbered where the names are 0, 1, 2, …"""
+
+    children: tuple[Child, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewList:
+    """An `nn.ModuleList`, or an `nn.ParameterList` where all children are parameters."""
+
+    children: tuple[Child, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NewGraph:
+    """An instance of a class with a generated `forward`."""
+
+    graph: Graph
+
+
+@dataclass(frozen=True, slots=True)
+class NewParameter:
+    """An `nn.Parameter` with this value."""
+
+    value: Expr
+    fact: Fact = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NewBuffer:
+    """A buffer with this value; `const` layers are buffers that are not persistent."""
+
+    value: Expr
+    persistent: bool
+    fact: Fact = field(default=None, compare=False)
+
+
+New: TypeAlias = NewModule | NewSequence | NewList | NewGraph | NewParameter | NewBuffer
+
+
+@dataclass(frozen=True, slots=True)
+class Init:
+    """A function of torch.nn.init on a parameter of a fresh child (path within the child)."""
+
+    target: tuple[str, ...]
+    operator: Operator
+    kwargs: tuple[tuple[str, Expr], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """`requires_grad_(False)` on a fresh child."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A child as it is registered: its name, how it is made, and what is done right after."""
+
+    name: str
+    new: New
+    after: tuple[Init | Freeze, ...] = ()
+    called: bool = field(default=True, compare=False)
+    place: Place | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """`self.<target> = self.<source>`: two names, one parameter."""
+
+    target: tuple[str | int, ...]
+    source: tuple[str | int, ...]
+    place: Place | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """`targets = expr`. Several targets unpack a tuple. `facts` are one for each probe."""
+
+    targets: tuple[int, ...]
+    expr: Expr
+    names: tuple[str, ...]
+    keep: bool = field(default=False, compare=False)
+    facts: tuple[Fact, ...] = field(default=(), compare=False)
+    place: Place | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """`for item in self.<part>: carried = item(carried, …)`; the carried values start as given."""
+
+    part: tuple[str | int, ...]
+    item: int
+    carried: tuple[int, ...]
+    start: tuple[Expr, ...]
+    call: Expr
+    names: tuple[str, ...]
+    facts: tuple[Fact, ...] = field(default=(), compare=False)
+    place: Place | None = field(default=None, compare=False)
+
+
+Statement: TypeAlias = Assign | Loop
+
+
+@dataclass(frozen=True, slots=True)
+class ByMode:
+    """Other outputs in train than in eval mode."""
+
+    train: Expr
+    eval: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """An input of a graph."""
+
+    id: int
+    name: str
+    facts: tuple[Fact, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class InitRule:
+    """A rule for each module of a class below, in the order of `modules()`."""
+
+    module: Operator
+    parameter: str
+    operator: Operator
+    kwargs: tuple[tuple[str, Expr], ...]
+    guarded: bool = False  # some of those modules have None there
+    place: Place | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A module with a `forward` of its own: its children, and what is computed with them."""
+
+    name: str
+    inputs: tuple[Port, ...]
+    children: tuple[Child, ...]
+    body: tuple[Statement, ...]
+    outputs: Expr | ByMode
+    ties: tuple[Tie, ...] = ()
+    rules: tuple[InitRule, ...] = ()
+    source: Text | None = field(default=None, compare=False)
+    place: Place | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One set of free sizes, and a mode, at which facts are found."""
+
+    sizes: tuple[tuple[str, int], ...]
+    training: bool
+    index: int = 0  # which of the two sets of sizes
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A checked spec, ready to be built."""
+
+    name: str
+    root: Child
+    probes: tuple[Probe, ...]
+    inputs: tuple[Port, ...]
+    source: Text

@@ -1,0 +1,1 @@
+"""Spec + args → Program: blocks expanded, repeats unrolled, expressions folded, facts found."""

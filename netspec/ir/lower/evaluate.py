@@ -1,0 +1,539 @@
+"""Expressions: a checked syntax tree in a scope → an operand, folded as far as it is known.
+
+This is the interpreter of the language's expressions; Python never evaluates them.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from netspec.errors import did_you_mean
+from netspec.ir.expr import (
+    Attribute,
+    Binary,
+    Builtin,
+    Choice,
+    Comparison,
+    Expr,
+    Item,
+    Logic,
+    SliceOf,
+    Training,
+    Unary,
+)  # fmt: skip
+from netspec.ir.graph import Place
+from netspec.ir.lower.bind import call_function, call_method
+from netspec.ir.lower.context import Operand, Refused, join, refuse, same, tuple_of
+from netspec.ir.lower.numbers import (
+    BINARY,
+    BUILTINS,
+    COMPARE,
+    UNARY,
+    Unbounded,
+    apply,
+    check_size,
+)  # fmt: skip
+from netspec.ir.lower.scope import Binding, Scope, undefined
+from netspec.ops import catalog, facts
+from netspec.ops.facts import Fact, Mapped, OperatorRejects, Slice, TensorType
+from netspec.spec.expressions import is_expression, literal, parse_expression
+
+_OPS: dict[type[ast.AST], str] = {
+    ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",
+    ast.Pow: "**", ast.MatMult: "@", ast.BitAnd: "&", ast.BitOr: "|", ast.BitXor: "^",
+    ast.USub: "-", ast.UAdd: "+", ast.Not: "not", ast.Invert: "~",
+    ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
+    ast.Is: "is", ast.IsNot: "is not", ast.In: "in", ast.NotIn: "not in",
+    ast.And: "and", ast.Or: "or",
+}  # fmt: skip
+_CONSTANTS = {"inf": math.inf, "pi": math.pi}
+_ATTRIBUTES = ("shape", "ndim", "dtype", "device", "T", "mT")
+_SIZES = ("size", "dim", "numel")
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A registered module that an expression names."""
+
+    binding: Binding
+    name: str
+
+
+def evaluate(text: str, scope: Scope, place: Place) -> Operand:
+    """`=a + b` → what it means in this scope. Raises Refused."""
+    found = _evaluate(parse_expression(text).tree, scope, place)
+    return found
+
+
+def evaluate_plain(value: object, scope: Scope, place: Place) -> Operand:
+    """A plain value, with the expressions in it evaluated; lists become tuples. Raises Refused."""
+    if isinstance(value, str):
+        if value[:1] == "=" and is_expression(value):
+            return evaluate(value, scope, place)
+        return scope.context.const(literal(value))
+    if isinstance(value, list):
+        items = [evaluate_plain(item, scope, place.at(i)) for i, item in enumerate(value)]
+        return tuple_of(scope.context, items)
+    if isinstance(value, dict):
+        fact = "a mapping is not a value that a layer takes"
+        raise refuse("NS205", fact, place.span())
+    if isinstance(value, (int, float)):
+        _guard(lambda: check_size(value), place)
+    return scope.context.const(value)
+
+
+def static_value(value: object, scope: Scope, place: Place, what: str) -> Any:
+    """A plain value or expression that must be known when the model is built."""
+    operand = evaluate_plain(value, scope, place)
+    if not operand.static:
+        on = "a free size, or on a tensor's values" if operand.sized else "the mode"
+        fact = f"{what} depends on {on}, and must be known when the model is built"
+        raise refuse("NS303", fact, place.span(), _sizes_note(scope, operand))
+    return operand.facts[0]
+
+
+def _sizes_note(scope: Scope, operand: Operand) -> str | None:
+    pairs = []
+    for probe, fact in zip(scope.context.probes, operand.facts, strict=True):
+        if isinstance(fact, (int, float)) and probe.sizes:
+            at = ", ".join(f"{name} = {size}" for name, size in probe.sizes)
+            pairs.append(f"{fact} at {at}")
+    return f"it is {', and '.join(dict.fromkeys(pairs))}" if pairs else None
+
+
+def _guard(action: Callable[[], Any], place: Place) -> Any:
+    try:
+        return action()
+    except Unbounded as error:
+        raise refuse("NS304", f"the expression makes {error}", place.span()) from None
+    except (TypeError, ValueError, ArithmeticError, IndexError, KeyError) as error:
+        words = "division by zero" if isinstance(error, ZeroDivisionError) else str(error)
+        raise refuse("NS304", f"the expression fails: {words}", place.span()) from None
+
+
+def _evaluate(node: ast.expr, scope: Scope, place: Place) -> Operand:
+    found = _reference(node, scope, place)
+    if isinstance(found, Module):
+        if found.binding.value is not None:
+            return found.binding.value
+        fact = f"`{found.name}` is a module, and a value is expected"
+        raise refuse("NS207", fact, place.span(), f"call it: `{found.name}(x)`")
+    return found
+
+
+def _reference(node: ast.expr, scope: Scope, place: Place) -> Operand | Module:
+    """An operand, or a module where the node names one that gives no value of its own."""
+    match node:
+        case ast.Constant(value=value):
+            return scope.context.const(value)
+        case ast.Name(id=name):
+            return _name(name, scope, place)
+        case ast.Attribute(value=of, attr=name):
+            return _attribute(_module_or_value(of, scope, place), name, scope, place)
+        case ast.Subscript(value=of, slice=index):
+            return _item(_module_or_value(of, scope, place), index, scope, place)
+        case ast.Call():
+            return _call(node, scope, place)
+        case ast.Tuple(elts=items) | ast.List(elts=items):
+            return tuple_of(scope.context, [_evaluate(item, scope, place) for item in items])
+        case ast.Slice(lower=start, upper=stop, step=step):
+            return _slice(start, stop, step, scope, place)
+        case ast.UnaryOp(op=op, operand=operand):
+            return _unary(_OPS[type(op)], _evaluate(operand, scope, place), scope, place)
+        case ast.BinOp(left=left, op=op, right=right):
+            operands = [_evaluate(left, scope, place), _evaluate(right, scope, place)]
+            symbol = _OPS[type(op)]
+            return _compute(
+                symbol, BINARY[symbol], operands, lambda a, b: Binary(symbol, a, b), scope, place
+            )
+        case ast.Compare(left=left, ops=ops, comparators=rights):
+            return _compare(left, ops, rights, scope, place)
+        case ast.BoolOp(op=op, values=items):
+            return _logic(_OPS[type(op)], items, scope, place)
+        case ast.IfExp(test=test, body=body, orelse=other):
+            return _choice(test, body, other, scope, place)
+        case ast.JoinedStr(values=parts):
+            return _text(parts, scope, place)
+    raise AssertionError(f"{type(node).__name__} passed the parser's closed set")
+
+
+def _name(name: str, scope: Scope, place: Place) -> Operand | Module:
+    if name == "_":
+        if scope.previous is None:
+            raise refuse("NS207", "`_` has no value here: nothing comes before", place.span())
+        return scope.previous
+    binding = scope.find(name)
+    if binding is not None:
+        if binding.refused:
+            raise Refused
+        if binding.value is not None:
+            return binding.value
+        return Module(binding, name)
+    if name in scope.args:
+        return scope.args[name]
+    if name == "training":
+        modes = tuple(probe.training for probe in scope.context.probes)
+        return Operand(Training(), modes, sized=False, modal=True)
+    dtype = catalog.find_dtype(name)
+    if dtype is not None:
+        return scope.context.const(dtype)
+    if name in _CONSTANTS:
+        return scope.context.const(_CONSTANTS[name])
+    raise undefined(scope, name, place)
+
+
+def _module_or_value(node: ast.expr, scope: Scope, place: Place) -> Operand | Module:
+    """For `m.p`, `m[k]`: a name that registers a module means the module first."""
+    if isinstance(node, ast.Name) and node.id != "_":
+        binding = scope.find(node.id)
+        if binding is not None and binding.instance is not None:
+            return Module(binding, node.id)
+    return _reference(node, scope, place)
+
+
+def _value_of(found: Operand | Module, place: Place) -> Operand:
+    if isinstance(found, Operand):
+        return found
+    if found.binding.refused:
+        raise Refused
+    if found.binding.value is None:
+        fact = f"`{found.name}` is registered and gives no value"
+        raise refuse("NS207", fact, place.span(), f"call it: `{found.name}(x)`")
+    return found.binding.value
+
+
+def _attribute(found: Operand | Module, name: str, scope: Scope, place: Place) -> Operand | Module:
+    if isinstance(found, Module):
+        instance, at = found.binding.instance, found.binding.at
+        assert instance is not None and at is not None, "a Module is registered"
+        parameter = instance.parameter(scope.context, at, name, place)
+        if parameter is not None:
+            return parameter
+    operand = _value_of(found, place)
+    if name not in _ATTRIBUTES:
+        help = did_you_mean(name, (*_ATTRIBUTES, *catalog.method_names()))
+        raise refuse("NS206", f"`.{name}` is not known here", place.span(), help)
+    if not operand.is_tensor:
+        raise refuse("NS304", f"only a tensor has `.{name}`", place.span())
+    expr = Attribute(operand.expr, name)
+    if name in ("T", "mT"):
+        return _run(f".{name}", lambda x: getattr(x, name), [operand], expr, scope, place)
+    if name == "device":
+        return Operand(expr, (torch.device("meta"),) * len(operand.facts), operand.sized)
+    values = tuple(_attribute_of(fact, name) for fact in operand.facts)
+    return scope.context.settle(expr, values, operand)
+
+
+def _attribute_of(fact: Fact, name: str) -> Fact:
+    assert isinstance(fact, TensorType), "a tensor at one probe is one at each"
+    match name:
+        case "shape":
+            return fact.shape
+        case "ndim":
+            return len(fact.shape)
+        case _:
+            return fact.dtype
+
+
+def _item(found: Operand | Module, index: ast.expr, scope: Scope, place: Place) -> Operand | Module:
+    position = _evaluate(index, scope, place)
+    if isinstance(found, Module) and found.binding.instance is not None:
+        child = found.binding.instance.child(scope, found, position, place)
+        if child is not None:
+            return child
+    operand = _value_of(found, place)
+    expr = Item(operand.expr, position.expr)
+    if operand.is_tensor or position.is_tensor:
+        return _run("[]", lambda x, k: x[k], [operand, position], expr, scope, place)
+    values = tuple(
+        _guard(lambda f=fact, k=key: _pick(f, k), place)
+        for fact, key in zip(operand.facts, position.facts, strict=True)
+    )
+    if _plain(values[0]) and position.static:
+        return scope.context.settle(expr, values, operand)
+    sized, modal = join([operand, position])
+    return Operand(expr, values, sized, modal)
+
+
+def _plain(fact: Fact) -> bool:
+    if isinstance(fact, tuple):
+        return all(_plain(item) for item in fact)
+    return not isinstance(fact, (TensorType, Mapped, torch.device))
+
+
+def _pick(fact: Fact, key: Fact) -> Fact:
+    if isinstance(key, Slice):
+        key = slice(key.start, key.stop, key.step)
+    if isinstance(fact, Mapped):
+        found = dict(fact.items)
+        if key not in found:
+            raise KeyError(f"there is no `{key}`; there are {', '.join(found)}")
+        return found[str(key)]
+    if not isinstance(fact, (tuple, str)):
+        raise TypeError(f"{type(fact).__name__} has no items")
+    if isinstance(key, int) and not -len(fact) <= key < len(fact):
+        raise IndexError(f"index {key} is outside of {len(fact)} items")
+    result: Fact = fact[key]  # type: ignore[index]
+    return result
+
+
+def _slice(
+    start: ast.expr | None, stop: ast.expr | None, step: ast.expr | None, scope: Scope, place: Place
+) -> Operand:
+    parts = [
+        None if part is None else _evaluate(part, scope, place) for part in (start, stop, step)
+    ]
+    given = [part for part in parts if part is not None]
+    columns = [part.facts if part else (None,) * len(scope.context.probes) for part in parts]
+    values = tuple(Slice(*column) for column in zip(*columns, strict=True))
+    if all(part.static for part in given):
+        return scope.context.const(values[0])
+    sized, modal = join(given)
+    return Operand(SliceOf(*(part and part.expr for part in parts)), values, sized, modal)
+
+
+def _unary(symbol: str, operand: Operand, scope: Scope, place: Place) -> Operand:
+    if symbol == "not" and _holds_tensor([operand]):
+        raise refuse("NS304", "`not` is not for tensors; use `~`", place.span())
+    return _compute(symbol, UNARY[symbol], [operand], lambda a: Unary(symbol, a), scope, place)
+
+
+def _holds_tensor(operands: Sequence[Operand]) -> bool:
+    return any(operand.is_tensor for operand in operands)
+
+
+def _compute(
+    key: str,
+    function: Callable[..., Any],
+    operands: list[Operand],
+    make: Callable[..., Expr],
+    scope: Scope,
+    place: Place,
+) -> Operand:
+    """An operator on operands: folded if all are known, torch's where a tensor is among them."""
+    if all(operand.static for operand in operands):
+        values = [operand.facts[0] for operand in operands]
+        return scope.context.const(_guard(lambda: apply(function, *values), place))
+    expr = make(*(operand.expr for operand in operands))
+    if _holds_tensor(operands):
+        return _run(key, function, operands, expr, scope, place)
+    columns = zip(*(operand.facts for operand in operands), strict=True)
+    found = tuple(_guard(lambda c=column: apply(function, *c), place) for column in columns)
+    return Operand(expr, found, *join(operands))
+
+
+def _run(
+    key: str,
+    function: Callable[..., Any],
+    operands: list[Operand],
+    expr: Expr,
+    scope: Scope,
+    place: Place,
+) -> Operand:
+    """A Python operator on tensors, asked of torch at each probe."""
+    columns = list(zip(*(operand.facts for operand in operands), strict=True))
+
+    def refusal(index: int, error: OperatorRejects) -> Refused:
+        fact = f"`{key}` in `{_layer_of(place)}` fails: {error}"
+        return refuse("NS301", fact, place.span(), notes=(_types(columns[index]),))
+
+    found = scope.context.ask(lambda i: facts.run(("python", key), function, columns[i]), refusal)
+    return Operand(expr, found, *join(operands))
+
+
+def _layer_of(place: Place) -> str:
+    """The layer that a place lies in, by its path."""
+    keys = [str(key) for key in place.path if key not in ("layers", "blocks", "value", "call")]
+    return ".".join(keys)
+
+
+def _types(column: Sequence[Fact]) -> str:
+    shapes = [
+        f"{list(f.shape)} {str(f.dtype).removeprefix('torch.')}"
+        for f in column
+        if isinstance(f, TensorType)
+    ]
+    return "the operands are " + " and ".join(shapes)
+
+
+def _compare(
+    left: ast.expr, ops: list[ast.cmpop], rights: list[ast.expr], scope: Scope, place: Place
+) -> Operand:
+    operands = [_evaluate(node, scope, place) for node in (left, *rights)]
+    symbols = tuple(_OPS[type(op)] for op in ops)
+    if _holds_tensor(operands) and symbols[0] in ("is", "is not", "in", "not in"):
+        if symbols[0] in ("is", "is not") and len(symbols) == 1:
+            return scope.context.const(symbols[0] == "is not")
+        raise refuse("NS304", f"`{symbols[0]}` is not for tensors", place.span())
+    if _holds_tensor(operands) and len(symbols) > 1:
+        raise refuse("NS304", "a chain of comparisons is not for tensors", place.span())
+
+    def compare(first: Any, *others: Any) -> Any:
+        result: Any = True
+        for symbol, other in zip(symbols, others, strict=True):
+            result = COMPARE[symbol](first, other)
+            if len(symbols) > 1 and not result:
+                return False
+            first = other
+        return result
+
+    def make(first: Expr, *others: Expr) -> Expr:
+        return Comparison(first, symbols, others)
+
+    return _compute("".join(symbols), compare, operands, make, scope, place)
+
+
+def _logic(symbol: str, items: list[ast.expr], scope: Scope, place: Place) -> Operand:
+    kept: list[Operand] = []
+    for node in items:
+        operand = _evaluate(node, scope, place)
+        if operand.is_tensor:
+            fact = f"`{symbol}` is not for tensors; use `&` or `|`"
+            raise refuse("NS304", fact, place.span())
+        if operand.static:
+            if bool(operand.facts[0]) is (symbol == "or"):
+                kept.append(operand)
+                break
+            if node is not items[-1]:
+                continue
+        kept.append(operand)
+    if len(kept) == 1:
+        return kept[0]
+    values = []
+    for column in zip(*(operand.facts for operand in kept), strict=True):
+        stop = (v for v in column if bool(v) is (symbol == "or"))
+        values.append(next(stop, column[-1]))
+    return Operand(Logic(symbol, tuple(o.expr for o in kept)), tuple(values), *join(kept))
+
+
+def _choice(test: ast.expr, body: ast.expr, other: ast.expr, scope: Scope, place: Place) -> Operand:
+    condition = _evaluate(test, scope, place)
+    if condition.is_tensor:
+        raise refuse("NS304", "a condition is not a tensor; use `where`", place.span())
+    if condition.static:
+        return _evaluate(body if condition.facts[0] else other, scope, place)
+    return choose(condition, _evaluate(body, scope, place), _evaluate(other, scope, place))
+
+
+def choose(condition: Operand, then: Operand, other: Operand) -> Operand:
+    """`then if condition else other`, decided when the model runs."""
+    values = tuple(
+        a if decided else b
+        for decided, a, b in zip(condition.facts, then.facts, other.facts, strict=True)
+    )
+    if then.static and other.static and same(then.facts[0], other.facts[0]):
+        return then
+    expr = Choice(condition.expr, then.expr, other.expr)
+    return Operand(expr, values, *join([condition, then, other]))
+
+
+def _text(parts: list[ast.expr], scope: Scope, place: Place) -> Operand:
+    text = ""
+    for part in parts:
+        match part:
+            case ast.Constant(value=str() as words):
+                text += words
+            case ast.FormattedValue(value=value, conversion=-1, format_spec=spec):
+                operand = _evaluate(value, scope, place)
+                if not operand.static:
+                    fact = "an f-string needs values known when the model is built"
+                    raise refuse("NS303", fact, place.span())
+                form = spec.values[0].value if isinstance(spec, ast.JoinedStr) else ""  # type: ignore[attr-defined]
+                text += _guard(lambda v=operand.facts[0], f=form: format(v, f), place)
+            case _:
+                raise refuse("NS208", "`!r` and the like are not for f-strings", place.span())
+    _guard(lambda: check_size(text), place)
+    return scope.context.const(text)
+
+
+def _call(node: ast.Call, scope: Scope, place: Place) -> Operand:
+    function = node.func
+    if isinstance(function, ast.Name):
+        binding = scope.find(function.id) if function.id != "_" else None
+        if binding is not None and binding.instance is not None:
+            return _call_module(Module(binding, function.id), node, scope, place)
+        if binding is not None and binding.refused:
+            raise Refused
+        if binding is not None or function.id in scope.args:
+            raise refuse("NS207", f"`{function.id}` is a value, and cannot be called", place.span())
+        args, kwargs = _arguments(node, scope, place)
+        return _call_name(function.id, args, kwargs, scope, place)
+    if isinstance(function, ast.Attribute):
+        receiver = _value_of(_module_or_value(function.value, scope, place), place)
+        args, kwargs = _arguments(node, scope, place)
+        if function.attr in _SIZES:
+            return _size(function.attr, receiver, args, scope, place)
+        return call_method(function.attr, receiver, args, kwargs, scope, place)
+    found = _reference(function, scope, place)
+    if isinstance(found, Module):
+        return _call_module(found, node, scope, place)
+    raise refuse("NS207", "a value cannot be called", place.span())
+
+
+def _arguments(
+    node: ast.Call, scope: Scope, place: Place
+) -> tuple[list[Operand], dict[str, Operand]]:
+    args = [_evaluate(arg, scope, place) for arg in node.args]
+    kwargs: dict[str, Operand] = {}
+    for keyword in node.keywords:
+        assert keyword.arg is not None, "the parser refuses stars"
+        kwargs[keyword.arg] = _evaluate(keyword.value, scope, place)
+    return args, kwargs
+
+
+def _call_module(module: Module, node: ast.Call, scope: Scope, place: Place) -> Operand:
+    binding = module.binding
+    if binding.refused:
+        raise Refused
+    assert binding.instance is not None and binding.at is not None, "a Module is registered"
+    args, kwargs = _arguments(node, scope, place)
+    return binding.instance.call(scope, binding.at, args, kwargs, place)
+
+
+def _call_name(
+    name: str, args: list[Operand], kwargs: dict[str, Operand], scope: Scope, place: Place
+) -> Operand:
+    tensors = _holds_tensor(args) or any(
+        isinstance(fact, TensorType)
+        for arg in args if isinstance(arg.facts[0], tuple) for fact in arg.facts[0]
+    )  # fmt: skip
+    if name in BUILTINS and not kwargs and not (tensors and name != "len"):
+        if name == "len" and args and args[0].is_tensor:
+            return _size("size", args[0], [scope.context.const(0)], scope, place)
+        return (
+            _compute(name, BUILTINS[name], args, lambda *a: Builtin(name, a), scope, place)
+            if not tensors
+            else scope.context.const(len(args[0].facts[0]))
+        )  # type: ignore[arg-type]
+    return call_function(name, args, kwargs, scope, place)
+
+
+def _size(name: str, receiver: Operand, args: list[Operand], scope: Scope, place: Place) -> Operand:
+    """`x.size(1)`, `x.size()`, `x.dim()`, `x.numel()`, by way of `x.shape`."""
+    if not receiver.is_tensor:
+        raise refuse("NS304", f"only a tensor has `.{name}()`", place.span())
+    shape = _attribute(receiver, "shape", scope, place)
+    assert isinstance(shape, Operand), "a shape is a value"
+    shapes = [fact.shape for fact in receiver.facts if isinstance(fact, TensorType)]
+    if name == "dim":
+        return scope.context.const(len(shapes[0]))
+    if name == "numel":
+        from netspec.ir.expr import Method
+
+        counts = tuple(math.prod(shape) for shape in shapes)
+        return scope.context.settle(Method("numel", receiver.expr, ()), counts, receiver)
+    if not args:
+        return shape
+    values = tuple(
+        _guard(lambda s=size, k=key: _pick(s, k), place)
+        for size, key in zip(shapes, args[0].facts, strict=True)
+    )
+    return scope.context.settle(
+        Item(Attribute(receiver.expr, "shape"), args[0].expr), values, receiver
+    )

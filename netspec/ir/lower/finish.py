@@ -1,0 +1,308 @@
+"""A graph under construction → how it is made: a chain is an nn.Sequential, else it has a class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from netspec.errors import did_you_mean
+from netspec.ir.expr import (
+    CallPart,
+    Choice,
+    Const,
+    DictOf,
+    Expr,
+    Part,
+    Training,
+    Tuple,
+    Value,
+    values_in,
+)  # fmt: skip
+from netspec.ir.graph import (
+    Assign,
+    ByMode,
+    Child,
+    Graph,
+    Init,
+    InitRule,
+    Loop,
+    New,
+    NewGraph,
+    NewSequence,
+    Place,
+    Statement,
+    Tie,
+)  # fmt: skip
+from netspec.ir.lower import layers as lowering
+from netspec.ir.lower.context import Lowered, Operand, Refused, join, refuse, tuple_of
+from netspec.ir.lower.instances import meta_modules_of, parameters_of
+from netspec.ir.lower.scope import Binding, GraphBuilder, PendingTie, Scope, undefined
+from netspec.ir.lower.state import check_init, lower_rules
+from netspec.ops.facts import Mapped
+
+
+def finish(
+    builder: GraphBuilder,
+    scope: Scope,
+    outputs: object,
+    taps: list[str],
+    form: str | None,
+    place: Place,
+    rules: Mapping[str, object] | None = None,
+    named: bool = False,
+) -> Lowered:
+    """The graph, how it is made, and what a call of it gives.
+
+    Raises Refused where a layer in it was refused, or the container cannot have the form asked for.
+    """
+    if any(binding.refused for binding in scope.names.values()):
+        raise Refused
+    main, expr = _outputs(outputs, scope, place)
+    tapped = [tap_value(path, scope, place) for path in taps]
+    if tapped:
+        values = {path: operand.expr for path, operand in zip(taps, tapped, strict=True)}
+
+        def beside(own: Expr) -> Expr:
+            if named:
+                return DictOf((("output", own), *values.items()))
+            return Tuple((own, *values.values()))
+
+        if isinstance(expr, ByMode):
+            expr = ByMode(beside(expr.train), beside(expr.eval))
+        else:
+            expr = beside(expr)
+    _drop_needless_inputs(builder, expr)
+    fill_open_slots(builder, scope)
+    children = builder.holder.children()
+    _check_inits(children)
+    graph = Graph(
+        builder.name, tuple(builder.inputs), children,
+        _without_needless(tuple(builder.body), expr), expr,
+        rules=_guarded(lower_rules(rules, scope, place), children), source=builder.source, place=place,
+    )  # fmt: skip
+    ties = _ties(builder, scope, graph)
+    if ties:
+        graph = Graph(
+            graph.name,
+            graph.inputs,
+            children,
+            graph.body,
+            expr,
+            ties,
+            graph.rules,
+            graph.source,
+            place,
+        )
+    new: New = NewGraph(graph)
+    chain = as_chain(graph)
+    if chain is not None and form != "graph":
+        new = NewSequence(chain)
+    elif form == "sequential":
+        fact = "this is no chain of modules, so it cannot be an nn.Sequential"
+        raise refuse("NS218", fact, place.key_span(), "leave `as: sequential` out")
+    return Lowered(new, graph, main, tuple(tapped))
+
+
+def _drop_needless_inputs(builder: GraphBuilder, outputs: Expr | ByMode) -> None:
+    """Captured values that only folded expressions read are no inputs after all."""
+    if not builder.captured:
+        return
+    read = (
+        set(values_in(outputs.train) + values_in(outputs.eval))
+        if isinstance(outputs, ByMode)
+        else set(values_in(outputs))
+    )
+    for statement in builder.body:
+        exprs = (
+            (*statement.start, statement.call) if isinstance(statement, Loop) else (statement.expr,)
+        )
+        for expr in exprs:
+            read |= set(values_in(expr))
+    own = len(builder.inputs) - len(builder.captured)
+    kept = [
+        (port, operand)
+        for port, operand in zip(builder.inputs[own:], builder.captured, strict=True)
+        if port.id in read
+    ]
+    builder.inputs[own:] = [port for port, _ in kept]
+    builder.captured[:] = [operand for _, operand in kept]
+
+
+def _outputs(outputs: object, scope: Scope, place: Place) -> tuple[Operand, Expr | ByMode]:
+    at = place.at("outputs")
+    if outputs is None:
+        if scope.previous is None:
+            if scope.broken:
+                raise Refused
+            raise refuse("NS305", "no layer gives a value", place.key_span())
+        return scope.previous, scope.previous.expr
+    if isinstance(outputs, dict) and set(outputs) == {"train", "eval"}:
+        train = _structure(outputs["train"], scope, at.at("train"))
+        eval_ = _structure(outputs["eval"], scope, at.at("eval"))
+        facts = tuple(
+            (train if probe.training else eval_).facts[index]
+            for index, probe in enumerate(scope.context.probes)
+        )
+        return Operand(train.expr, facts, *join([train, eval_])), ByMode(train.expr, eval_.expr)
+    operand = _structure(outputs, scope, at)
+    return operand, operand.expr
+
+
+def _structure(outputs: object, scope: Scope, place: Place) -> Operand:
+    if isinstance(outputs, list):
+        items = [_structure(item, scope, place.at(i)) for i, item in enumerate(outputs)]
+        return tuple_of(scope.context, items)
+    if isinstance(outputs, dict):
+        named = {key: _structure(item, scope, place.at(key)) for key, item in outputs.items()}
+        columns = zip(*(operand.facts for operand in named.values()), strict=True)
+        facts = tuple(Mapped(tuple(zip(named, column, strict=True))) for column in columns)
+        expr = DictOf(tuple((key, operand.expr) for key, operand in named.items()))
+        return Operand(expr, facts, *join(list(named.values())))
+    assert isinstance(outputs, str), "the schema allows names, lists and mappings"
+    return lowering.reference(outputs, scope, place)
+
+
+def tap_value(path: str, scope: Scope, place: Place) -> Operand:
+    """The value at a path inside of a finished scope."""
+    binding = scope.names.get(path)
+    if binding is None:
+        raise undefined(scope, path, place)
+    if binding.refused:
+        raise Refused
+    if binding.value is None:
+        raise refuse("NS207", f"`{path}` gives no value", place.span())
+    return binding.value
+
+
+def fill_open_slots(builder: GraphBuilder, scope: Scope) -> None:
+    """What was declared and never called: made all the same if its sizes are known."""
+    for binding in scope.names.values():
+        _fill(binding, builder)
+
+
+def _fill(binding: Binding, builder: GraphBuilder) -> None:
+    from netspec.ir.lower.instances import ListInstance, ModuleInstance, WeightedActivation
+
+    instance = binding.instance
+    if isinstance(instance, WeightedActivation):
+        instance = instance.holder
+    if isinstance(instance, ListInstance):
+        for child in instance.children:
+            _fill(child, builder)
+        instance.close()
+    elif isinstance(instance, ModuleInstance) and instance.module is None:
+        instance.make(builder.context, (), binding.place)
+
+
+def _check_inits(children: tuple[Child, ...]) -> None:
+    for child in children:
+        steps = [step for step in child.after if isinstance(step, Init)]
+        if steps and child.place is not None:
+            known = parameters_of(child.new)
+            for step in steps:
+                check_init(step, known, child.name, child.place)
+
+
+def _guarded(rules: tuple[InitRule, ...], children: tuple[Child, ...]) -> tuple[InitRule, ...]:
+    """The rules, each with whether some module that it meets has None for the parameter."""
+    modules = [m for child in children for m in meta_modules_of(child.new)] if rules else []
+    found = []
+    for rule in rules:
+        cls = rule.module.target
+        met = [m for m in modules if isinstance(m, cls)]  # type: ignore[arg-type]
+        missing = next((m for m in met if not hasattr(m, rule.parameter)), None)
+        if missing is not None and rule.place is not None:
+            names = [name for name, _ in missing.named_parameters(recurse=False)]
+            fact = f"`{rule.module.name}` has no parameter `{rule.parameter}`"
+            help = did_you_mean(rule.parameter, names) or f"it has {', '.join(names) or 'none'}"
+            raise refuse("NS206", fact, rule.place.key_span(), help)
+        found.append(replace(rule, guarded=any(getattr(m, rule.parameter) is None for m in met)))
+    return tuple(found)
+
+
+def _ties(builder: GraphBuilder, scope: Scope, graph: Graph) -> tuple[Tie, ...]:
+    found = []
+    known = parameters_of(NewGraph(graph)) if scope.ties else {}
+    for pending in scope.ties:
+        first, *rest = pending.reference.split(".")
+        binding = scope.names.get(first)
+        if binding is None or not isinstance(binding.at, Part):
+            _hand_up(pending, builder, scope)
+            continue
+        source = (*binding.at.path, *rest)
+        _check_tie(pending, source, known)
+        found.append(Tie(pending.target, source, pending.place))
+    return tuple(found)
+
+
+def _hand_up(pending: PendingTie, builder: GraphBuilder, scope: Scope) -> None:
+    """A tie to what lies outside of this graph is made in the graph around."""
+    if builder.outer is None:
+        first = pending.reference.partition(".")[0]
+        raise refuse(
+            "NS503", f"`{pending.reference}` is not here to tie to", pending.place.span(),
+            did_you_mean(first, scope.visible()) or "name a parameter by its path: `wte.weight`",
+        )  # fmt: skip
+    target = (*builder.at, *pending.target)
+    builder.outer.ties.append(PendingTie(target, pending.reference, pending.place))
+
+
+def _check_tie(
+    pending: PendingTie, source: tuple[str | int, ...], known: Mapping[str, object]
+) -> None:
+    facts = []
+    for path in (pending.target, source):
+        name = ".".join(str(part) for part in path)
+        if name not in known:
+            fact = f"there is no parameter `{name}` to tie"
+            raise refuse("NS503", fact, pending.place.span(), did_you_mean(name, known))
+        facts.append(known[name])
+    if facts[0] != facts[1]:
+        shapes = [list(getattr(fact, "shape", ())) for fact in facts]
+        fact = f"`{pending.reference}` has the shape {shapes[1]}, and {shapes[0]} is needed here"
+        raise refuse("NS503", fact, pending.place.span())
+
+
+def as_chain(graph: Graph) -> tuple[Child, ...] | None:
+    """The children, if the graph only hands one input from child to child in their order."""
+    if len(graph.inputs) != 1 or graph.ties or graph.rules or not graph.children:
+        return None
+    if len(graph.body) != len(graph.children):
+        return None
+    value = graph.inputs[0].id
+    for statement, child in zip(graph.body, graph.children, strict=True):
+        if not isinstance(statement, Assign) or len(statement.targets) != 1:
+            return None
+        if statement.expr != CallPart(Part((child.name,)), (Value(value),)):
+            return None
+        value = statement.targets[0]
+    return graph.children if graph.outputs == Value(value) else None
+
+
+def _without_needless(body: tuple[Statement, ...], outputs: Expr | ByMode) -> tuple[Statement, ...]:
+    """A layer of train mode only, which nothing reads in eval mode, gives None there."""
+    if not isinstance(outputs, ByMode):
+        return body
+    elsewhere = set(values_in(outputs.eval))
+    for statement in body:
+        if isinstance(statement, Assign):
+            elsewhere |= set(values_in(statement.expr))
+    changed: list[Statement] = []
+    for statement in body:
+        match statement:
+            case Assign(targets=(target,), expr=Choice(Training(), then, _)) if (
+                target not in elsewhere
+            ):
+                expr = Choice(Training(), then, Const(None))
+                statement = Assign(
+                    (target,),
+                    expr,
+                    statement.names,
+                    statement.keep,
+                    statement.facts,
+                    statement.place,
+                )
+            case _:
+                pass
+        changed.append(statement)
+    return tuple(changed)

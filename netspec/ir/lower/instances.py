@@ -1,0 +1,393 @@
+"""What a layer registers, ready to be called: modules of torch, graphs of our own, lists of them.
+
+A left-out size, and with it how the module is made, may be known only at the first call; so an
+instance fills its slot then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import nn
+
+from netspec.errors import did_you_mean
+from netspec.ir.expr import Attribute, CallPart, Expr, Part, Value
+from netspec.ir.graph import (
+    Freeze,
+    Init,
+    New,
+    NewBuffer,
+    NewGraph,
+    NewList,
+    NewModule,
+    NewParameter,
+    NewSequence,
+    Place,
+)  # fmt: skip
+from netspec.ir.limits import MAX_LAYERS
+from netspec.ir.lower.bind import bind, call_function, refuse_in_place, rejection
+from netspec.ir.lower.context import Context, Lowered, Operand, Refused, join, refuse
+from netspec.ir.lower.evaluate import Module
+from netspec.ir.lower.infer import infer
+from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Slot
+from netspec.ops import facts
+from netspec.ops.catalog import Operator
+from netspec.ops.facts import Fact, OperatorRejects
+from netspec.ops.signatures import forward_signature_of, signatures_of
+
+
+class Instance(Protocol):
+    """A registered thing that expressions and layers may call, index, or take parameters of."""
+
+    def call(
+        self,
+        scope: Scope,
+        at: Expr,
+        args: Sequence[Operand],
+        kwargs: Mapping[str, Operand],
+        place: Place,
+    ) -> Operand: ...
+
+    def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None: ...
+
+    def child(
+        self, scope: Scope, module: Module, position: Operand, place: Place
+    ) -> Operand | Module | None: ...
+
+
+@dataclass(slots=True, eq=False)
+class ModuleInstance:
+    """A class of torch.nn with its arguments; made at the first call, which may decide sizes."""
+
+    name: str
+    operator: Operator
+    given: dict[str, Operand]
+    slot: Slot
+    after: tuple[Init | Freeze, ...] = ()
+    key: object = None
+    module: nn.Module | None = None
+
+    def call(
+        self,
+        scope: Scope,
+        at: Expr,
+        args: Sequence[Operand],
+        kwargs: Mapping[str, Operand],
+        place: Place,
+    ) -> Operand:
+        context = scope.context
+        module = self.module or self.make(context, args, place)
+        self.slot.called = True
+        refuse_in_place(self.operator.name, kwargs, place)
+        signature = forward_signature_of(type(module))
+        bound = bind((signature,), self.name, args, kwargs, place)
+
+        def run(index: int) -> Fact:
+            values = tuple([o.facts[index] for o in bound.args])
+            named = tuple([(name, o.facts[index]) for name, o in bound.kwargs])
+            return facts.run_module(module, self.key, context.probes[index].training, values, named)
+
+        def refusal(index: int, error: OperatorRejects) -> Refused:
+            values = [o.facts[index] for o in bound.args]
+            return rejection(scope, place, self.name, values, index, error)
+
+        found = context.ask(run, refusal)
+        exprs = tuple([o.expr for o in bound.args])
+        by_name = tuple([(name, o.expr) for name, o in bound.kwargs])
+        return Operand(CallPart(at, exprs, by_name), found)
+
+    def make(self, context: Context, inputs: Sequence[Operand], place: Place) -> nn.Module:
+        """The module on `meta`; fills the slot. Raises Refused where arguments are wrong."""
+        cls = self.operator.target
+        signatures = signatures_of(self.operator)
+        refuse_in_place(self.operator.name, self.given, place)
+        given = infer(context, self.name, self.operator, signatures[0], self.given, inputs, place)
+        bound = bind(signatures, self.operator.name, (), given, place, spread=True)
+        args = tuple(o.facts[0] for o in bound.args)
+        kwargs = {name: o.facts[0] for name, o in bound.kwargs}
+        _bound_inner_layers({**dict(zip(bound.names, args, strict=True)), **kwargs}, place)
+        self.key = ("nn", self.operator.name, facts.memo_key((args, tuple(kwargs.items()))))
+        try:
+            module = facts.meta_module(self.key, lambda: cls(*args, **kwargs))  # type: ignore[arg-type, return-value]
+        except OperatorRejects as error:
+            fact = f"`{self.operator.name}` refuses its arguments: {error}"
+            raise refuse("NS205", fact, place.key_span()) from None
+        context.count_layers(1, place)
+        context.count_elements(facts.elements_of(module), place)
+        exprs = tuple(o.expr for o in bound.args)
+        named = tuple((name, o.expr) for name, o in bound.kwargs)
+        self.module = module
+        self.slot.new = NewModule(self.operator, exprs, named, bound.names)
+        self.slot.after = self.after
+        return module
+
+    def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None:
+        module = self.module or self.make(context, (), place)
+        tensor = dict(module.named_parameters(recurse=False)).get(name)
+        if tensor is None:
+            tensor = dict(module.named_buffers(recurse=False)).get(name)  # type: ignore[assignment]
+        if tensor is None:
+            return None
+        self.slot.called = True
+        return Operand(Attribute(at, name), (facts.type_of(tensor),) * len(context.probes))
+
+    def child(
+        self, scope: Scope, module: Module, position: Operand, place: Place
+    ) -> Operand | Module | None:
+        return None
+
+
+def _bound_inner_layers(arguments: Mapping[str, object], place: Place) -> None:
+    """An RNN's or a Transformer's own layers count before torch makes them, even on `meta`."""
+    for name, value in arguments.items():
+        if (
+            "num" in name
+            and "layers" in name
+            and isinstance(value, int)
+            and value > MAX_LAYERS // 100
+        ):
+            fact = f"`{name}` is {value:,}, and at most {MAX_LAYERS // 100:,} are allowed"
+            raise refuse("NS217", fact, place.source.span_of((*place.path, name)))
+
+
+@dataclass(slots=True, eq=False)
+class FunctionInstance:
+    """An activation in its functional form: it registers nothing, and is called like a module."""
+
+    function: str
+    given: dict[str, Operand]
+
+    def call(
+        self,
+        scope: Scope,
+        at: Expr,
+        args: Sequence[Operand],
+        kwargs: Mapping[str, Operand],
+        place: Place,
+    ) -> Operand:
+        return call_function(self.function, args, {**self.given, **kwargs}, scope, place, True)
+
+    def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None:
+        return None
+
+    def child(
+        self, scope: Scope, module: Module, position: Operand, place: Place
+    ) -> Operand | Module | None:
+        return None
+
+
+@dataclass(slots=True, eq=False)
+class WeightedActivation:
+    """An activation with a parameter (PReLU) as a function: the module keeps it, the call takes it."""
+
+    function: str
+    holder: ModuleInstance
+    parameters: tuple[str, ...]
+
+    def call(
+        self,
+        scope: Scope,
+        at: Expr,
+        args: Sequence[Operand],
+        kwargs: Mapping[str, Operand],
+        place: Place,
+    ) -> Operand:
+        named = dict(kwargs)
+        self.holder.call(scope, at, args, {}, place)
+        for name in self.parameters:
+            parameter = self.holder.parameter(scope.context, at, name, place)
+            assert parameter is not None, f"the module of `{self.function}` has `{name}`"
+            named[name] = parameter
+        return call_function(self.function, args, named, scope, place, True)
+
+    def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None:
+        return self.holder.parameter(context, at, name, place)
+
+    def child(
+        self, scope: Scope, module: Module, position: Operand, place: Place
+    ) -> Operand | Module | None:
+        return None
+
+
+@dataclass(slots=True, eq=False)
+class GraphInstance:
+    """A block, a part or a nested container: lowered for the types of its first call's inputs.
+
+    `lower` gives the graph for inputs, and the values of the graph around it that it reads.
+    """
+
+    name: str
+    slot: Slot
+    lower: Callable[[Scope, Sequence[Operand], Place], tuple[Lowered, Sequence[Operand]]]
+    home: GraphBuilder
+    after: tuple[Init | Freeze, ...] = ()
+    taps: list[Operand] = field(default_factory=list)
+
+    def call(
+        self,
+        scope: Scope,
+        at: Expr,
+        args: Sequence[Operand],
+        kwargs: Mapping[str, Operand],
+        place: Place,
+    ) -> Operand:
+        for name in kwargs:
+            fact = f"`{self.name}` takes its inputs by position, and `{name}` is given by name"
+            raise refuse("NS203", fact, place.span())
+        lowered, captured = self.lower(scope, args, place)
+        if captured and scope.graph is not self.home:
+            fact = f"`{self.name}` reads values from around it, and cannot be called from in here"
+            raise refuse("NS207", fact, place.span(), "make it a block, and hand them over")
+        if self.slot.new is None:
+            self.slot.new = lowered.new
+            self.slot.after = self.after
+        elif self.slot.new != lowered.new:
+            fact = f"`{self.name}` would need another structure for this call than for its first"
+            raise refuse("NS305", fact, place.span(), "its shapes decide what it is made of")
+        self.slot.called = True
+        operands = [*args, *captured]
+        passed = tuple(o.expr for o in operands if not o.static)
+        self.taps = list(lowered.taps)
+        outputs = lowered.outputs
+        sized, modal = join([*operands, outputs])
+        return Operand(CallPart(at, passed), outputs.facts, sized or outputs.sized, modal)
+
+    def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None:
+        new = self.slot.new
+        if isinstance(new, NewGraph):
+            for child in new.graph.children:
+                if child.name == name and isinstance(child.new, (NewParameter, NewBuffer)):
+                    fact = parameters_of(new).get(name)
+                    if fact is not None:
+                        return Operand(Attribute(at, name), (fact,) * len(context.probes))
+        return None
+
+    def child(
+        self, scope: Scope, module: Module, position: Operand, place: Place
+    ) -> Operand | Module | None:
+        return None
+
+
+@dataclass(slots=True, eq=False)
+class ListInstance:
+    """A ModuleList or ParameterList: registered, indexed, not called."""
+
+    name: str
+    children: list[Binding]
+    path: tuple[str | int, ...]
+    slot: Slot | None  # None where the list is already made
+
+    def close(self) -> None:
+        """Fills the slot, once all children are made."""
+        if self.slot is not None and self.slot.holder is not None:
+            children = self.slot.holder.children()
+            self.slot.new = NewList(children)
+            self.slot.called = any(child.called for child in children)
+
+    def call(
+        self,
+        scope: Scope,
+        at: Expr,
+        args: Sequence[Operand],
+        kwargs: Mapping[str, Operand],
+        place: Place,
+    ) -> Operand:
+        fact = f"`{self.name}` is a ModuleList, which has no forward and cannot be called"
+        raise refuse("NS207", fact, place.span(), f"call an item of it: `{self.name}[0](x)`")
+
+    def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None:
+        return None
+
+    def child(
+        self, scope: Scope, module: Module, position: Operand, place: Place
+    ) -> Operand | Module | None:
+        if not position.static or not isinstance(position.facts[0], int):
+            fact = f"an index into `{self.name}` must be a number known when the model is built"
+            raise refuse("NS303", fact, place.span())
+        index, count = position.facts[0], len(self.children)
+        if not -count <= index < count:
+            fact = f"`{self.name}[{index}]` is outside: it has {count} items, 0 to {count - 1}"
+            raise refuse("NS305", fact, place.span())
+        binding = self.children[index]
+        if binding.refused:
+            raise Refused
+        at = _item_of(module.binding.at, binding.at, index % count)
+        if binding.instance is None:
+            assert binding.value is not None, "a parameter has a value"
+            return Operand(at, binding.value.facts)
+        found = Binding(binding.place, None, binding.instance, at)
+        return Module(found, f"{self.name}[{index}]")
+
+
+def _item_of(container: Expr | None, own: Expr | None, index: int) -> Expr:
+    """How an item is reached: through its list here, which a graph around may have handed in."""
+    if isinstance(container, Part):
+        return Part((*container.path, index))
+    assert isinstance(container, Value), "a list is a part, or was handed in"
+    from netspec.ir.expr import Const, Item
+
+    return Item(container, Const(index))
+
+
+def parameters_of(new: New, prefix: str = "") -> dict[str, Fact]:
+    """The parameters (and their types) below something that is made, by their dotted names."""
+    match new:
+        case NewModule(operator, args, kwargs):
+            key = ("nn", operator.name, facts.memo_key(_constants(args, kwargs)))
+            module = facts.meta_module(key, lambda: _make(operator, args, kwargs))
+            return {
+                f"{prefix}{name}": facts.type_of(p)
+                for name, p in module.named_parameters(remove_duplicate=False)
+            }
+        case NewSequence(children) | NewList(children):
+            pass
+        case NewGraph(graph):
+            children = graph.children
+        case NewParameter(fact=fact) | NewBuffer(fact=fact):
+            return {prefix.removesuffix("."): fact}
+    found: dict[str, Fact] = {}
+    for child in children:
+        found |= parameters_of(child.new, f"{prefix}{child.name}.")
+    return found
+
+
+def meta_modules_of(new: New) -> Iterator[nn.Module]:
+    """The modules of torch below something that is made, on `meta`."""
+    match new:
+        case NewModule(operator, args, kwargs):
+            key = ("nn", operator.name, facts.memo_key(_constants(args, kwargs)))
+            yield from facts.meta_module(key, lambda: _make(operator, args, kwargs)).modules()
+        case NewSequence(children) | NewList(children):
+            for child in children:
+                yield from meta_modules_of(child.new)
+        case NewGraph(graph):
+            for child in graph.children:
+                yield from meta_modules_of(child.new)
+        case NewParameter() | NewBuffer():
+            return
+
+
+def _constants(args: tuple[Expr, ...], kwargs: tuple[tuple[str, Expr], ...]) -> tuple[Fact, ...]:
+    from netspec.ir.expr import Const
+
+    def value(expr: Expr) -> Fact:
+        assert isinstance(expr, Const), "a constructor's arguments are constants"
+        return expr.value
+
+    return (tuple(value(a) for a in args), tuple((name, value(v)) for name, v in kwargs))
+
+
+def _make(
+    operator: Operator, args: tuple[Expr, ...], kwargs: tuple[tuple[str, Expr], ...]
+) -> nn.Module:
+    positional, named = _constants(args, kwargs)
+    module = operator.target(*positional, **dict(named))  # type: ignore[misc, call-overload]
+    assert isinstance(module, nn.Module), "the catalog's modules are modules"
+    return module
+
+
+def unknown_parameter(name: str, known: Mapping[str, Fact]) -> str | None:
+    """A help line for a parameter's name that is not there."""
+    return did_you_mean(name, known) or (f"it has {', '.join(list(known)[:8])}" if known else None)

@@ -1,0 +1,85 @@
+"""Arithmetic on numbers, strings and tuples that are known: Python's, within bounds."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from netspec.ir.limits import MAX_EXPONENT, MAX_LENGTH, MAX_NUMBER
+
+
+class Unbounded(Exception):
+    """A result that would be too large."""
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    if isinstance(exponent, (int, float)) and abs(exponent) > MAX_EXPONENT:
+        raise Unbounded(f"an exponent of {exponent}; at most {MAX_EXPONENT} is allowed")
+    result = base**exponent
+    if isinstance(result, complex):
+        raise ValueError("a negative number to a fractional power")
+    return result
+
+
+def _multiply(left: Any, right: Any) -> Any:
+    for text, times in ((left, right), (right, left)):
+        if isinstance(text, (str, tuple)) and isinstance(times, int):
+            _bounded_length(len(text) * times)
+    return left * right
+
+
+def _bounded_length(length: int) -> None:
+    if length > MAX_LENGTH:
+        raise Unbounded(f"a length of {length}; at most {MAX_LENGTH} is allowed")
+
+
+BINARY: Mapping[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add, "-": operator.sub, "*": _multiply, "/": operator.truediv,
+    "//": operator.floordiv, "%": operator.mod, "**": _power, "@": operator.matmul,
+    "&": operator.and_, "|": operator.or_, "^": operator.xor,
+}  # fmt: skip
+UNARY: Mapping[str, Callable[[Any], Any]] = {
+    "-": operator.neg, "+": operator.pos, "not": operator.not_, "~": operator.invert,
+}  # fmt: skip
+COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le,
+    ">": operator.gt, ">=": operator.ge, "is": operator.is_, "is not": operator.is_not,
+    "in": lambda a, b: a in b, "not in": lambda a, b: a not in b,
+}  # fmt: skip
+
+
+def _range(*args: Any) -> tuple[int, ...]:
+    found = range(*args)
+    _bounded_length(len(found))
+    return tuple(found)
+
+
+def _sqrt(value: Any) -> float:
+    return math.sqrt(value)
+
+
+BUILTINS: Mapping[str, Callable[..., Any]] = {
+    "min": min, "max": max, "len": len, "round": round, "int": int, "float": float,
+    "abs": abs, "range": _range, "sum": sum, "sqrt": _sqrt,
+}  # fmt: skip
+
+
+def apply(function: Callable[..., Any], *args: Any) -> Any:
+    """The function's result. Raises Unbounded, or what Python raises for wrong operands."""
+    if function is operator.mod and isinstance(args[0], str):
+        raise TypeError("`%` is not for strings; use an f-string")
+    result = function(*args)
+    check_size(result)
+    return result
+
+
+def check_size(value: Any) -> None:
+    """Raises Unbounded where a number, a string or a tuple is larger than any spec needs."""
+    if isinstance(value, bool) or value is None:
+        return
+    if isinstance(value, int) and abs(value) > MAX_NUMBER:
+        raise Unbounded(f"a number above {MAX_NUMBER:.0e}")
+    if isinstance(value, (str, tuple)):
+        _bounded_length(len(value))

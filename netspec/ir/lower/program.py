@@ -1,0 +1,250 @@
+"""A spec and its args → a Program. The first stage that knows torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.ir.expr import Value
+from netspec.ir.graph import Child, Place, Probe, Program
+from netspec.ir.limits import MAX_INPUT_ELEMENTS
+from netspec.ir.lower.containers import fill_args, merge_taps
+from netspec.ir.lower.context import Activation, Context, Operand, Refused, refuse
+from netspec.ir.lower.evaluate import static_value
+from netspec.ir.lower.finish import finish
+from netspec.ir.lower.layers import lower_layers
+from netspec.ir.lower.scope import Binding, GraphBuilder, Scope
+from netspec.ops import catalog, facts
+from netspec.spec.expressions import is_expression, names_of, parse_expression
+from netspec.spec.load import Definition, Spec
+from netspec.spec.schema import Block, Document, Input
+
+_BATCH = (2, 3)
+_SIZES = (64, 96)
+_ATTEMPTS = 4
+Sizes = tuple[dict[str, int], dict[str, int]]
+
+
+def lower(
+    spec: Spec,
+    args: Mapping[str, object],
+    activation: Activation,
+    find_spec: Callable[[str, Place], Spec],
+    outputs: Sequence[str] = (),
+) -> Program:
+    """The program of a spec: its blocks expanded, its sizes inferred, its operators asked.
+
+    `outputs` are paths of values that the model gives beside its own. Raises SpecError with all
+    that was found wrong.
+    """
+    sizes = _example_sizes(spec)
+    for attempt in range(_ATTEMPTS):
+        context = Context(_probes(spec, sizes), activation, find_spec)
+        program = _lower(spec, args, context, outputs)
+        if program is not None:
+            return program
+        if not context.partial or attempt == _ATTEMPTS - 1:
+            raise SpecError(_once(context.problems))
+        sizes = _other_sizes(sizes, context.partial, attempt)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _once(problems: list[Diagnostic]) -> list[Diagnostic]:
+    """A mistake in a block is met once for each of its instances, and told once."""
+    found: dict[tuple[str, Span], Diagnostic] = {}
+    for problem in problems:
+        found.setdefault((problem.code, problem.span), problem)
+    return list(found.values())
+
+
+def _lower(
+    spec: Spec, args: Mapping[str, object], context: Context, outputs: Sequence[str]
+) -> Program | None:
+    document = spec.document
+    here = Place(spec.source, ())
+    builder = GraphBuilder(spec.name, context, spec.source)
+    given = {name: context.const(_plain(value)) for name, value in args.items()}
+    scope = Scope(
+        builder, spec.source, given, spec.blocks, None, builder.holder, (),
+        isinstance(document.layers, list),
+    )  # fmt: skip
+    try:
+        _fill_args(spec, args, scope, here)
+        _add_inputs(document, scope, here)
+        wanted: dict[str, list[str]] = {}
+        for path in outputs:
+            first, _, rest = path.partition(".")
+            wanted.setdefault(first, [])
+            if rest:
+                wanted[first].append(rest)
+        scope.taps = merge_taps(document.layers, wanted, document.outputs)
+        lower_layers(document.layers, scope, here.at("layers"))
+        if context.problems:
+            return None
+        lowered = finish(
+            builder, scope, document.outputs, list(outputs), None, here, document.init, named=True
+        )
+    except Refused as refused:
+        context.report(refused)
+        return None
+    if context.problems:
+        return None
+    root = Child(spec.name, lowered.new, place=here)
+    return Program(spec.name, root, context.probes, tuple(builder.inputs), spec.source)
+
+
+def _plain(value: object) -> object:
+    return tuple(_plain(item) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+def _fill_args(spec: Spec, args: Mapping[str, object], scope: Scope, here: Place) -> None:
+    known = spec.document.args
+    for name in args:
+        if name not in known:
+            help = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else None)
+            span = Span(f"from args={{'{name}': …}}")
+            raise refuse("NS209", f"`{spec.name}` has no arg `{name}`", span, help)
+    clash = _free_sizes(spec.document).keys() & known.keys()
+    for name in sorted(clash):
+        fact = f"`{name}` is a free size of an input and an arg"
+        raise refuse(
+            "NS209", fact, here.at("args", name).key_span(), f"write `={name}` for the arg"
+        )
+    block = Block(args=known, layers=spec.document.layers)
+    definition = Definition(spec.name, block, spec.source, (), spec.blocks)
+    fill_args(definition, known, scope, here, here.at("args"), set())
+
+
+def _shape(declared: Any) -> list[int | str]:
+    return declared.shape if isinstance(declared, Input) else declared
+
+
+def _free_sizes(document: Document) -> dict[str, int]:
+    """Each free size, with the first dimension in which it stands."""
+    found: dict[str, int] = {}
+    for declared in document.inputs.values():
+        for dimension, size in enumerate(_shape(declared)):
+            if isinstance(size, str) and not is_expression(size):
+                found[size] = min(dimension, found.get(size, dimension))
+    return found
+
+
+def _example_sizes(spec: Spec) -> Sizes:
+    """The two sizes at which each free one is tried: the spec's own examples, or the defaults."""
+    low: dict[str, int] = {}
+    high: dict[str, int] = {}
+    for name, dimension in _free_sizes(spec.document).items():
+        low[name], high[name] = _BATCH if dimension == 0 else _SIZES
+    problems = []
+    for name, declared in spec.document.inputs.items():
+        for size, example in (
+            (declared.example or {}).items() if isinstance(declared, Input) else ()
+        ):
+            place = Place(spec.source, ("inputs", name, "example", size))
+            pair = example if isinstance(example, list) else [example, _next(example)]
+            if size not in low:
+                fact = f"`{size}` is no free size of `{name}`"
+                problems.append(Diagnostic("NS209", fact, place.key_span()))
+            elif len(pair) != 2 or pair[0] == pair[1] or min(pair) < 1:
+                fact = f"an example of `{size}` is a size, or two different ones"
+                problems.append(Diagnostic("NS205", fact, place.span()))
+            else:
+                low[size], high[size] = pair
+    if problems:
+        raise SpecError(problems)
+    return low, high
+
+
+def _next(size: int) -> int:
+    return size + 32 if size >= 64 else size + 1
+
+
+def _other_sizes(sizes: Sizes, failed: set[int], attempt: int) -> Sizes:
+    """Other sizes in the place of those that failed where their neighbours did not."""
+    low, high = sizes
+    changed: tuple[dict[str, int], dict[str, int]] = (dict(low), dict(high))
+    for name in low:
+        if 0 in failed and 1 not in failed:
+            changed[0][name] = high[name] + (high[name] - low[name]) * 2 ** (attempt + 1)
+        else:
+            changed[1][name] = max(1, low[name] // 2 if attempt == 0 else low[name] - 1)
+    return changed
+
+
+def _probes(spec: Spec, sizes: Sizes) -> tuple[Probe, ...]:
+    modes = (True, False) if _by_mode(spec) else (False,)
+    pairs = sizes if sizes[0] else sizes[:1]
+    return tuple(
+        Probe(tuple(pair.items()), mode, index)
+        for mode in modes
+        for index, pair in enumerate(pairs)
+    )
+
+
+def _by_mode(spec: Spec) -> bool:
+    """Whether anything may differ between train and eval mode: facts are then found in both."""
+    return any(_mentions_mode(source.value) for source in spec.files)
+
+
+def _mentions_mode(value: Any) -> bool:
+    if isinstance(value, str):
+        return (
+            "training" in value
+            and is_expression(value)
+            and ("training" in names_of(parse_expression(value)))
+        )
+    if isinstance(value, dict):
+        return (
+            "spec" in value
+            or set(value) == {"train", "eval"}
+            or any(_mentions_mode(item) for item in value.values())
+        )
+    return isinstance(value, list) and any(_mentions_mode(item) for item in value)
+
+
+def _add_inputs(document: Document, scope: Scope, here: Place) -> None:
+    context = scope.context
+    for name, declared in document.inputs.items():
+        place = here.at("inputs", name)
+        if not name.isidentifier():
+            raise refuse("NS210", f"`{name}` cannot be the name of an input", place.key_span())
+        dtype_name = declared.dtype if isinstance(declared, Input) else "float32"
+        dtype = catalog.find_dtype(dtype_name)
+        if dtype is None:
+            help = did_you_mean(dtype_name, catalog.dtype_names())
+            raise refuse(
+                "NS206", f"there is no dtype `{dtype_name}`", place.at("dtype").span(), help
+            )
+        where = place.at("shape") if isinstance(declared, Input) else place
+        types = []
+        for probe in context.probes:
+            shape = tuple(
+                _size(size, dict(probe.sizes), scope, where.at(index))
+                for index, size in enumerate(_shape(declared))
+            )
+            if math.prod(shape) > MAX_INPUT_ELEMENTS:
+                raise refuse(
+                    "NS217", f"input `{name}` has {math.prod(shape):,} elements", where.span()
+                )
+            types.append(facts.contiguous(shape, dtype))
+        operand = scope.graph.add_input(name, Operand(Value(-1), tuple(types)))
+        scope.names[name] = Binding(place, operand)
+        if scope.previous is None:
+            scope.previous = scope.entry = operand
+    if scope.previous is None:
+        raise refuse("NS202", "a spec has at least one input", here.at("inputs").key_span())
+
+
+def _size(size: int | str, free: Mapping[str, int], scope: Scope, place: Place) -> int:
+    if isinstance(size, str) and not is_expression(size):
+        if not size.isidentifier():
+            fact = f"`{size}` is no size"
+            help = "a number, the name of a free size, or an expression over args"
+            raise refuse("NS205", fact, place.span(), help)
+        return free[size]
+    found = static_value(size, scope, place, "an input's size")
+    if isinstance(found, bool) or not isinstance(found, int) or found < 0:
+        raise refuse("NS205", f"a size is a number, and `{found}` is not", place.span())
+    return found

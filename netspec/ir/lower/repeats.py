@@ -1,0 +1,315 @@
+"""`repeat`: copies of a layer, each with its index, the first input carried from one to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from netspec.ir.expr import CallPart, Expr, Part, Value, substitute
+from netspec.ir.graph import Assign, Graph, Loop, NewList, Place
+from netspec.ir.limits import MAX_LAYERS
+from netspec.ir.lower import containers
+from netspec.ir.lower import layers as lowering
+from netspec.ir.lower.context import Lowered, Operand, Refused, refuse
+from netspec.ir.lower.evaluate import static_value
+from netspec.ir.lower.finish import as_chain, finish
+from netspec.ir.lower.instances import GraphInstance, ListInstance
+from netspec.ir.lower.scope import Binding, Scope, Slot
+from netspec.ir.lower.state import lower_after
+from netspec.spec.schema import Layer, Repeat
+
+Loop_ = list[dict[str, Operand]]
+
+
+def lower_repeat(
+    layer: Layer, name: str, scope: Scope, place: Place, inputs: list[Operand]
+) -> None:
+    """All copies of a repeated layer, in the container that `as` asks for."""
+    rounds = _rounds(layer, scope, place)
+    copy = layer.model_copy(update={"repeat": None, "from_": None, "as_": None, "keep": True})
+    names = _names(layer, rounds, scope, place)
+    value: Operand | None
+    if layer.as_ == "list" or layer.declare:
+        _declare_copies(copy, name, scope, place, rounds)
+        return
+    if not rounds:
+        value = inputs[0]
+    elif layer.as_ == "inline" or (layer.as_ is None and not containers.registers(layer, scope)):
+        value = _inline(copy, name, scope, place, inputs, rounds, names, layer.as_ == "inline")
+    else:
+        value = _contained(layer, copy, name, scope, place, inputs, rounds, names)
+    binding = scope.names.setdefault(name, Binding(place))
+    binding.value = scope.graph.assign(name, value, place, layer.keep)
+    scope.previous = binding.value
+
+
+def _rounds(layer: Layer, scope: Scope, place: Place) -> Loop_:
+    """The loop variables of each copy."""
+    const = scope.context.const
+    repeat = layer.repeat if isinstance(layer.repeat, Repeat) else Repeat(n=layer.repeat)
+    at = place.at("repeat") if not isinstance(layer.repeat, Repeat) else place.at("repeat", "n")
+    if repeat.over is not None:
+        items = static_value(repeat.over, scope, place.at("repeat", "over"), "`over`")
+        if not isinstance(items, tuple):
+            raise refuse("NS214", "`over` is a list", place.at("repeat", "over").span())
+        item = repeat.as_ or "w"
+        return [{"i": const(i), item: const(value, item)} for i, value in enumerate(items)]
+    if repeat.n is None:
+        raise refuse("NS214", "`repeat` needs `n` or `over`", place.at("repeat").span())
+    count = static_value(repeat.n, scope, at, "the number of copies")
+    if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+        raise refuse("NS214", f"`repeat` is a number of copies, and `{count}` is not", at.span())
+    if count > MAX_LAYERS:
+        raise refuse(
+            "NS217", f"`repeat` asks for {count:,} copies", at.span(), f"at most {MAX_LAYERS:,}"
+        )
+    index = repeat.as_ or "i"
+    return [{"i": const(i), index: const(i)} for i in range(count)]
+
+
+def _names(layer: Layer, rounds: Loop_, scope: Scope, place: Place) -> list[str] | None:
+    repeat = layer.repeat
+    if not isinstance(repeat, Repeat) or repeat.name is None:
+        return None
+    names = []
+    at = place.at("repeat", "name")
+    for variables in rounds:
+        name = static_value(repeat.name, _with(scope, variables), at, "a copy's name")
+        if (
+            not isinstance(name, str)
+            or not name
+            or not name.replace("-", "_").replace("_", "a").isalnum()
+        ):
+            raise refuse("NS210", f"`{name}` cannot be the name of a layer", at.span())
+        if name in names:
+            raise refuse("NS210", f"two copies are called `{name}`", at.span())
+        names.append(name)
+    return names
+
+
+def _with(scope: Scope, variables: Mapping[str, Operand]) -> Scope:
+    """The same scope with loop variables beside its args."""
+    return scope.with_args({**scope.args, **variables})
+
+
+def _declare_copies(copy: Layer, name: str, scope: Scope, place: Place, rounds: Loop_) -> None:
+    slot = Slot(name, place, keep=copy.keep)
+    scope.holder.add(slot)
+    inner = containers.list_scope(scope, name, None)
+    for index, variables in enumerate(rounds):
+        lowering.declare_child(
+            copy, str(index), inner.with_args({**inner.args, **variables}), place
+        )
+    binding = scope.names.setdefault(name, Binding(place))
+    binding.at = scope.part(name)
+    binding.instance = containers.close_list(inner, name, slot, scope, place)
+
+
+def _inline(
+    copy: Layer,
+    name: str,
+    scope: Scope,
+    place: Place,
+    inputs: list[Operand],
+    rounds: Loop_,
+    names: list[str] | None,
+    in_parent: bool,
+) -> Operand:
+    """The copies in the graph around; with `as: inline` in the container around too."""
+    inner = Scope(
+        scope.graph, scope.source, scope.args, scope.blocks, scope, scope.holder, scope.prefix,
+        scope.numbered if in_parent else True, {}, inputs[0], scope.entry,
+        containers.inner_taps(scope, name), scope.ties, scope.indexed,
+    )  # fmt: skip
+    if in_parent and names is None:
+        inner.numbered = True
+        copy = _inlined(copy)
+    if in_parent and names is not None:
+        inner.numbered = False
+    if not in_parent:
+        inner.holder = type(scope.holder)()
+    value = _chain(copy, inner, place, inputs, rounds, names)
+    containers.bind_inner(inner, name, scope)
+    return value[0]
+
+
+def _inlined(copy: Layer) -> Layer:
+    """A copy that is itself a container puts its children beside those of the others."""
+    return copy.model_copy(update={"as_": "inline"}) if copy.kind == "layers" else copy
+
+
+def _chain(
+    copy: Layer,
+    inner: Scope,
+    place: Place,
+    inputs: list[Operand],
+    rounds: Loop_,
+    names: list[str] | None,
+) -> list[Operand]:
+    """The copies one after the other; gives what the last one carries."""
+    carried = list(inputs)
+    for index, variables in enumerate(rounds):
+        name = names[index] if names else str(index)
+        round_ = inner.with_args({**inner.args, **variables})
+        round_.previous = carried[0]
+        given = list(carried)
+        lowering.lower_layer(copy, name, round_, place, lambda given=given: given)
+        registered = round_.last_name or name
+        if inner.names.get(registered) is not None and inner.names[registered].refused:
+            raise Refused
+        value = round_.previous
+        if value is None:
+            raise Refused
+        carried = _carry(value, carried, inner, place)
+        inner.previous = carried[0]
+    return carried
+
+
+def _carry(value: Operand, before: list[Operand], scope: Scope, place: Place) -> list[Operand]:
+    """What the next copy takes: all outputs where there are as many as inputs, else the first."""
+    count = len(before)
+    if count > 1 and all(isinstance(f, tuple) and len(f) == count for f in value.facts):
+        items = [
+            Operand(value.expr, tuple(fact[k] for fact in value.facts))  # type: ignore[index]
+            for k in range(count)
+        ]
+        names = [f"{place.path[-1]}_{k}" for k in range(count)]
+        return scope.graph.unpack(names, value, items, place)
+    return [value, *before[1:]]
+
+
+def _contained(
+    layer: Layer,
+    copy: Layer,
+    name: str,
+    scope: Scope,
+    place: Place,
+    inputs: list[Operand],
+    rounds: Loop_,
+    names: list[str] | None,
+) -> Operand:
+    """The copies in a container: an nn.Sequential, an nn.ModuleList that is gone through, a class."""
+    slot = Slot(name, place, keep=True)
+    scope.holder.add(slot)
+    slot.called = True
+    after = lower_after(layer, scope, place) if copy.kind == "layers" else ()
+    graph, inner = containers.nested_graph(None, name, scope, place, inputs)
+    try:
+        inner.numbered = names is None
+        carried = _chain(copy, inner, place, inner.ports, rounds, names)
+        inner.previous = carried[0]
+        taps = list(scope.taps.get(name, ()))
+        lowered = finish(graph, inner, None, taps, layer.as_, place)
+    finally:
+        scope.context.leave()
+    slot.after = after
+    operands = [*inputs, *graph.captured]
+    binding = scope.names.setdefault(name, Binding(place))
+    binding.at = scope.part(name)
+    spliced = names is None and not taps and layer.as_ is None and as_chain(lowered.graph) is None
+    if spliced and _only_calls(lowered.graph):
+        slot.new = NewList(lowered.graph.children)
+        path = scope.part(name).path
+        binding.instance = _items(inner, name, path)
+        return _splice(lowered.graph, path, operands, scope, place)
+    slot.new = lowered.new
+
+    def again(
+        caller: Scope, given: Sequence[Operand], at: Place
+    ) -> tuple[Lowered, Sequence[Operand]]:
+        if [o.facts for o in given] != [o.facts for o in inputs]:
+            fact = f"`{name}` was made for inputs of other shapes than these"
+            raise refuse("NS305", fact, at.key_span(), "make it a `block`, and repeat that")
+        return lowered, graph.captured
+
+    instance = GraphInstance(name, slot, again, scope.graph, after)
+    binding.instance = instance
+    value = instance.call(scope, binding.at, inputs, {}, place)
+    return containers.bind_taps(binding, value, scope, place)
+
+
+def _items(inner: Scope, name: str, path: tuple[str | int, ...]) -> ListInstance:
+    bindings = [inner.names[str(i)] for i in range(inner.holder.counter)]
+    return ListInstance(name, bindings, path, None)
+
+
+def _only_calls(graph: Graph) -> bool:
+    """Whether each statement calls the child of its turn."""
+    if len(graph.body) != len(graph.children):
+        return False
+    return not graph.ties and all(
+        isinstance(statement, Assign)
+        and isinstance(statement.expr, CallPart)
+        and statement.expr.target == Part((child.name,))
+        for statement, child in zip(graph.body, graph.children, strict=True)
+    )
+
+
+def _splice(
+    graph: Graph, path: tuple[str | int, ...], operands: list[Operand], scope: Scope, place: Place
+) -> Operand:
+    """The copies' calls in the graph around: a loop where they are alike, else one by one."""
+    by: dict[int, Expr] = {
+        port.id: operand.expr
+        for port, operand in zip(graph.inputs, [o for o in operands if not o.static], strict=True)
+    }
+    loop = _as_loop(graph)
+    builder = scope.graph
+    if loop is not None:
+        carried, call = loop
+        item = builder.fresh()
+        targets = tuple(builder.fresh() for _ in carried)
+        inside: dict[int, Expr] = dict(by)
+        inside.update({port: Value(t) for port, t in zip(carried, targets, strict=True)})
+        call = CallPart(Value(item), *(
+            tuple(substitute(a, inside) for a in call.args),
+            tuple((k, substitute(v, inside)) for k, v in call.kwargs),
+        ))  # fmt: skip
+        start = tuple(by[port] for port in carried)
+        last = graph.body[-1]
+        builder.body.append(Loop(path, item, targets, start, call, last.names, last.facts, place))
+        return Operand(Value(targets[0]), _facts_of(graph, 0))
+    for index, statement in enumerate(graph.body):
+        assert isinstance(statement, Assign), "checked by _only_calls"
+        call_ = statement.expr
+        assert isinstance(call_, CallPart), "checked by _only_calls"
+        targets = tuple(builder.fresh() for _ in statement.targets)
+        args = tuple(substitute(a, by) for a in call_.args)
+        kwargs = tuple((k, substitute(v, by)) for k, v in call_.kwargs)
+        expr = CallPart(Part((*path, index)), args, kwargs)
+        builder.body.append(
+            Assign(targets, expr, statement.names, True, statement.facts, statement.place)
+        )
+        by.update(zip(statement.targets, map(Value, targets), strict=True))
+    assert isinstance(graph.outputs, Value), "the last copy's first output"
+    return Operand(by[graph.outputs.id], _facts_of(graph, 0))
+
+
+def _facts_of(graph: Graph, index: int) -> tuple[object, ...]:
+    last = graph.body[-1]
+    assert isinstance(last, Assign), "checked by _only_calls"
+    if len(last.targets) == 1:
+        return last.facts
+    return tuple(fact[index] for fact in last.facts)  # type: ignore[index]
+
+
+def _as_loop(graph: Graph) -> tuple[tuple[int, ...], CallPart] | None:
+    """The carried inputs and the first call, if every call is the first with the values carried on."""
+    first = graph.body[0]
+    if len(graph.body) < 2 or not isinstance(first, Assign) or not isinstance(first.expr, CallPart):
+        return None
+    count = len(first.targets)
+    carried = tuple(port.id for port in graph.inputs[:count])
+    if len(carried) != count:
+        return None
+    current: dict[int, Expr] = {port: Value(port) for port in carried}
+    for index, statement in enumerate(graph.body):
+        if not isinstance(statement, Assign) or not isinstance(statement.expr, CallPart):
+            return None
+        args = tuple(substitute(a, current) for a in first.expr.args)
+        kwargs = tuple((k, substitute(v, current)) for k, v in first.expr.kwargs)
+        if statement.expr != CallPart(Part((str(index),)), args, kwargs):
+            return None
+        if len(statement.targets) != count:
+            return None
+        current = {port: Value(t) for port, t in zip(carried, statement.targets, strict=True)}
+    return carried, first.expr

@@ -1,0 +1,224 @@
+"""Where names live while a spec is lowered: graphs under construction, and scopes within them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from netspec.errors import did_you_mean
+from netspec.ir.expr import Const, Expr, Part, Value
+from netspec.ir.graph import Assign, Child, Freeze, Init, New, Place, Port, Statement, Tie
+from netspec.ir.lower.context import Context, Operand, Refused, refuse
+from netspec.spec.load import Definition
+from netspec.spec.overrides import Text
+
+if TYPE_CHECKING:
+    from netspec.ir.lower.instances import Instance
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A child's place among the registered ones; what it is may be known only at its first call."""
+
+    name: str
+    place: Place
+    new: New | None = None
+    after: tuple[Init | Freeze, ...] = ()
+    called: bool = False
+    keep: bool = False
+    holder: Holder | None = None  # of a list, whose children may be made later
+
+    def child(self) -> Child:
+        assert self.new is not None, f"slot `{self.name}` was never filled"
+        return Child(self.name, self.new, self.after, self.called or self.keep, self.place)
+
+
+@dataclass(slots=True, eq=False)
+class Holder:
+    """The children of one container, in the order in which they are declared."""
+
+    slots: dict[str, Slot] = field(default_factory=dict)
+    counter: int = 0
+
+    def add(self, slot: Slot) -> None:
+        if slot.name in self.slots:
+            fact = f"two layers are registered as `{slot.name}`"
+            first = self.slots[slot.name].place.line
+            note = (f"the other one is on line {first}",) if first else ()
+            raise refuse("NS210", fact, slot.place.key_span(), notes=note)
+        self.slots[slot.name] = slot
+
+    def children(self) -> tuple[Child, ...]:
+        return tuple(slot.child() for slot in self.slots.values() if slot.new is not None)
+
+
+@dataclass(slots=True, eq=False)
+class GraphBuilder:
+    """A graph under construction."""
+
+    name: str
+    context: Context
+    source: Text
+    outer: Scope | None = None  # of the graph around it; None for a block and for the spec itself
+    holder: Holder = field(default_factory=Holder)
+    inputs: list[Port] = field(default_factory=list)
+    body: list[Statement] = field(default_factory=list)
+    ties: list[Tie] = field(default_factory=list)
+    captured: list[Operand] = field(default_factory=list)  # in the graph around, after the inputs
+    count: int = 0
+    captures: dict[object, Value] = field(default_factory=dict)
+    at: tuple[str | int, ...] = ()  # where it is registered in the graph around
+
+    def fresh(self) -> int:
+        self.count += 1
+        return self.count - 1
+
+    def add_input(self, name: str, operand: Operand) -> Operand:
+        """A new input that holds this operand of the caller's; constants need none."""
+        if operand.static:
+            return operand
+        port = Port(self.fresh(), name, operand.facts)
+        self.inputs.append(port)
+        return Operand(Value(port.id), operand.facts, operand.sized, operand.modal)
+
+    def assign(self, name: str, operand: Operand, place: Place, keep: bool = False) -> Operand:
+        """`name = expr`; constants and names of values need no statement."""
+        if isinstance(operand.expr, (Const, Value)):
+            return operand
+        target = self.fresh()
+        self.body.append(Assign((target,), operand.expr, (name,), keep, operand.facts, place))
+        return Operand(Value(target), operand.facts, operand.sized, operand.modal)
+
+    def unpack(
+        self, names: list[str], operand: Operand, items: list[Operand], place: Place
+    ) -> list[Operand]:
+        """`a, b = expr`, where the facts of the parts are those of `items`."""
+        targets = tuple(self.fresh() for _ in names)
+        self.body.append(Assign(targets, operand.expr, tuple(names), True, operand.facts, place))
+        return [
+            Operand(Value(target), item.facts, item.sized, item.modal)
+            for target, item in zip(targets, items, strict=True)
+        ]
+
+    def capture(self, key: object, name: str, operand: Operand) -> Operand:
+        """A value of the graph around this one, as an input of this one."""
+        if operand.static:
+            return operand
+        if key not in self.captures:
+            port = Port(self.fresh(), name, operand.facts)
+            self.inputs.append(port)
+            self.captured.append(operand)
+            self.captures[key] = Value(port.id)
+        return Operand(self.captures[key], operand.facts, operand.sized, operand.modal)
+
+
+@dataclass(slots=True, eq=False)
+class Binding:
+    """What a layer's name means: the value that it gives, and the module that it registers."""
+
+    place: Place
+    value: Operand | None = None
+    instance: Instance | None = None
+    at: Expr | None = None  # how the module is reached in the graph that registers it
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PendingTie:
+    """A tie to be made when all children of the graph are known."""
+
+    target: tuple[str | int, ...]
+    reference: str
+    place: Place
+
+
+@dataclass(slots=True, eq=False)
+class Scope:
+    """The names of one `layers:`; it looks outwards up to the block's edge."""
+
+    graph: GraphBuilder
+    source: Text
+    args: Mapping[str, Operand]
+    blocks: Mapping[str, Definition]
+    outer: Scope | None = None
+    holder: Holder = field(default_factory=Holder)
+    prefix: tuple[str | int, ...] = ()  # from the graph to the holder
+    numbered: bool = False
+    names: dict[str, Binding] = field(default_factory=dict)
+    previous: Operand | None = None
+    entry: Operand | None = None  # the first input, from which factories take their device
+    taps: Mapping[str, list[str]] = field(default_factory=dict)
+    ties: list[PendingTie] = field(default_factory=list)
+    indexed: bool = False  # children are items of a list
+    broken: bool = False  # a layer was refused, so nothing comes before the next
+    ports: list[Operand] = field(default_factory=list)
+    last_name: str | None = None  # under which the last layer was registered
+
+    def with_args(self, args: Mapping[str, Operand]) -> Scope:
+        """The same names and children, with other args."""
+        return replace(self, args=args)
+
+    def part(self, name: str) -> Part:
+        """How a child registered by this scope is reached from its graph."""
+        return Part((*self.prefix, int(name) if self.indexed else name))
+
+    @property
+    def context(self) -> Context:
+        return self.graph.context
+
+    def find(self, name: str) -> Binding | None:
+        """What a name means here: of this scope, or of those around it, brought into this graph."""
+        scope: Scope | None = self
+        crossed: list[GraphBuilder] = []
+        while scope is not None:
+            if name in scope.names:
+                return _brought_in(scope.names[name], name, scope, crossed)
+            if scope.outer is not None and scope.outer.graph is not scope.graph:
+                crossed.append(scope.graph)
+            scope = scope.outer
+        return None
+
+    def visible(self) -> list[str]:
+        """All names that could be meant here, the nearest first."""
+        names: list[str] = []
+        scope: Scope | None = self
+        while scope is not None:
+            names += [name for name in scope.names if name not in names]
+            scope = scope.outer
+        return names
+
+    def value(self, name: str, place: Place) -> Operand:
+        """The value of a name, or Refused."""
+        binding = self.find(name)
+        if binding is None:
+            raise undefined(self, name, place)
+        if binding.refused:
+            raise Refused
+        if binding.value is None:
+            fact = f"`{name}` gives no value"
+            raise refuse("NS207", fact, place.span(), "it is registered, and not called here")
+        return binding.value
+
+
+def undefined(scope: Scope, name: str, place: Place) -> Refused:
+    """The refusal of a name that nothing here defines."""
+    help = did_you_mean(name, [*scope.visible(), *scope.args])
+    if help is None and scope.visible():
+        help = f"known here: {', '.join(scope.visible()[-8:])}"
+    return refuse("NS207", f"`{name}` is not defined here", place.span(), help)
+
+
+def _brought_in(binding: Binding, name: str, owner: Scope, crossed: list[GraphBuilder]) -> Binding:
+    if not crossed:
+        return binding
+    value, at = binding.value, binding.at
+    for graph in reversed(crossed):
+        if value is not None:
+            value = graph.capture(("value", value.expr), name, value)
+        if at is not None and binding.instance is not None:
+            held = graph.capture(
+                ("module", at), name, Operand(at, (None,) * len(graph.context.probes))
+            )
+            at = held.expr
+    return Binding(binding.place, value, binding.instance, at, binding.refused)

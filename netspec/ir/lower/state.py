@@ -1,0 +1,207 @@
+"""Parameters, buffers and constants of a graph's own, their initialisation, ties and freezing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from netspec.errors import did_you_mean
+from netspec.ir.expr import Call, Const, Expr, Training, Value, walk
+from netspec.ir.graph import Freeze, Init, InitRule, NewBuffer, NewParameter, Place
+from netspec.ir.limits import MAX_ELEMENTS
+from netspec.ir.lower.bind import bind
+from netspec.ir.lower.context import Operand, refuse
+from netspec.ir.lower.evaluate import evaluate_plain, static_value
+from netspec.ir.lower.scope import Scope
+from netspec.ops import catalog, facts
+from netspec.ops.catalog import Operator
+from netspec.ops.facts import Fact, OperatorRejects, TensorType
+from netspec.ops.signatures import signatures_of
+from netspec.spec.schema import BufferLayer, ConstLayer, Layer, ParamLayer
+
+
+def lower_param(layer: ParamLayer | BufferLayer, scope: Scope, place: Place) -> Operand:
+    """The value that a `param` or `buffer` layer starts with: `torch.empty(shape)`, or its own."""
+    kind = layer.kind
+    value = layer.param if isinstance(layer, ParamLayer) else layer.buffer
+    if isinstance(value, list):
+        sizes = tuple(_size(item, scope, place.at(kind, i)) for i, item in enumerate(value))
+        if layer.init is None:
+            fact = f"a `{kind}` of a shape has no values yet"
+            help = "add `init: zeros_`, or give its value as an expression"
+            raise refuse("NS502", fact, place.key_span(), help)
+        count = 1
+        for size in sizes:
+            count *= size
+        if count > MAX_ELEMENTS:
+            fact = f"the shape {list(sizes)} has {count:,} elements"
+            raise refuse(
+                "NS217", fact, place.at(kind).span(), f"at most {MAX_ELEMENTS:,} are allowed"
+            )
+        expr: Expr = _empty(sizes, value, scope, place.at(kind))
+        operand = Operand(
+            expr, (facts.contiguous(sizes, torch.float32),) * len(scope.context.probes)
+        )
+    else:
+        operand = build_time(value, scope, place.at(kind), f"the value of a `{kind}`")
+        if not operand.is_tensor:
+            fact = f"the value of a `{kind}` is a tensor, and `{value}` is not"
+            raise refuse(
+                "NS205", fact, place.at(kind).span(), "write `=tensor(1.0)` or `=zeros(3)`"
+            )
+    fact_ = operand.facts[0]
+    assert isinstance(fact_, TensorType), "checked above"
+    if kind == "param" and not fact_.dtype.is_floating_point:
+        fact = f"a parameter is trained, and {fact_.dtype} cannot be"
+        raise refuse("NS205", fact, place.at(kind).span(), "make it a `buffer`")
+    scope.context.count_layers(1, place)
+    scope.context.count_elements(facts.elements(fact_), place)
+    return operand
+
+
+def _empty(sizes: tuple[int, ...], value: list[Any], scope: Scope, place: Place) -> Expr:
+    operator = catalog.find_function("empty")
+    assert operator is not None, "`empty` is one of the factories"
+    items = [evaluate_plain(item, scope, place.at(i)) for i, item in enumerate(value)]
+    if not sizes:
+        return Call(operator, (Const(()),))
+    return Call(operator, tuple(item.expr for item in items))
+
+
+def _size(item: object, scope: Scope, place: Place) -> int:
+    size = static_value(item, scope, place, "a size")
+    if isinstance(size, bool) or not isinstance(size, int) or size < 0:
+        raise refuse("NS205", f"a size is a number, and `{size}` is not", place.span())
+    return size
+
+
+def build_time(value: object, scope: Scope, place: Place, what: str) -> Operand:
+    """An operand that is made in `__init__`: it may use shapes and args, and no value."""
+    entry, scope.entry = scope.entry, None
+    try:
+        operand = evaluate_plain(value, scope, place)
+    finally:
+        scope.entry = entry
+    if any(isinstance(node, (Value, Training)) for node in walk(operand.expr)):
+        fact = f"{what} is made when the model is built, and reads what exists only when it runs"
+        raise refuse("NS303", fact, place.span(), "make it a `value`")
+    return operand
+
+
+def lower_const(layer: ConstLayer, scope: Scope, place: Place) -> Operand:
+    """A `const` layer's value: a plain value, or a tensor to be kept in a buffer."""
+    operand = build_time(layer.const, scope, place.at("const"), "a `const`")
+    fact = operand.facts[0]
+    if isinstance(fact, TensorType):
+        scope.context.count_elements(facts.elements(fact), place)
+    return operand
+
+
+def new_state(layer: Layer, operand: Operand) -> NewParameter | NewBuffer:
+    """How the tensor of a `param`, `buffer` or `const` layer is registered."""
+    if isinstance(layer, ParamLayer):
+        return NewParameter(operand.expr, operand.facts[0])
+    persistent = isinstance(layer, BufferLayer) and layer.persistent
+    return NewBuffer(operand.expr, persistent, operand.facts[0])
+
+
+def lower_after(layer: Layer, scope: Scope, place: Place) -> tuple[Init | Freeze, ...]:
+    """`init` and `freeze` of a layer: what happens right after it was made."""
+    steps: list[Init | Freeze] = []
+    if layer.init is not None:
+        if isinstance(layer, (ParamLayer, BufferLayer)):
+            steps.append(_init((), layer.init, scope, place.at("init")))
+        elif isinstance(layer.init, str):
+            fact = "`init` of this layer is a mapping from a parameter to a function"
+            help = f"write `init: {{weight: {layer.init}}}`"
+            raise refuse("NS205", fact, place.at("init").span(), help)
+        else:
+            for name, call in layer.init.items():
+                at = place.at("init", name)
+                steps.append(_init(tuple(name.split(".")), call, scope, at))
+    if static_value(layer.freeze, scope, place.at("freeze"), "`freeze`"):
+        steps.append(Freeze())
+    return tuple(steps)
+
+
+def _init(target: tuple[str, ...], call: object, scope: Scope, place: Place) -> Init:
+    operator, kwargs = init_call(call, scope, place)
+    return Init(target, operator, kwargs)
+
+
+def init_call(
+    call: object, scope: Scope, place: Place
+) -> tuple[Operator, tuple[tuple[str, Expr], ...]]:
+    """`zeros_` or `{normal_: {std: 0.02}}` → the function and its arguments."""
+    if isinstance(call, str):
+        name, arguments = call, {}
+    elif isinstance(call, Mapping) and len(call) == 1:
+        ((name, arguments),) = call.items()
+        arguments = arguments or {}
+        place = place.at(name)
+    else:
+        raise refuse("NS205", "`init` names one function of torch.nn.init", place.span())
+    operator = catalog.find_init(name)
+    if operator is None:
+        help = did_you_mean(name, catalog.init_names())
+        if catalog.find_init(f"{name}_") is not None:
+            help = f"write `{name}_`: these functions overwrite the parameter"
+        span = place.key_span() if not isinstance(call, str) else place.span()
+        raise refuse("NS206", f"torch.nn.init has no `{name}`", span, help)
+    named = {key: evaluate_plain(v, scope, place.at(key)) for key, v in arguments.items()}
+    for key, operand in named.items():
+        if not operand.static:
+            raise refuse("NS303", f"`{key}` must be known when the model is built", place.span())
+    tensor = Operand(
+        Value(-1), (facts.contiguous((2, 2), torch.float32),) * len(scope.context.probes)
+    )
+    bound = bind(signatures_of(operator), name, (tensor,), named, place, spread=True)
+    return operator, tuple(
+        (key, named[key].expr) for key, _ in bound.kwargs if key in named
+    ) or tuple((key, operand.expr) for key, operand in named.items())
+
+
+def check_init(step: Init, known: Mapping[str, Fact], name: str, place: Place) -> None:
+    """The parameter is there, and the function takes one of its shape. Raises Refused."""
+    target = ".".join(step.target)
+    fact = known.get(target)
+    if fact is None:
+        help = did_you_mean(target, known) or (f"it has {', '.join(known)}" if known else None)
+        at = place.source.key_span_of((*place.path, "init", target))
+        raise refuse("NS206", f"`{name}` has no parameter `{target}`", at, help)
+    kwargs = tuple((key, v.value) for key, v in step.kwargs if isinstance(v, Const))
+    try:
+        facts.run_function(step.operator, (fact,), kwargs)
+    except OperatorRejects as error:
+        at = place.source.span_of((*place.path, "init"))
+        raise refuse(
+            "NS301", f"`{step.operator.name}` refuses `{target or name}`: {error}", at
+        ) from None
+
+
+def lower_rules(
+    rules: Mapping[str, object] | None, scope: Scope, place: Place
+) -> tuple[InitRule, ...]:
+    """The `init` of a spec or block: `{Linear.weight: zeros_}`, or `{Linear: {weight: zeros_}}`."""
+    found: list[InitRule] = []
+    for key, value in (rules or {}).items():
+        cls, _, parameter = key.partition(".")
+        operator = catalog.find_module(cls)
+        at = place.at("init", key)
+        if operator is None:
+            help = did_you_mean(cls, catalog.module_names())
+            raise refuse("NS206", f"there is no module `{cls}`", at.key_span(), help)
+        if parameter:
+            calls: Mapping[str, object] = {parameter: value}
+        elif isinstance(value, Mapping):
+            calls = value
+        else:
+            help = f"write `{cls}.weight: {value}`"
+            raise refuse("NS205", f"`{key}` names no parameter", at.key_span(), help)
+        for name, call in calls.items():
+            where = at if parameter else at.at(name)
+            init, kwargs = init_call(call, scope, where)
+            found.append(InitRule(operator, name, init, kwargs, where))
+    return tuple(found)

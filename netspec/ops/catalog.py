@@ -1,0 +1,266 @@
+"""The closed table of what a spec can name, made from the installed torch.
+
+A name is one identifier, looked up here; nothing ever walks `getattr` along a user's string
+(`F.importlib`, `F.torch` and `torch.os` exist). What is listed is decided by rules that ask torch;
+where a rule lets through what touches storage, autograd's state, hosts or devices, the name stands
+in a short set below, with the reason.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.nn.modules import activation
+from torch.nn.modules.lazy import LazyModuleMixin
+from torch.overrides import get_overridable_functions
+
+Home = Literal["nn", "F", "torch", "Tensor", "init"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One thing of torch's: written `nn.Conv2d`, `F.max_pool2d`, `torch.cat`, `x.masked_fill`."""
+
+    name: str
+    home: Home
+    target: Callable[..., object]
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Classes of torch.nn that are no layer: the base classes, the containers (a spec has its own words
+# for them), and what moves tensors between devices or wants a process group. Lazy classes are left
+# out by their base class: netspec infers what they would.
+_NO_LAYER = _names("""
+    Module RNNBase RNNCellBase Container Sequential ModuleList ModuleDict ParameterList
+    ParameterDict DataParallel SyncBatchNorm
+""")
+
+# Operators with a schema that returns tensors, and which are left out all the same.
+_STORAGE = _names("""
+    set_ resize resize_ resize_as resize_as_ resize_as_sparse_ sparse_resize_
+    sparse_resize_and_clear_ as_strided as_strided_
+""")
+_AUTOGRAD_STATE = _names("requires_grad_ detach_")
+_DEVICES = _names("cpu cuda pin_memory to_mkldnn")
+_FIRST_CLASS_DIMENSIONS = _names("index")
+_QUANTIZED = _names("quantized_batch_norm quantized_max_pool1d quantized_max_pool2d")
+_LEFT_OUT = _STORAGE | _AUTOGRAD_STATE | _DEVICES | _FIRST_CLASS_DIMENSIONS | _QUANTIZED
+
+# Functions that make tensors; torch does not list them as overridable. The other `*_like` are.
+_FACTORIES = _names("""
+    arange zeros ones full eye linspace logspace tril_indices triu_indices empty tensor
+    rand randn randint randperm normal rand_like randn_like randint_like
+    bartlett_window blackman_window hamming_window hann_window kaiser_window
+""")
+
+# Methods that torch does not list as overridable, and which networks use.
+_MORE_METHODS = _names("new_zeros new_ones new_full new_empty unflatten")
+
+# torch.functional makes these by `boolean_dispatch`, which leaves another module's name on them.
+_DISPATCHED = _names("unique unique_consecutive")
+
+
+def find_module(name: str) -> Operator | None:
+    """The layer class of this name in `torch.nn`."""
+    return _modules().get(name)
+
+
+def find_function(name: str) -> Operator | None:
+    """What `call: name` calls: of `torch.nn.functional`, else of `torch`, else a Tensor method."""
+    return _functions().get(name)
+
+
+def find_method(name: str) -> Operator | None:
+    """The Tensor method of this name."""
+    return _methods().get(name)
+
+
+def find_init(name: str) -> Operator | None:
+    """The initialiser of this name in `torch.nn.init`, those that end in an underscore."""
+    return _inits().get(name)
+
+
+def find_dtype(name: str) -> torch.dtype | None:
+    """The dtype of this name: `float32`, `long`."""
+    return _dtypes().get(name)
+
+
+@cache
+def module_names() -> tuple[str, ...]:
+    """The names that `find_module` knows, sorted."""
+    return tuple(sorted(_modules()))
+
+
+@cache
+def function_names() -> tuple[str, ...]:
+    """The names that `find_function` knows, sorted."""
+    return tuple(sorted(_functions()))
+
+
+@cache
+def method_names() -> tuple[str, ...]:
+    """The names that `find_method` knows, sorted."""
+    return tuple(sorted(_methods()))
+
+
+@cache
+def init_names() -> tuple[str, ...]:
+    """The names that `find_init` knows, sorted."""
+    return tuple(sorted(_inits()))
+
+
+@cache
+def dtype_names() -> tuple[str, ...]:
+    """The names that `find_dtype` knows, sorted."""
+    return tuple(sorted(_dtypes()))
+
+
+def overwrites(operator: Operator) -> bool:
+    """Whether the operator writes into its first input, as torch's trailing underscore says."""
+    return operator.home != "nn" and operator.name.endswith("_")
+
+
+def module_of_activation(function: str) -> Operator | None:
+    """The class that computes what this function computes: `relu` gives `nn.ReLU`."""
+    return _activations().get(function)
+
+
+def function_of_activation(module: str) -> Operator | None:
+    """The function that computes what this class computes: `ReLU` gives `F.relu`."""
+    return _functions_of_activations().get(module)
+
+
+@cache
+def activation_names() -> tuple[str, ...]:
+    """The function names of activations that exist in both forms, sorted."""
+    return tuple(sorted(_activations()))
+
+
+def schemas_of(name: str) -> tuple[torch.FunctionSchema, ...]:
+    """The ATen schemas of an operator that give tensors and want no output to write into."""
+    found = torch._C._jit_get_schemas_for_operator(f"aten::{name}")
+    return tuple(schema for schema in found if _gives_tensors(schema))
+
+
+def _gives_tensors(schema: torch.FunctionSchema) -> bool:
+    if any(argument.is_out for argument in schema.arguments):
+        return False
+    return any("Tensor" in str(result.type) for result in schema.returns)
+
+
+@cache
+def _modules() -> Mapping[str, Operator]:
+    return {
+        name: Operator(name, "nn", value)
+        for name, value in vars(nn).items()
+        if isinstance(value, type)
+        and issubclass(value, nn.Module)
+        and not issubclass(value, LazyModuleMixin)
+        and name not in _NO_LAYER
+    }
+
+
+@cache
+def _methods() -> Mapping[str, Operator]:
+    listed = {id(f) for f in get_overridable_functions()[torch.Tensor]}
+    names = [name for name, value in _members(torch.Tensor) if id(value) in listed]
+    casts = [name for name in names if name in _dtypes()]
+    tensors = [name for name in names if _is_open(name) and schemas_of(name)]
+    return {
+        name: Operator(name, "Tensor", getattr(torch.Tensor, name))
+        for name in (*casts, *tensors, *_MORE_METHODS)
+    }
+
+
+@cache
+def _functions() -> Mapping[str, Operator]:
+    return {**_methods(), **dict(_of_torch()), **dict(_of_functional())}
+
+
+def _of_torch() -> Iterator[tuple[str, Operator]]:
+    overridable = get_overridable_functions()
+    listed = {id(f) for home in (torch, torch.functional) for f in overridable[home]}
+    for name, value in vars(torch).items():
+        if id(value) not in listed or not _is_open(name):
+            continue
+        if isinstance(value, types.FunctionType):
+            known = value.__module__ == "torch.functional" or name in _DISPATCHED
+        else:
+            known = _is_documented(value) and bool(schemas_of(name))
+        if known:
+            yield name, Operator(name, "torch", value)
+    for name in _FACTORIES:
+        yield name, Operator(name, "torch", getattr(torch, name))
+
+
+def _is_documented(value: object) -> bool:
+    """What torch does not document are raw kernels, which trust the shapes that they are given.
+
+    `native_batch_norm` with a short `running_mean` reads and writes beyond it.
+    """
+    return isinstance(value, types.BuiltinFunctionType) and bool(value.__doc__)
+
+
+def _of_functional() -> Iterator[tuple[str, Operator]]:
+    for name, value in vars(F).items():
+        if not _is_open(name):
+            continue
+        if isinstance(value, types.FunctionType):
+            returns = value.__annotations__.get("return", torch.Tensor)
+            known = value.__module__ == F.__name__ and returns is not None
+        else:
+            known = isinstance(value, types.BuiltinFunctionType) and bool(
+                schemas_of(value.__name__)
+            )
+        if known:
+            yield name, Operator(name, "F", value)
+
+
+def _is_open(name: str) -> bool:
+    return not name.startswith("_") and name not in _LEFT_OUT
+
+
+def _members(home: type) -> Iterator[tuple[str, object]]:
+    for name in dir(home):
+        yield name, getattr(home, name)
+
+
+@cache
+def _inits() -> Mapping[str, Operator]:
+    return {
+        name: Operator(name, "init", value)
+        for name, value in vars(nn.init).items()
+        if isinstance(value, types.FunctionType) and name.endswith("_") and not name.startswith("_")
+    }
+
+
+@cache
+def _dtypes() -> Mapping[str, torch.dtype]:
+    return {name: value for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
+
+
+@cache
+def _activations() -> Mapping[str, Operator]:
+    """Classes of torch.nn.modules.activation by the function of the same name, spelling aside."""
+    functions = {name.replace("_", ""): name for name, _ in _of_functional() if name[-1] != "_"}
+    pairs = {}
+    for name, operator in _modules().items():
+        function = functions.get(name.lower())
+        if function and cast(type, operator.target).__module__ == activation.__name__:
+            pairs[function] = operator
+    return pairs
+
+
+@cache
+def _functions_of_activations() -> Mapping[str, Operator]:
+    return {operator.name: _functions()[function] for function, operator in _activations().items()}

@@ -1,0 +1,262 @@
+"""What an operator makes of inputs of given types, found by running the real one on `meta`.
+
+Nothing here knows any operator by name: shapes and dtypes are read off torch's own results, each
+once for an operator, its arguments and its input types.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import nn
+
+from netspec.ops.catalog import Operator
+
+MAX_OUTPUTS = 1_000
+MAX_TINY = 1_000_000
+_MEMO_LIMIT = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """A tensor's shape, strides (both in elements) and dtype."""
+
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A slice as a value that can be hashed (Python's own cannot before 3.12)."""
+
+    start: Fact
+    stop: Fact
+    step: Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A dict of values, in its order."""
+
+    items: tuple[tuple[str, Fact], ...]
+
+
+Fact: TypeAlias = (
+    "TensorType | Slice | Mapped | None | bool | int | float | str"
+    " | torch.dtype | torch.device | tuple[Fact, ...] | object"
+)
+
+
+class OperatorRejects(Exception):
+    """An operator does not take these inputs; the text is torch's own."""
+
+
+def contiguous(shape: tuple[int, ...], dtype: torch.dtype) -> TensorType:
+    """The type of a freshly made tensor of this shape."""
+    stride = []
+    step = 1
+    for size in reversed(shape):
+        stride.append(step)
+        step *= max(size, 1)
+    return TensorType(shape, tuple(reversed(stride)), dtype)
+
+
+_memo: dict[object, Fact | OperatorRejects] = {}
+_modules: dict[object, nn.Module] = {}
+
+
+def forget() -> None:
+    """Drop all that was found so far; a benchmark of the first time needs it."""
+    _memo.clear()
+    _modules.clear()
+
+
+def run_function(
+    operator: Operator, args: tuple[Fact, ...], kwargs: tuple[tuple[str, Fact], ...]
+) -> Fact:
+    """The fact of a function's result. Raises OperatorRejects where torch refuses."""
+    return _run(
+        (operator.home, operator.name, memo_key(args), memo_key(kwargs)),
+        operator.target,
+        args,
+        kwargs,
+    )
+
+
+def run(key: object, target: Callable[..., object], args: tuple[Fact, ...]) -> Fact:
+    """The fact of what any callable gives, which `key` identifies; for Python's own operators."""
+    return _run((key, memo_key(args)), target, args, ())
+
+
+def run_module(
+    module: nn.Module,
+    key: object,
+    training: bool,
+    args: tuple[Fact, ...],
+    kwargs: tuple[tuple[str, Fact], ...],
+) -> Fact:
+    """The fact of a call of this `meta` module, which `key` identifies, in the given mode."""
+
+    def call(*positional: object, **named: object) -> object:
+        if module.training is not training:
+            module.train(training)
+        return module(*positional, **named)
+
+    return _run((key, training, memo_key(args), memo_key(kwargs)), call, args, kwargs)
+
+
+def meta_module(key: object, make: Callable[[], nn.Module]) -> nn.Module:
+    """The module that `make` gives on the `meta` device, made once for each key.
+
+    Raises OperatorRejects with torch's own words where the constructor refuses its arguments.
+    """
+    found = _modules.get(key)
+    if found is not None:
+        return found
+    try:
+        with torch.device("meta"):
+            module = make()
+    except Exception as error:
+        raise OperatorRejects(_words(error)) from None
+    if len(_modules) > _MEMO_LIMIT:
+        _modules.clear()
+    _modules[key] = module
+    return module
+
+
+def type_of(tensor: torch.Tensor) -> TensorType:
+    """The type of a tensor."""
+    return TensorType(tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype)
+
+
+def _run(
+    key: object,
+    target: Callable[..., object],
+    args: tuple[Fact, ...],
+    kwargs: tuple[tuple[str, Fact], ...],
+) -> Fact:
+    found = _memo.get(key, _memo)
+    if found is _memo:
+        try:
+            found = _result(target, args, dict(kwargs))
+        except OperatorRejects as error:
+            found = error
+        if len(_memo) > _MEMO_LIMIT:
+            _memo.clear()
+        _memo[key] = found
+    if isinstance(found, OperatorRejects):
+        raise OperatorRejects(str(found))
+    return found
+
+
+def _result(
+    target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
+) -> Fact:
+    try:
+        with torch.no_grad():
+            return fact_of(_on_meta(target, args, kwargs))
+    except NotImplementedError:
+        return _on_cpu(target, args, kwargs)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        if _needs_data(error):
+            return _on_cpu(target, args, kwargs)
+        raise OperatorRejects(_words(error)) from None
+    except Exception as error:  # an operator may refuse in any way: assert, KeyError, overflow
+        raise OperatorRejects(_words(error)) from None
+
+
+def _on_meta(
+    target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
+) -> object:
+    positional = [to_value(a) for a in args]
+    named = {name: to_value(value) for name, value in kwargs.items()}
+    if any(isinstance(a, (TensorType, tuple)) for a in (*args, *kwargs.values())):
+        return target(*positional, **named)
+    with torch.device("meta"):
+        return target(*positional, **named)
+
+
+def _on_cpu(
+    target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
+) -> Fact:
+    """The fact of an operator without `meta` facts, from tensors of ones; small ones only."""
+    if sum(elements(a) for a in (*args, *kwargs.values())) > MAX_TINY:
+        raise OperatorRejects("it has no `meta` facts, and the inputs are too large to try it on")
+    positional = [to_value(a, "cpu") for a in args]
+    named = {name: to_value(value, "cpu") for name, value in kwargs.items()}
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            return fact_of(target(*positional, **named))
+    except Exception as error:
+        raise OperatorRejects(_words(error)) from None
+
+
+def elements(fact: Fact) -> int:
+    """How many elements a value's tensors have."""
+    if isinstance(fact, TensorType):
+        return math.prod(fact.shape)
+    return sum(elements(item) for item in fact) if isinstance(fact, tuple) else 0
+
+
+def elements_of(module: nn.Module) -> int:
+    """How many elements a module's parameters and buffers have."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return sum(tensor.numel() for tensor in tensors)
+
+
+def _needs_data(error: Exception) -> bool:
+    text = str(error)
+    return "meta" in text.lower() and ("data" in text or "item()" in text or "Meta" in text)
+
+
+def _words(error: Exception) -> str:
+    text = str(error).strip()
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def to_value(fact: Fact, device: str = "meta") -> object:
+    """A fact as something that torch can be called with: a tensor type becomes a tensor."""
+    if isinstance(fact, TensorType):
+        if device == "meta":
+            return torch.empty_strided(fact.shape, fact.stride, dtype=fact.dtype, device="meta")
+        return torch.ones(fact.shape, dtype=fact.dtype, device=device)
+    if isinstance(fact, tuple):
+        return tuple(to_value(item, device) for item in fact)
+    if isinstance(fact, Slice):
+        return slice(fact.start, fact.stop, fact.step)
+    if isinstance(fact, Mapped):
+        return {name: to_value(value, device) for name, value in fact.items}
+    return fact
+
+
+def fact_of(value: object) -> Fact:
+    """A result as a fact: tensors become their types, lists and named tuples become tuples.
+
+    Raises OperatorRejects for a result that is neither a tensor nor a plain value.
+    """
+    if isinstance(value, torch.Tensor):
+        return TensorType(tuple(value.shape), tuple(value.stride()), value.dtype)
+    if isinstance(value, (tuple, list)):
+        if len(value) > MAX_OUTPUTS:
+            raise OperatorRejects(f"it gives {len(value)} outputs, {MAX_OUTPUTS} are allowed")
+        return tuple(fact_of(item) for item in value)
+    if isinstance(value, dict):
+        return Mapped(tuple((str(k), fact_of(v)) for k, v in value.items()))
+    if value is None or isinstance(value, (bool, int, float, str, torch.dtype, torch.device)):
+        return value
+    raise OperatorRejects(f"it gives a {type(value).__name__}, which no layer can read")
+
+
+def memo_key(fact: object) -> object:
+    """A key that tells 1, 1.0 and True apart."""
+    if isinstance(fact, tuple):
+        return tuple([memo_key(item) for item in fact])
+    if isinstance(fact, (bool, float)):
+        return (type(fact).__name__, fact)
+    return fact

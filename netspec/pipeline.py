@@ -1,0 +1,352 @@
+"""The front door: the stages from text to model, in order."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from netspec.checks.unused import find_unused
+from netspec.emit.classes import plan_classes
+from netspec.emit.module import Built, compile_classes
+from netspec.emit.text import write_text
+from netspec.emit.tree import Written, write_trees
+from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.ir.graph import Place, Program
+from netspec.ir.lower.context import Activation, refuse
+from netspec.ir.lower.program import lower
+from netspec.ops import catalog
+from netspec.source import Source, from_mapping, read_source, read_text
+from netspec.spec.files import CannotOpen, Files, Kept
+from netspec.spec.load import Spec, load_spec, plain_source
+from netspec.spec.overrides import Override, Overrides, apply_overrides, parse_overrides
+
+AnySource = str | os.PathLike[str] | Mapping[str, object] | Spec
+Act = str | Mapping[str, str]
+FORMS = ("module", "functional", "inplace")
+_REMEMBERED = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that a model is made from, as texts and plain values: enough to make it anew anywhere."""
+
+    main: Kept
+    mapping: str | None  # a spec given as a mapping, as JSON
+    named: tuple[tuple[tuple[str, str], Kept], ...]
+    args: tuple[tuple[str, object], ...]
+    activation: Activation
+    overrides: tuple[Override, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A program, its classes, and what it was made from."""
+
+    program: Program
+    written: Written
+    built: Built
+    recipe: Recipe
+    spec: Spec
+    elements: int = field(default=0)
+
+
+def load(source: str | os.PathLike[str] | Mapping[str, object]) -> Spec:
+    """A spec from a path, a name in `configs/model`, or a mapping. Raises SpecError."""
+    return load_spec(_read(source), _files())
+
+
+def loads(text: str) -> Spec:
+    """A spec from YAML text; messages call it `<string>`. Raises SpecError."""
+    return load_spec(read_text(text), _files())
+
+
+def compile_spec(
+    source: AnySource,
+    args: Mapping[str, object] | None = None,
+    act: Act = "module",
+    overrides: Overrides | None = None,
+    outputs: Sequence[str] | None = None,
+) -> Compiled:
+    """The stages in order: read, load, lower, check, write, compile. Raises SpecError."""
+    activation = read_activation(act)
+    changes = parse_overrides(overrides)
+    asked = (_hashable(args or {}), activation, changes, tuple(outputs or ()))
+    remembered = _recall(source, asked)
+    if remembered is not None:
+        return remembered
+    files = _files()
+    spec = _spec_of(source, changes, files)
+    compiled = _compile(spec, files, args or {}, activation, changes, tuple(outputs or ()))
+    _remember(source, asked, compiled)
+    return compiled
+
+
+def _compile(
+    spec: Spec,
+    files: Files,
+    args: Mapping[str, object],
+    activation: Activation,
+    changes: tuple[Override, ...],
+    outputs: tuple[str, ...],
+) -> Compiled:
+    program = lower(spec, args, activation, _part_finder(files), outputs)
+    problems = find_unused(program.root)
+    if problems:
+        raise SpecError(problems)
+    written = write_trees(plan_classes(program), plain_source(spec.source))
+    recipe = _recipe(spec, files, args, activation, changes, outputs)
+    return Compiled(program, written, compile_classes(written, recipe, rebuild), recipe, spec)
+
+
+def build(
+    source: AnySource,
+    *,
+    args: Mapping[str, object] | None = None,
+    act: Act = "module",
+    overrides: Overrides | None = None,
+    outputs: Sequence[str] | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    seed: int | None = None,
+) -> nn.Module:
+    """The model that a spec describes, as a plain nn.Module.
+
+    `source` is a path, a name in `configs/model`, a mapping or a Spec; `args` are the spec's own;
+    `act` is the form of its activations, `"module"`, `"functional"`, or `{"form": …, "fn": "gelu"}`;
+    `overrides` change the spec (`{"layers.conv1.out_channels": 12}`, or `["path=value"]`).
+    With `outputs`, paths of layers, the model gives a dict: its own output under `"output"`, and
+    each of these values under its path.
+    Parameters are drawn on the CPU, then moved to `device` and cast to `dtype`, so that one seed
+    gives the same ones everywhere; on `"meta"` nothing is allocated. `seed` leaves the global
+    random state as it was. Raises SpecError with every mistake in the spec.
+    """
+    compiled = compile_spec(source, args, act, overrides, outputs)
+    target = torch.device(device) if device is not None else None
+    if target is not None and target.type == "meta":
+        with target:
+            model = compiled.built.make()
+    elif seed is None:
+        model = compiled.built.make()
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = compiled.built.make()
+    if target is not None and target.type != "meta":
+        model = model.to(target)
+    return model if dtype is None else model.to(_dtype(dtype))
+
+
+def check(
+    source: AnySource,
+    *,
+    args: Mapping[str, object] | None = None,
+    act: Act = "module",
+    overrides: Overrides | None = None,
+    outputs: Sequence[str] | None = None,
+) -> tuple[Diagnostic, ...]:
+    """What is wrong with a spec, in the order of its lines; nothing, if it can be built."""
+    try:
+        compile_spec(source, args, act, overrides, outputs)
+    except SpecError as error:
+        return error.diagnostics
+    return ()
+
+
+def to_python(
+    source: AnySource,
+    *,
+    args: Mapping[str, object] | None = None,
+    act: Act = "module",
+    overrides: Overrides | None = None,
+    outputs: Sequence[str] | None = None,
+) -> str:
+    """The model as Python source that needs torch alone; `build_model()` in it makes the model."""
+    compiled = compile_spec(source, args, act, overrides, outputs)
+    name = Path(compiled.spec.source.file).name.strip("<>")
+    header = f"{compiled.program.name}, written by netspec from {name}."
+    return write_text(compiled.written, header)
+
+
+def rebuild(recipe: Recipe, class_name: str) -> nn.Module:
+    """An empty instance of a class of a model that was pickled, made anew from its recipe."""
+    compiled = _rebuilt.get(recipe)
+    if compiled is None:
+        files = Files((), dict(recipe.named))
+        main = recipe.main.source()
+        if recipe.mapping is not None:
+            main = from_mapping(json.loads(recipe.mapping), recipe.main.file)
+        spec = load_spec(apply_overrides(main, recipe.overrides), files)
+        compiled = _compile(
+            spec, files, dict(recipe.args), recipe.activation, recipe.overrides, recipe.outputs
+        )
+        _rebuilt[recipe] = compiled
+    cls = compiled.built.classes[class_name]
+    return cls.__new__(cls)
+
+
+_rebuilt: dict[Recipe, Compiled] = {}
+_compiled: dict[object, tuple[Compiled, object]] = {}
+
+
+def forget() -> None:
+    """Drop the programs that this process remembers."""
+    _compiled.clear()
+
+
+def read_activation(act: Act) -> Activation:
+    """`"functional"`, or `{"form": "functional", "fn": "gelu"}`. Raises SpecError."""
+    given = {"form": act} if isinstance(act, str) else dict(act)
+    span = Span(f"from act={act!r}")
+    for key in given:
+        if key not in ("form", "fn"):
+            fact = f"`act` has no `{key}`"
+            raise SpecError(Diagnostic("NS201", fact, span, help="it has `form` and `fn`"))
+    form = given.get("form", "module")
+    if form == "inplace":
+        fact = "the form `inplace` is not there yet: nothing proves where overwriting is safe"
+        raise SpecError(Diagnostic("NS401", fact, span, help="use `module` or `functional`"))
+    if form not in ("module", "functional"):
+        help = did_you_mean(str(form), FORMS) or "use `module` or `functional`"
+        raise SpecError(Diagnostic("NS206", f"there is no form `{form}`", span, help=help))
+    fn = given.get("fn")
+    if fn is not None and catalog.module_of_activation(fn) is None:
+        help = did_you_mean(fn, catalog.activation_names())
+        raise SpecError(Diagnostic("NS206", f"there is no activation `{fn}`", span, help=help))
+    return Activation("functional" if form == "functional" else "module", fn)
+
+
+def model_folders() -> tuple[Path, ...]:
+    """Where specs have names: `configs/model` here, in the installed package, in the checkout."""
+    package = Path(__file__).resolve().parent
+    folders = (Path("configs/model"), package / "configs/model", package.parent / "configs/model")
+    return tuple(folder for folder in folders if folder.is_dir())
+
+
+def _files() -> Files:
+    return Files(model_folders())
+
+
+def _read(source: str | os.PathLike[str] | Mapping[str, object]) -> Source:
+    if isinstance(source, Mapping):
+        return from_mapping(source)
+    return read_source(_path_of(source))
+
+
+def _path_of(source: str | os.PathLike[str]) -> str:
+    """A path as it is given; a bare name is looked up among the named specs."""
+    name = os.fspath(source)
+    if Path(name).suffix or os.sep in name or "/" in name or Path(name).is_file():
+        return name
+    for folder in model_folders():
+        if (folder / f"{name}.yaml").is_file():
+            return str(folder / f"{name}.yaml")
+    names = [file.stem for folder in model_folders() for file in sorted(folder.glob("*.yaml"))]
+    help = did_you_mean(name, names) or f"there are {', '.join(dict.fromkeys(names))}"
+    raise SpecError(Diagnostic("NS105", f"there is no spec `{name}`", Span(name), help=help))
+
+
+def _spec_of(source: AnySource, changes: tuple[Override, ...], files: Files) -> Spec:
+    if not isinstance(source, Spec):
+        return load_spec(apply_overrides(_read(source), changes), files)
+    if not changes:
+        return source
+    own = source.source
+    before = () if isinstance(own, Source) else own.overrides
+    return load_spec(apply_overrides(plain_source(own), (*before, *changes)), files)
+
+
+def _part_finder(files: Files) -> object:
+    specs: dict[str, Spec] = {}
+
+    def find(name: str, place: Place) -> Spec:
+        try:
+            source = files.part(name, plain_source(place.source))
+        except CannotOpen as error:
+            raise refuse("NS206", error.fact, place.span(), error.help) from None
+        if source.file not in specs:
+            specs[source.file] = load_spec(source, files)
+        return specs[source.file]
+
+    return find
+
+
+def _recipe(
+    spec: Spec,
+    files: Files,
+    args: Mapping[str, object],
+    activation: Activation,
+    changes: tuple[Override, ...],
+    outputs: tuple[str, ...],
+) -> Recipe:
+    main = plain_source(spec.source)
+    mapping = None if main.text else json.dumps(main.value)
+    own = () if isinstance(spec.source, Source) else spec.source.overrides
+    named = tuple((key, _kept(source)) for key, source in files.opened.items())
+    given = tuple(sorted((name, _hashable(value)) for name, value in args.items()))
+    return Recipe(_kept(main), mapping, named, given, activation, own or changes, outputs)
+
+
+def _kept(source: Source) -> Kept:
+    return Kept(source.file, str(source.path) if source.path else None, source.text)
+
+
+def _hashable(value: object) -> object:
+    if isinstance(value, Mapping):
+        return tuple(sorted((str(key), _hashable(item)) for key, item in value.items()))
+    if isinstance(value, (list, tuple)):
+        return tuple(_hashable(item) for item in value)
+    return value
+
+
+def _key(source: AnySource) -> object:
+    if isinstance(source, Spec):
+        return ("spec", id(source))
+    if isinstance(source, Mapping):
+        return ("mapping", json.dumps(source, default=repr))
+    return ("path", os.path.abspath(_path_of(source)))
+
+
+def _recall(source: AnySource, asked: object) -> Compiled | None:
+    """The program that the same source gave before, if none of its files has changed since."""
+    found = _compiled.get((_key(source), asked))
+    if found is None or not all(_unchanged(kept) for kept in _texts(found[0])):
+        return None
+    return found[0]
+
+
+def _texts(compiled: Compiled) -> list[Kept]:
+    return [compiled.recipe.main, *(kept for _, kept in compiled.recipe.named)]
+
+
+def _unchanged(kept: Kept) -> bool:
+    if kept.path is None:
+        return True
+    try:
+        with open(kept.path, encoding="utf-8-sig", newline="") as file:
+            return file.read() == kept.text
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _remember(source: AnySource, asked: object, compiled: Compiled) -> None:
+    if len(_compiled) >= _REMEMBERED:
+        del _compiled[next(iter(_compiled))]
+    _compiled[_key(source), asked] = (compiled, source)
+
+
+def _dtype(dtype: str | torch.dtype) -> torch.dtype:
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    found = catalog.find_dtype(dtype)
+    if found is None:
+        help = did_you_mean(dtype, catalog.dtype_names())
+        span = Span(f"from dtype={dtype!r}")
+        raise SpecError(Diagnostic("NS206", f"there is no dtype `{dtype}`", span, help=help))
+    return found

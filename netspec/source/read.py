@@ -1,0 +1,105 @@
+"""A file or a text → Source."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import stat
+from itertools import islice
+from typing import NoReturn
+
+from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.source.compose import compose
+from netspec.source.document import Source
+from netspec.source.limits import MAX_BYTES, MAX_OFFERED
+from netspec.source.places import Lines, Places
+
+
+def read_source(path: str | os.PathLike[str]) -> Source:
+    """The file at this path → Source; no other file is opened.
+
+    Raises SpecError: NS105 where it cannot be read, and what read_text raises.
+    """
+    name = os.fspath(path)
+    return _read(_text_of(name), name, pathlib.Path(name))
+
+
+def read_text(text: str, file: str = "<string>") -> Source:
+    """YAML text → Source; `file` is what messages call it. Raises SpecError."""
+    return _read(text, file, None)
+
+
+def _read(text: str, file: str, path: pathlib.Path | None) -> Source:
+    lines = Lines(text.lstrip("\ufeff"))
+    try:
+        size = len(lines.text.encode())
+    except UnicodeEncodeError as error:
+        fact = f"U+{ord(lines.text[error.start]):04X} is half a character (a surrogate)"
+        shown = Lines(lines.text.encode(errors="replace").decode())
+        raise SpecError(Diagnostic("NS101", fact, shown.span(file, error.start))) from None
+    if size > MAX_BYTES:
+        raise SpecError(_too_large(Span(file, 1)))
+    value, root = compose(lines, file)
+    return Source(file, lines.text, path, value, Places(lines, root))
+
+
+def _too_large(span: Span) -> Diagnostic:
+    return Diagnostic("NS103", f"a spec has at most {MAX_BYTES:,} bytes, and this has more", span)
+
+
+def _text_of(name: str) -> str:
+    data = _bytes_of(name)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        lines = Lines(data.decode(errors="replace"))
+        span = lines.span(name, len(data[: error.start].decode()))
+        fact = f"the file is not UTF-8: byte 0x{data[error.start]:02X} begins no character"
+        raise SpecError(Diagnostic("NS105", fact, span, help="save it as UTF-8")) from None
+
+
+def _bytes_of(name: str) -> bytes:
+    try:
+        mode = os.stat(name).st_mode
+        if stat.S_ISDIR(mode):
+            _unreadable(name, f"`{name}` is a folder, and a spec is a file", _files_in(name))
+        if not stat.S_ISREG(mode):  # a pipe may never end, nor even begin
+            _unreadable(name, f"`{name}` is not an ordinary file")
+        with open(name, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        _unreadable(name, f"there is no file `{name}`", _near(name))
+    except OSError as error:
+        reason = (error.strerror or "no reason given").lower()
+        _unreadable(name, f"`{name}` cannot be read: {reason}")
+    except ValueError:
+        _unreadable(name, f"`{name!r}` cannot be the name of a file")
+    if len(data) > MAX_BYTES:
+        raise SpecError(_too_large(Span(name)))
+    return data
+
+
+def _unreadable(name: str, fact: str, help: str | None = None) -> NoReturn:
+    raise SpecError(Diagnostic("NS105", fact, Span(name), help=help))
+
+
+def _near(name: str) -> str | None:
+    path = pathlib.Path(name)
+    if not path.parent.is_dir():
+        return f"there is no folder `{path.parent}` either"
+    names = _names(path.parent)
+    same = [found for found in names if pathlib.Path(found).stem == path.stem]
+    return f"did you mean `{same[0]}`?" if same else did_you_mean(path.name, names)
+
+
+def _files_in(name: str) -> str | None:
+    files = [found for found in _names(name) if found.endswith((".yaml", ".yml"))]
+    return "in it: " + ", ".join(f"`{found}`" for found in files[:4]) if files else None
+
+
+def _names(folder: str | pathlib.Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in islice(entries, MAX_OFFERED))
+    except OSError:
+        return []

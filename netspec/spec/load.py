@@ -1,0 +1,232 @@
+"""Plain values → a Spec: the schema's word on every key, expressions parsed, includes read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from netspec.errors import Diagnostic, SpecError
+from netspec.source import Path, Plain, Source
+from netspec.spec.complain import diagnose
+from netspec.spec.expressions import NotAnExpression, is_expression, parse_expression
+from netspec.spec.files import CannotOpen, Files
+from netspec.spec.overrides import Overridden, Text
+from netspec.spec.schema import Block, Document, Library
+
+_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Definition:
+    """A block where it was defined: its model, and the place of its text."""
+
+    name: str
+    block: Block
+    source: Text
+    path: Path
+    blocks: Mapping[str, Definition]  # those that it can name: its own, its neighbours
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spec:
+    """A spec that was read: the document, its text, and the blocks that its layers can name.
+
+    Two specs are equal when their documents and the blocks that they include are.
+    """
+
+    document: Document
+    source: Text
+    blocks: Mapping[str, Definition]
+    files: tuple[Text, ...]
+
+    @property
+    def name(self) -> str:
+        """The class name: the spec's own, else the file's in CamelCase."""
+        if self.document.name:
+            return self.document.name
+        stem = FilePath(self.source.file).stem
+        words = re.findall(r"[A-Za-z0-9]+", stem)
+        name = "".join(word[:1].upper() + word[1:] for word in words)
+        return name if name[:1].isalpha() else "Model"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Spec):
+            return NotImplemented
+        return self.document == other.document and _models(self) == _models(other)
+
+    def __hash__(self) -> int:
+        return hash(repr(self.document))
+
+
+def _models(spec: Spec) -> dict[str, Block]:
+    return {name: definition.block for name, definition in spec.blocks.items()}
+
+
+def load_spec(source: Text, files: Files | None = None) -> Spec:
+    """A source → its Spec, with the blocks of every include.
+
+    Raises SpecError with all that the schema, the expressions and the includes have against it.
+    """
+    problems: list[Diagnostic] = []
+    document = _validated(Document, source, problems)
+    if not isinstance(document, Document):
+        raise SpecError(problems)
+    reader = _Includes(files or Files(), [source])
+    blocks = reader.definitions(document, source, problems)
+    if problems:
+        raise SpecError(problems)
+    return Spec(document, source, blocks, tuple(reader.sources))
+
+
+def _validated(
+    model: type[Document] | type[Library], source: Text, problems: list[Diagnostic]
+) -> Document | Library | None:
+    problems += _expression_problems(source) + _key_problems(source)
+    try:
+        return model.model_validate(source.value)
+    except ValidationError as error:
+        problems += diagnose(error, source, model)
+        return None
+
+
+@dataclass(slots=True)
+class _Includes:
+    """Reads included files, each once."""
+
+    files: Files
+    sources: list[Text]
+    _busy: set[str] = field(default_factory=set)
+
+    def definitions(
+        self, owner: Document | Library, source: Text, problems: list[Diagnostic]
+    ) -> dict[str, Definition]:
+        found: dict[str, Definition] = {}
+        many = isinstance(owner.include, list)
+        names = owner.include if isinstance(owner.include, list) else [owner.include or ""]
+        for index, name in enumerate(names):
+            path: Path = ("include", index) if many else ("include",)
+            if name:
+                found |= self._included(name, source, path, problems)
+        own = _define(owner.blocks, source, ("blocks",), found)
+        for name in own.keys() & found.keys():
+            fact = f"block `{name}` is defined here and in {found[name].source.file}"
+            problems.append(Diagnostic("NS213", fact, source.key_span_of(("blocks", name))))
+        return found | own
+
+    def _included(
+        self, name: str, source: Text, path: Path, problems: list[Diagnostic]
+    ) -> dict[str, Definition]:
+        try:
+            library = self.files.include(name, plain_source(source))
+        except CannotOpen as error:
+            problems.append(Diagnostic("NS213", error.fact, source.span_of(path), help=error.help))
+            return {}
+        except SpecError as error:
+            problems += error.diagnostics
+            return {}
+        if library.file in self._busy:
+            fact = f"`{name}` includes itself, by way of other files"
+            problems.append(Diagnostic("NS213", fact, source.span_of(path)))
+            return {}
+        whole = isinstance(library.value, dict) and "layers" in library.value
+        validated = _validated(Document if whole else Library, library, problems)
+        if validated is None:
+            return {}
+        if library not in self.sources:
+            self.sources.append(library)
+        self._busy.add(library.file)
+        found = self.definitions(validated, library, problems)
+        self._busy.discard(library.file)
+        return found
+
+
+def plain_source(source: Text) -> Source:
+    """The source below any overrides."""
+    return source.source if isinstance(source, Overridden) else source
+
+
+def _define(
+    blocks: Mapping[str, Block], source: Text, path: Path, around: Mapping[str, Definition]
+) -> dict[str, Definition]:
+    visible: dict[str, Definition] = dict(around)
+    own: dict[str, Definition] = {}
+    for name, block in blocks.items():
+        inner: dict[str, Definition] = {}
+        definition = Definition(name, block, source, (*path, name), inner)
+        own[name] = visible[name] = definition
+    for definition in own.values():
+        nested = _define(definition.block.blocks, source, (*definition.path, "blocks"), visible)
+        assert isinstance(definition.blocks, dict), "made above as a dict"
+        definition.blocks.update(visible | nested)
+    return own
+
+
+def _expression_problems(source: Text) -> list[Diagnostic]:
+    problems = []
+    for path, text in _strings(source.value, ()):
+        if is_expression(text):
+            try:
+                parse_expression(text)
+            except NotAnExpression as error:
+                problems.append(expression_diagnostic(source, path, error))
+    return problems
+
+
+def expression_diagnostic(source: Text, path: Path, error: NotAnExpression) -> Diagnostic:
+    """A text that is no expression, placed at the character where it goes wrong."""
+    span = source.span_of(path)
+    start = span.column - 1
+    quote = 1 if span.text[start : start + 1] in ('"', "'") else 0
+    column = span.column + quote + error.offset
+    if span.line and span.width > error.offset + quote and column <= len(span.text):
+        span = type(span)(span.file, span.line, column, 1, span.text)
+    return Diagnostic("NS208", error.fact, span, help=error.help)
+
+
+def _strings(value: Plain, path: Path) -> Iterator[tuple[Path, str]]:
+    stack: list[tuple[Path, Plain]] = [(path, value)]
+    while stack:
+        where, item = stack.pop()
+        if isinstance(item, str):
+            if item[:1] == "=":
+                yield where, item
+        elif isinstance(item, dict):
+            stack.extend(((*where, k), v) for k, v in item.items() if k != "doc")
+        elif isinstance(item, list):
+            stack.extend(((*where, i), v) for i, v in enumerate(item))
+
+
+def _key_problems(source: Text) -> list[Diagnostic]:
+    problems = []
+    for path, name, what in _declared_names(source.value):
+        if _KEY.fullmatch(name):
+            continue
+        fact = f"`{name}` cannot be the name of {what}"
+        help = "letters, digits, `_` and `-`"
+        problems.append(Diagnostic("NS210", fact, source.key_span_of(path), help=help))
+    return problems
+
+
+def _declared_names(value: Any) -> Iterator[tuple[Path, str, str]]:
+    stack: list[tuple[Path, Any]] = [((), value)]
+    while stack:
+        path, item = stack.pop()
+        if not isinstance(item, dict):
+            continue
+        layers = item.get("layers")
+        if isinstance(layers, dict):
+            for name, layer in layers.items():
+                yield (*path, "layers", name), name, "a layer"
+                stack.append(((*path, "layers", name), layer))
+        elif isinstance(layers, list):
+            stack.extend(((*path, "layers", i), layer) for i, layer in enumerate(layers))
+        blocks = item.get("blocks")
+        if isinstance(blocks, dict):
+            for name, block in blocks.items():
+                yield (*path, "blocks", name), name, "a block"
+                stack.append(((*path, "blocks", name), block))

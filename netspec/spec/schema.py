@@ -1,0 +1,247 @@
+"""All that a user may write, as pydantic models: the language, version 1.
+
+The models hold plain values: an argument may be a number, a string, a list, a mapping, or an
+expression (a string with a leading `=`). Names and types of a layer's arguments are checked later,
+against the installed torch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    Tag,
+)
+from typing_extensions import TypeAliasType
+
+VERSION = 1
+
+Argument: TypeAlias = Any  # a plain value: None, bool, int, float, str, list, dict
+Reference: TypeAlias = StrictStr
+Outputs = TypeAliasType("Outputs", "StrictStr | list[Outputs] | dict[str, Outputs]")
+Number: TypeAlias = StrictInt | StrictStr  # a string is an expression, or the name of a free size
+Condition: TypeAlias = StrictBool | StrictStr
+InitCall: TypeAlias = StrictStr | dict[str, dict[str, Argument] | None]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Repeat(_Model):
+    """`repeat:` in full. `n` copies, or one for each item of `over`."""
+
+    n: Number | None = None
+    over: StrictStr | list[Argument] | None = None
+    as_: StrictStr | None = Field(None, alias="as")
+    name: StrictStr | None = None
+
+
+class Layer(_Model):
+    """What every layer may carry, whatever its kind."""
+
+    kind: ClassVar[str]
+    free: ClassVar[bool] = False  # other keys are arguments
+
+    from_: Reference | list[Reference] | None = Field(None, alias="from")
+    repeat: Number | Repeat | None = None
+    as_: Literal["sequential", "list", "graph", "inline"] | None = Field(None, alias="as")
+    when: Condition | None = None
+    declare: StrictBool = False
+    keep: StrictBool = False
+    init: InitCall | dict[str, InitCall] | None = None
+    tie: dict[str, Reference] | None = None
+    freeze: StrictBool | StrictStr = False
+    doc: StrictStr | None = None
+    args: dict[str, Argument] | None = None
+
+    @property
+    def extra(self) -> dict[str, Argument]:
+        """The keys that are no keys of the language: arguments."""
+        return self.__pydantic_extra__ or {}
+
+
+class _FreeLayer(Layer):
+    model_config = ConfigDict(extra="allow")
+    free: ClassVar[bool] = True
+
+
+class ModuleLayer(_FreeLayer):
+    kind: ClassVar[str] = "module"
+    module: StrictStr
+    with_: dict[str, Argument] | None = Field(None, alias="with")
+
+
+class CallLayer(_FreeLayer):
+    kind: ClassVar[str] = "call"
+    call: StrictStr
+
+
+class ActLayer(_FreeLayer):
+    kind: ClassVar[str] = "act"
+    act: StrictStr
+    pin: StrictBool = False
+
+
+class BlockLayer(_FreeLayer):
+    kind: ClassVar[str] = "block"
+    block: StrictStr
+
+
+class SpecLayer(_FreeLayer):
+    kind: ClassVar[str] = "spec"
+    spec: StrictStr
+
+
+class ContainerLayer(Layer):
+    kind: ClassVar[str] = "layers"
+    layers: Layers
+
+
+class ParamLayer(Layer):
+    kind: ClassVar[str] = "param"
+    param: StrictStr | list[Number]
+
+
+class BufferLayer(Layer):
+    kind: ClassVar[str] = "buffer"
+    buffer: StrictStr | list[Number]
+    persistent: StrictBool = True
+
+
+class UseLayer(Layer):
+    kind: ClassVar[str] = "use"
+    use: StrictStr
+    with_: dict[str, Argument] | None = Field(None, alias="with")
+
+
+class ValueLayer(Layer):
+    kind: ClassVar[str] = "value"
+    value: StrictStr
+
+
+class ConstLayer(Layer):
+    kind: ClassVar[str] = "const"
+    const: Argument
+
+
+KINDS: tuple[type[Layer], ...] = (
+    ModuleLayer, CallLayer, ActLayer, BlockLayer, SpecLayer, ContainerLayer, ParamLayer,
+    BufferLayer, UseLayer, ValueLayer, ConstLayer,
+)  # fmt: skip
+KIND_NAMES: tuple[str, ...] = tuple(kind.kind for kind in KINDS)
+_KIND_SET = frozenset(KIND_NAMES)
+
+
+def kinds_of(layer: dict[str, Any]) -> list[str]:
+    """The kind keys that a layer's mapping has: one, if it is right."""
+    return [key for key in layer if key in _KIND_SET]
+
+
+def expand_short(layer: object) -> object:
+    """A layer's short form in full: `BatchNorm2d`, `relu`, `=a + b`; anything else as it is."""
+    if not isinstance(layer, str):
+        return layer
+    if layer.startswith("="):
+        return {"value": layer}
+    return {"module" if layer[:1].isupper() else "call": layer}
+
+
+def _kind(layer: object) -> str | None:
+    if isinstance(layer, Layer):
+        return layer.kind
+    if not isinstance(layer, dict):
+        return None
+    found = kinds_of(layer)
+    return found[0] if len(found) == 1 else None
+
+
+AnyLayer: TypeAlias = Annotated[
+    Annotated[ModuleLayer, Tag("module")]
+    | Annotated[CallLayer, Tag("call")]
+    | Annotated[ActLayer, Tag("act")]
+    | Annotated[BlockLayer, Tag("block")]
+    | Annotated[SpecLayer, Tag("spec")]
+    | Annotated[ContainerLayer, Tag("layers")]
+    | Annotated[ParamLayer, Tag("param")]
+    | Annotated[BufferLayer, Tag("buffer")]
+    | Annotated[UseLayer, Tag("use")]
+    | Annotated[ValueLayer, Tag("value")]
+    | Annotated[ConstLayer, Tag("const")],
+    Discriminator(_kind),
+    BeforeValidator(expand_short),
+]
+
+
+def _listed(layers: object) -> object:
+    return "list" if isinstance(layers, list) else "mapping"
+
+
+def _not_empty(layers: Any) -> Any:
+    if not layers:
+        raise ValueError("empty_layers")
+    return layers
+
+
+Layers: TypeAlias = Annotated[
+    Annotated[list[AnyLayer], Tag("list")] | Annotated[dict[str, AnyLayer], Tag("mapping")],
+    Discriminator(_listed),
+    AfterValidator(_not_empty),
+]
+
+
+class Input(_Model):
+    """An input in full. A letter in `shape` is a free size; `example` gives sizes to try it at."""
+
+    shape: list[Number]
+    dtype: StrictStr = "float32"
+    example: dict[str, StrictInt | list[StrictInt]] | None = None
+
+
+class Block(_Model):
+    """A spec inside a spec."""
+
+    args: dict[str, Argument] = {}
+    inputs: list[StrictStr] = ["x"]
+    layers: Layers
+    outputs: Outputs | None = None
+    blocks: dict[str, Block] = {}
+    init: dict[str, InitCall | dict[str, InitCall]] | None = None
+    doc: StrictStr | None = None
+
+
+class Document(_Model):
+    """A whole spec file."""
+
+    netspec: Literal[1]
+    name: StrictStr | None = None
+    doc: StrictStr | None = None
+    args: dict[str, Argument] = {}
+    inputs: dict[str, list[Number] | Input]
+    include: StrictStr | list[StrictStr] | None = None
+    blocks: dict[str, Block] = {}
+    layers: Layers
+    outputs: Outputs | None = None
+    init: dict[str, InitCall | dict[str, InitCall]] | None = None
+
+
+class Library(_Model):
+    """A file of blocks, for `include`."""
+
+    netspec: Literal[1]
+    doc: StrictStr | None = None
+    include: StrictStr | list[StrictStr] | None = None
+    blocks: dict[str, Block]
+
+
+for _model in (ContainerLayer, Block, Document, Library):
+    _model.model_rebuild()
