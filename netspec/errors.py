@@ -45,7 +45,7 @@ class Diagnostic:
 
 
 class SpecError(Exception):
-    """A spec that cannot be read, checked or built; `diagnostics` says why, in the order of lines."""
+    """A spec that cannot be built; `diagnostics` says why, in the order of lines."""
 
     def __init__(self, diagnostics: Diagnostic | Iterable[Diagnostic]) -> None:
         if isinstance(diagnostics, Diagnostic):

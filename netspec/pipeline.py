@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -54,7 +54,6 @@ class Compiled:
     built: Built
     recipe: Recipe
     spec: Spec
-    elements: int = field(default=0)
 
 
 def load(source: str | os.PathLike[str] | Mapping[str, object]) -> Spec:
@@ -119,8 +118,9 @@ def build(
     """The model that a spec describes, as a plain nn.Module.
 
     `source` is a path, a name in `configs/model`, a mapping or a Spec; `args` are the spec's own;
-    `act` is the form of its activations, `"module"`, `"functional"`, or `{"form": …, "fn": "gelu"}`;
-    `overrides` change the spec (`{"layers.conv1.out_channels": 12}`, or `["path=value"]`).
+    `act` is the form of its activations, `"module"`, `"functional"`, or both form and function,
+    `{"form": "functional", "fn": "gelu"}`; `overrides` change the spec, as a mapping
+    `{"layers.conv1.out_channels": 12}` or a list of `"path=value"` and `"~path"`.
     With `outputs`, paths of layers, the model gives a dict: its own output under `"output"`, and
     each of these values under its path.
     Parameters are drawn on the CPU, then moved to `device` and cast to `dtype`, so that one seed
@@ -213,8 +213,8 @@ def read_activation(act: Act) -> Activation:
         fact = "the form `inplace` is not there yet: nothing proves where overwriting is safe"
         raise SpecError(Diagnostic("NS401", fact, span, help="use `module` or `functional`"))
     if form not in ("module", "functional"):
-        help = did_you_mean(str(form), FORMS) or "use `module` or `functional`"
-        raise SpecError(Diagnostic("NS206", f"there is no form `{form}`", span, help=help))
+        near = did_you_mean(str(form), FORMS) or "use `module` or `functional`"
+        raise SpecError(Diagnostic("NS206", f"there is no form `{form}`", span, help=near))
     fn = given.get("fn")
     if fn is not None and catalog.module_of_activation(fn) is None:
         help = did_you_mean(fn, catalog.activation_names())
@@ -262,7 +262,7 @@ def _spec_of(source: AnySource, changes: tuple[Override, ...], files: Files) -> 
     return load_spec(apply_overrides(plain_source(own), (*before, *changes)), files)
 
 
-def _part_finder(files: Files) -> object:
+def _part_finder(files: Files) -> Callable[[str, Place], Spec]:
     specs: dict[str, Spec] = {}
 
     def find(name: str, place: Place) -> Spec:

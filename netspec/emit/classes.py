@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from netspec.ir.expr import Const, Expr, Item, SliceOf, rebuild
+from netspec.ir.expr import Call, CallPart, Const, Expr, Item, Method, SliceOf, rebuild
 from netspec.ir.graph import (
     Assign,
     ByMode,
     Child,
     Graph,
     Init,
-    InitRule,
     Loop,
     New,
     NewBuffer,
     NewGraph,
+    NewInstance,
     NewList,
     NewModule,
     NewParameter,
@@ -35,14 +35,6 @@ class Slot:
     """Stands in a class's graph for a constant that may differ from instance to instance."""
 
     index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """Stands in a class's graph for a child of another class of ours, with its arguments."""
-
-    owner: int  # which class, by its number
-    args: tuple[Expr, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +115,7 @@ class _Planner:
 
     def __init__(self) -> None:
         self.classes: list[ClassPlan] = []
-        self.instance_of: dict[int, Instance] = {}
+        self.instance_of: dict[int, NewInstance] = {}
 
     def add_level(self, graphs: Sequence[Graph]) -> None:
         groups: dict[object, list[_Member]] = {}
@@ -160,13 +152,13 @@ class _Planner:
                 if isinstance(name, str)
             }
             args = tuple(values[name] for name in parameters)
-            self.instance_of[id(member.graph)] = Instance(number, args)
+            self.instance_of[id(member.graph)] = NewInstance(number, args)
 
     def resolve(self, new: New) -> New:
         """The same thing with graphs replaced by instances of their classes."""
         match new:
             case NewGraph(graph):
-                return self.instance_of[id(graph)]  # type: ignore[return-value]
+                return self.instance_of[id(graph)]
             case NewSequence(children):
                 return NewSequence(tuple(replace(c, new=self.resolve(c.new)) for c in children))
             case NewList(children):
@@ -209,11 +201,13 @@ class _Planner:
                     found = self.instance_of[id(inner)]
                     names = self.classes[found.owner].parameters
                     args = tuple(expr_(a, k, owner) for a, k in zip(found.args, names, strict=True))
-                    return Instance(found.owner, args)  # type: ignore[return-value]
+                    return NewInstance(found.owner, args)
                 case NewParameter(value, fact):
                     return NewParameter(expr_(value, "value", owner), fact)
                 case NewBuffer(value, persistent, fact):
                     return NewBuffer(expr_(value, "value", owner), persistent, fact)
+                case NewInstance():
+                    raise AssertionError("a graph's children are not instances yet")
 
         def child_(child: Child) -> Child:
             after = tuple(
@@ -239,18 +233,15 @@ class _Planner:
         else:
             outputs = expr_(outputs, "out", "")
         rules = tuple(
-            InitRule(r.module, r.parameter, r.operator, tuple((k, expr_(v, k, "")) for k, v in r.kwargs), r.guarded, r.place)
-            for r in graph.rules
-        )  # fmt: skip
+            replace(rule, kwargs=tuple((k, expr_(v, k, "")) for k, v in rule.kwargs))
+            for rule in graph.rules
+        )
         shape = replace(graph, children=children, body=body, outputs=outputs, rules=rules)
         return _Member(graph, shape, slots, keys)
 
 
-def _call_exprs(expr: Expr, owner: str, change: object) -> Expr:
+def _call_exprs(expr: Expr, owner: str, change: Callable[[Expr, str, str], Expr]) -> Expr:
     """As `change`, with each keyword argument's own name as the key of its constants."""
-    from netspec.ir.expr import Call, CallPart, Method
-
-    assert callable(change), "a function of expression, key and owner"
     match expr:
         case Call(operator, args, kwargs):
             return Call(
@@ -272,8 +263,7 @@ def _call_exprs(expr: Expr, owner: str, change: object) -> Expr:
                 tuple((k, change(v, k, owner)) for k, v in kwargs),
             )
         case _:
-            result = change(expr, "value", owner)
-            return result  # type: ignore[no-any-return]
+            return change(expr, "value", owner)
 
 
 def _may_vary(const: Const) -> bool:
@@ -296,9 +286,9 @@ def _parameter_name(members: list[_Member], same: list[int], taken: set[str]) ->
     options += [f"{_identifier(owner)}_{key}"]
     options += [f"{key}_{number}" for number in range(2, len(first.slots) + 3)]
     for option in options:
-        if option not in taken and option not in _TAKEN and option.isidentifier():
-            if not keyword.iskeyword(option):
-                return option
+        is_name = option.isidentifier() and not keyword.iskeyword(option)
+        if is_name and option not in taken and option not in _TAKEN:
+            return option
     raise AssertionError("one of the numbered names is free")
 
 

@@ -61,8 +61,8 @@ def _run(tree: ast.Module, file: str, namespace: dict[str, Any]) -> None:
 
 def _reducer(
     recipe: Hashable, name: str, rebuild: Callable[[Any, str], nn.Module]
-) -> Callable[[Any], tuple[object, ...]]:
-    def reduce(module: nn.Module) -> tuple[object, ...]:
+) -> Callable[[Any], tuple[Callable[..., Any], tuple[object, ...], object]]:
+    def reduce(module: nn.Module) -> tuple[Callable[..., Any], tuple[object, ...], object]:
         return rebuild, (recipe, name), module.__dict__
 
     return reduce

@@ -11,7 +11,7 @@ from keyword import iskeyword
 import torch
 from typing_extensions import assert_never
 
-from netspec.emit.classes import ClassPlan, Instance, Plan, Slot
+from netspec.emit.classes import ClassPlan, Plan, Slot
 from netspec.emit.names import Names, name_values
 from netspec.ir.expr import (
     Attribute,
@@ -46,6 +46,7 @@ from netspec.ir.graph import (
     New,
     NewBuffer,
     NewGraph,
+    NewInstance,
     NewList,
     NewModule,
     NewParameter,
@@ -83,10 +84,10 @@ class Written:
 def write_trees(plan: Plan, source: Text) -> Written:
     """The syntax trees of a plan. Their line numbers are those of the specs' texts."""
     names = frozenset(c.name for c in plan.classes)
-    classes = []
-    for item in plan.classes:
-        classes.append((item.graph.source, _Class(item, plan.classes, names).definition()))
-    return Written(tuple(classes), _builder(plan), source)
+    classes = tuple(
+        (item.graph.source, _Class(item, plan.classes, names).definition()) for item in plan.classes
+    )
+    return Written(classes, _builder(plan), source)
 
 
 @dataclass(slots=True)
@@ -95,11 +96,11 @@ class _Nodes:
 
     line: int = 1
 
-    def name(self, id: str) -> ast.Name:
-        return ast.Name(id, _LOAD, lineno=self.line, col_offset=0)
+    def name(self, name: str) -> ast.Name:
+        return ast.Name(name, _LOAD, lineno=self.line, col_offset=0)
 
-    def target(self, id: str) -> ast.Name:
-        return ast.Name(id, _STORE, lineno=self.line, col_offset=0)
+    def target(self, name: str) -> ast.Name:
+        return ast.Name(name, _STORE, lineno=self.line, col_offset=0)
 
     def attribute(self, value: ast.expr, attr: str) -> ast.Attribute:
         return ast.Attribute(value, attr, _LOAD, lineno=self.line, col_offset=0)
@@ -138,7 +139,7 @@ class _Nodes:
                 return self.tuple_([self.literal(item) for item in value])
             case Slice(start, stop, step):
                 parts = [None if v is None else self.literal(v) for v in (start, stop, step)]
-                return ast.Slice(*parts, lineno=self.line, col_offset=0)  # type: ignore[return-value]
+                return ast.Slice(*parts, lineno=self.line, col_offset=0)
             case torch.dtype():
                 return self.attribute(self.name("torch"), str(value).removeprefix("torch."))
             case bool() | None | str():
@@ -201,7 +202,7 @@ class _Expressions:
                 return ast.Dict(keys, [self.code(v) for _, v in pairs], lineno=n.line, col_offset=0)
             case SliceOf(start, stop, step):
                 parts = [None if part is None else self.code(part) for part in (start, stop, step)]
-                return ast.Slice(*parts, lineno=n.line, col_offset=0)  # type: ignore[return-value]
+                return ast.Slice(*parts, lineno=n.line, col_offset=0)
             case Call(operator, args, kwargs):
                 return n.call(n.function(operator), *self._arguments(args, kwargs))
             case Method(name, receiver, args, kwargs):
@@ -345,8 +346,8 @@ class _Maker:
             case NewParameter(value):
                 parameter = n.attribute(n.name("nn"), "Parameter")
                 return n.call(parameter, [self.expressions.code(value)])
-            case Instance(owner, args):  # type: ignore[misc]
-                plan = self.classes[owner]  # type: ignore[unreachable]
+            case NewInstance(owner, args):
+                plan = self.classes[owner]
                 named = [
                     (k, self.expressions.code(v))
                     for k, v in zip(plan.parameters, args, strict=True)
@@ -550,7 +551,7 @@ class _Class:
             by_index = isinstance(part, int) or (text.isdigit() and indexed)
             node = n.item(node, n.constant(int(text))) if by_index else n.member(node, text)
             new = child.new if child else None
-            if isinstance(new, Instance):
+            if isinstance(new, NewInstance):
                 children, indexed = self.classes[new.owner].graph.children, False
             elif isinstance(new, (NewSequence, NewList)):
                 children, indexed = new.children, True
@@ -619,4 +620,4 @@ def _function(name: str, names: Sequence[str], body: list[ast.stmt], line: int) 
 def _add_type_params(node: ast.FunctionDef | ast.ClassDef) -> None:
     """Python 3.12 and later want the field, the versions before don't know it."""
     if "type_params" in node._fields:
-        node.type_params = []
+        node.type_params = []  # type: ignore[union-attr]

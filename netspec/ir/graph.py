@@ -82,7 +82,17 @@ class NewBuffer:
     fact: Fact = field(default=None, compare=False)
 
 
-New: TypeAlias = NewModule | NewSequence | NewList | NewGraph | NewParameter | NewBuffer
+@dataclass(frozen=True, slots=True)
+class NewInstance:
+    """A NewGraph once its class is known: the class's number, and the arguments of `__init__`."""
+
+    owner: int
+    args: tuple[Expr, ...]
+
+
+New: TypeAlias = (
+    NewModule | NewSequence | NewList | NewGraph | NewParameter | NewBuffer | NewInstance
+)
 
 
 @dataclass(frozen=True, slots=True)

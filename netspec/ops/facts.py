@@ -47,8 +47,8 @@ class Mapped:
 
 
 Fact: TypeAlias = (
-    "TensorType | Slice | Mapped | None | bool | int | float | str"
-    " | torch.dtype | torch.device | tuple[Fact, ...] | object"
+    "TensorType | Slice | Mapped | bool | int | float | str"
+    " | torch.dtype | torch.device | tuple[Fact, ...] | object | None"
 )
 
 

@@ -67,19 +67,20 @@ def diagnose(
 def _real_path(value: Any, loc: Iterable[str | int]) -> Path:
     """pydantic's location without the names of union members, which are no keys of the text."""
     path: list[str | int] = []
+    here: Any = value
     for part in loc:
-        if (isinstance(value, dict) and part in value) or (
-            isinstance(value, list) and isinstance(part, int) and part < len(value)
-        ):
-            value = value[part]
+        inside = isinstance(here, dict) and part in here
+        if inside or (isinstance(here, list) and isinstance(part, int) and part < len(here)):
+            here = here[part]
             path.append(part)
     return tuple(path)
 
 
 def _value_at(value: Any, path: Path) -> Any:
+    found: Any = value
     for part in path:
-        value = value[part]
-    return value
+        found = found[part]
+    return found
 
 
 def _diagnostic(
@@ -92,8 +93,8 @@ def _diagnostic(
     if item["type"] == "extra_forbidden":
         known = _known_keys(source.value, path[:-1], model)
         fact = f"unknown key `{path[-1]}`{_within(path[:-1])}"
-        help = did_you_mean(str(path[-1]), known) or f"known here: {', '.join(known)}"
-        return Diagnostic("NS201", fact, source.key_span_of(path), help=help)
+        near = did_you_mean(str(path[-1]), known) or f"known here: {', '.join(known)}"
+        return Diagnostic("NS201", fact, source.key_span_of(path), help=near)
     if item["type"] == "missing":
         key = str(item["loc"][-1])
         help = "the first line of a spec is `netspec: 1`" if key == "netspec" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import yaml
@@ -22,7 +23,7 @@ class _Dumper(yaml.SafeDumper):
 def dump_spec(spec: Spec) -> str:
     """The spec as YAML: a layer a line where it fits, blocks of included files as they were named.
 
-    `loads(dump_spec(spec)) == spec` for a spec of one file; one with includes is read in its folder.
+    `loads(dump_spec(spec)) == spec` for a spec of one file; one with includes needs its folder.
     """
     return _text(_value(spec.source))
 
@@ -33,7 +34,7 @@ def _value(source: Text) -> dict[str, Plain]:
 
 
 def _text(value: dict[str, Plain]) -> str:
-    node = _Dumper("").represent_data(value)
+    node = _Dumper(io.StringIO()).represent_data(value)
     _set_style(node, 0, None)
     text = yaml.serialize(node, Dumper=_Dumper, width=_WIDTH, allow_unicode=True)
     assert isinstance(text, str), "without a stream, yaml gives the text"

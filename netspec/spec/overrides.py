@@ -14,7 +14,7 @@ Overrides = Mapping[str, object] | Iterable[str]
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """One change: the path it reaches, the new value (None with `delete`), and how it was written."""
+    """One change: the path that it reaches, the new value or `delete`, and how it was written."""
 
     path: tuple[str, ...]
     value: Plain = field(hash=False)

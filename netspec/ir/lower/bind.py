@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from netspec.errors import did_you_mean
-from netspec.ir.expr import Call, Choice, Const, Expr, ListOf, Method, Training
+from netspec.ir.expr import Attribute, Call, Choice, Const, Expr, ListOf, Method, Training
 from netspec.ir.graph import Place
 from netspec.ir.lower.context import Operand, Refused, join, refuse
 from netspec.ir.lower.scope import Scope
@@ -297,7 +297,7 @@ def call_function(
     _refuse_overwriting(operator, place)
     refuse_in_place(name, kwargs, place)
     signatures = signatures_of(operator)
-    kwargs = _with_mode(name, args, dict(kwargs), signatures, scope)
+    kwargs = _with_mode(args, dict(kwargs), signatures, scope)
     bound = bind(signatures, name, args, kwargs, place, spread)
     bound = _on_device(bound, signatures, scope)
     return _result(operator, bound, scope, place)
@@ -326,7 +326,6 @@ def call_method(
 
 
 def _with_mode(
-    name: str,
     args: Sequence[Operand],
     kwargs: dict[str, Operand],
     signatures: Sequence[Signature],
@@ -358,8 +357,6 @@ def _on_device(bound: Bound, signatures: Sequence[Signature], scope: Scope) -> B
         return bound
     if any(name == "device" for name, _ in bound.kwargs) or not scope.entry.is_tensor:
         return bound
-    from netspec.ir.expr import Attribute
-
     device = Operand(
         Attribute(scope.entry.expr, "device"), (torch.device("meta"),) * len(scope.entry.facts)
     )
@@ -384,7 +381,7 @@ def _result(operator: Operator, bound: Bound, scope: Scope, place: Place) -> Ope
         return rejection(scope, place, operator.name, args, index, error)
 
     found = scope.context.ask(run, refusal)
-    exprs = tuple(o.expr for o in bound.args)
+    exprs: tuple[Expr, ...] = tuple(o.expr for o in bound.args)
     named = tuple((name, o.expr) for name, o in bound.kwargs)
     sized, modal = join(bound.operands()) if bound.operands() else (False, False)
     expr: Expr
@@ -409,11 +406,11 @@ def _check_count(
         return
     numbers = [v for v in (*args[1:], *kwargs.values()) if isinstance(v, int) and v > 1]
     largest = max(args[0].shape)
-    if operator.name in ("chunk", "tensor_split") or any(
-        largest // n <= facts.MAX_OUTPUTS for n in numbers
-    ):
-        if all(n <= facts.MAX_OUTPUTS for n in numbers) or operator.name == "split":
-            return
+    counted = operator.name in ("chunk", "tensor_split")
+    if counted and all(n <= facts.MAX_OUTPUTS for n in numbers):
+        return
+    if not counted and any(largest // n <= facts.MAX_OUTPUTS for n in numbers):
+        return
     fact = (
         f"`{operator.name}` could give up to {largest:,} outputs, {facts.MAX_OUTPUTS:,} are allowed"
     )
@@ -439,7 +436,7 @@ def rejection(
 ) -> Refused:
     """torch's refusal at one probe, as a diagnostic that names the sizes and the shapes."""
     shapes = [shape_text(fact) for fact in args if _has_tensor(fact)]
-    notes = (f"the input is {' and '.join(shapes)}",) if shapes else ()
+    notes = tuple([f"the input is {' and '.join(shapes)}"] if shapes else [])
     sizes = scope.context.probes[index].sizes
     if sizes:
         notes += (f"tried at {', '.join(f'{name} = {size}' for name, size in sizes)}",)

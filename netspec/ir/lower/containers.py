@@ -146,9 +146,7 @@ def container_instance(
     slot = Slot(name, place, keep=layer.keep)
     scope.holder.add(slot)
 
-    def lower(
-        caller: Scope, inputs: Sequence[Operand], at: Place
-    ) -> tuple[Lowered, Sequence[Operand]]:
+    def lower(inputs: Sequence[Operand], at: Place) -> tuple[Lowered, Sequence[Operand]]:
         if len(inputs) != 1:
             fact = f"`{name}` takes one input, and {len(inputs)} are given"
             raise refuse("NS212", fact, at.key_span(), "its layers read other values by name")
@@ -263,9 +261,7 @@ def _instance(
     extra = {key: operand for key, operand in given.items() if not operand.static}
     constants = {key: operand for key, operand in given.items() if operand.static}
 
-    def lower(
-        caller: Scope, inputs: Sequence[Operand], at: Place
-    ) -> tuple[Lowered, Sequence[Operand]]:
+    def lower(inputs: Sequence[Operand], at: Place) -> tuple[Lowered, Sequence[Operand]]:
         if len(inputs) != len(definition.block.inputs):
             fact = (
                 f"`{definition.name}` takes {len(definition.block.inputs)} inputs "

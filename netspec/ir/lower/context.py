@@ -125,8 +125,8 @@ class Context:
             sizes = {self.probes[index].index for index in failed}
             if len(sizes) < len({probe.index for probe in self.probes}):
                 self.partial |= sizes
-            index, error = next(iter(failed.items()))
-            raise refusal(index, error)
+            first = next(iter(failed))
+            raise refusal(first, failed[first])
         return tuple(found)
 
     def report(self, refused: Refused) -> None:

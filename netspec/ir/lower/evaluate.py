@@ -9,6 +9,7 @@ import ast
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from netspec.ir.expr import (
     Expr,
     Item,
     Logic,
+    Method,
     SliceOf,
     Training,
     Unary,
@@ -252,7 +254,7 @@ def _item(found: Operand | Module, index: ast.expr, scope: Scope, place: Place) 
     if operand.is_tensor or position.is_tensor:
         return _run("[]", lambda x, k: x[k], [operand, position], expr, scope, place)
     values = tuple(
-        _guard(lambda f=fact, k=key: _pick(f, k), place)
+        _guard(partial(_pick, fact, key), place)
         for fact, key in zip(operand.facts, position.facts, strict=True)
     )
     if _plain(values[0]) and position.static:
@@ -279,8 +281,9 @@ def _pick(fact: Fact, key: Fact) -> Fact:
         raise TypeError(f"{type(fact).__name__} has no items")
     if isinstance(key, int) and not -len(fact) <= key < len(fact):
         raise IndexError(f"index {key} is outside of {len(fact)} items")
-    result: Fact = fact[key]  # type: ignore[index]
-    return result
+    if not isinstance(key, (int, slice)):
+        raise TypeError("an index is a number or a slice")
+    return fact[key]
 
 
 def _slice(
@@ -295,7 +298,8 @@ def _slice(
     if all(part.static for part in given):
         return scope.context.const(values[0])
     sized, modal = join(given)
-    return Operand(SliceOf(*(part and part.expr for part in parts)), values, sized, modal)
+    exprs = [part.expr if part is not None else None for part in parts]
+    return Operand(SliceOf(*exprs), values, sized, modal)
 
 
 def _unary(symbol: str, operand: Operand, scope: Scope, place: Place) -> Operand:
@@ -324,7 +328,7 @@ def _compute(
     if _holds_tensor(operands):
         return _run(key, function, operands, expr, scope, place)
     columns = zip(*(operand.facts for operand in operands), strict=True)
-    found = tuple(_guard(lambda c=column: apply(function, *c), place) for column in columns)
+    found = tuple(_guard(partial(apply, function, *column), place) for column in columns)
     return Operand(expr, found, *join(operands))
 
 
@@ -445,7 +449,7 @@ def _text(parts: list[ast.expr], scope: Scope, place: Place) -> Operand:
                     fact = "an f-string needs values known when the model is built"
                     raise refuse("NS303", fact, place.span())
                 form = spec.values[0].value if isinstance(spec, ast.JoinedStr) else ""  # type: ignore[attr-defined]
-                text += _guard(lambda v=operand.facts[0], f=form: format(v, f), place)
+                text += _guard(partial(format, operand.facts[0], form), place)
             case _:
                 raise refuse("NS208", "`!r` and the like are not for f-strings", place.span())
     _guard(lambda: check_size(text), place)
@@ -503,14 +507,12 @@ def _call_name(
         isinstance(fact, TensorType)
         for arg in args if isinstance(arg.facts[0], tuple) for fact in arg.facts[0]
     )  # fmt: skip
-    if name in BUILTINS and not kwargs and not (tensors and name != "len"):
-        if name == "len" and args and args[0].is_tensor:
-            return _size("size", args[0], [scope.context.const(0)], scope, place)
-        return (
-            _compute(name, BUILTINS[name], args, lambda *a: Builtin(name, a), scope, place)
-            if not tensors
-            else scope.context.const(len(args[0].facts[0]))
-        )  # type: ignore[arg-type]
+    if name == "len" and len(args) == 1 and not kwargs and args[0].is_tensor:
+        return _size("size", args[0], [scope.context.const(0)], scope, place)
+    if name == "len" and len(args) == 1 and isinstance(args[0].facts[0], tuple):
+        return scope.context.const(len(args[0].facts[0]))
+    if name in BUILTINS and not kwargs and not tensors:
+        return _compute(name, BUILTINS[name], args, lambda *a: Builtin(name, a), scope, place)
     return call_function(name, args, kwargs, scope, place)
 
 
@@ -524,14 +526,12 @@ def _size(name: str, receiver: Operand, args: list[Operand], scope: Scope, place
     if name == "dim":
         return scope.context.const(len(shapes[0]))
     if name == "numel":
-        from netspec.ir.expr import Method
-
         counts = tuple(math.prod(shape) for shape in shapes)
         return scope.context.settle(Method("numel", receiver.expr, ()), counts, receiver)
     if not args:
         return shape
     values = tuple(
-        _guard(lambda s=size, k=key: _pick(s, k), place)
+        _guard(partial(_pick, size, key), place)
         for size, key in zip(shapes, args[0].facts, strict=True)
     )
     return scope.context.settle(

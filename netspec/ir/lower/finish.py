@@ -78,7 +78,8 @@ def finish(
     graph = Graph(
         builder.name, tuple(builder.inputs), children,
         _without_needless(tuple(builder.body), expr), expr,
-        rules=_guarded(lower_rules(rules, scope, place), children), source=builder.source, place=place,
+        rules=_guarded(lower_rules(rules, scope, place), children), source=builder.source,
+        place=place,
     )  # fmt: skip
     ties = _ties(builder, scope, graph)
     if ties:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from netspec.ir.graph import Place
 from netspec.ir.lower.context import Context, Operand, refuse
 from netspec.ops.arguments import Signature
-from netspec.ops.catalog import Operator
 from netspec.ops.facts import TensorType
 
 # The convention of torch.nn: images and signals are N×C×…, everything else ends in its features.
@@ -30,7 +29,6 @@ _WORDS = {1: "channels", -1: "features"}
 def infer(
     context: Context,
     name: str,
-    operator: Operator,
     signature: Signature,
     given: Mapping[str, Operand],
     inputs: Sequence[Operand],

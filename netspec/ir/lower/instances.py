@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any
 
 from torch import nn
 
 from netspec.errors import did_you_mean
-from netspec.ir.expr import Attribute, CallPart, Expr, Part, Value
+from netspec.ir.expr import Attribute, CallPart, Const, Expr, Item, Part, Value
 from netspec.ir.graph import (
+    Child,
     Freeze,
     Init,
     New,
     NewBuffer,
     NewGraph,
+    NewInstance,
     NewList,
     NewModule,
     NewParameter,
@@ -38,8 +40,10 @@ from netspec.ops.facts import Fact, OperatorRejects
 from netspec.ops.signatures import forward_signature_of, signatures_of
 
 
-class Instance(Protocol):
-    """A registered thing that expressions and layers may call, index, or take parameters of."""
+class Instance:
+    """A registered thing that layers and expressions may call, index, or take parameters of."""
+
+    __slots__ = ()
 
     def call(
         self,
@@ -48,17 +52,23 @@ class Instance(Protocol):
         args: Sequence[Operand],
         kwargs: Mapping[str, Operand],
         place: Place,
-    ) -> Operand: ...
+    ) -> Operand:
+        """What a call gives; `at` is how the caller's graph reaches it. Raises Refused."""
+        raise NotImplementedError
 
-    def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None: ...
+    def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None:
+        """Its own parameter or buffer of this name, if it has one."""
+        return None
 
     def child(
         self, scope: Scope, module: Module, position: Operand, place: Place
-    ) -> Operand | Module | None: ...
+    ) -> Operand | Module | None:
+        """Its item at this position, if it is a list."""
+        return None
 
 
 @dataclass(slots=True, eq=False)
-class ModuleInstance:
+class ModuleInstance(Instance):
     """A class of torch.nn with its arguments; made at the first call, which may decide sizes."""
 
     name: str
@@ -103,7 +113,7 @@ class ModuleInstance:
         cls = self.operator.target
         signatures = signatures_of(self.operator)
         refuse_in_place(self.operator.name, self.given, place)
-        given = infer(context, self.name, self.operator, signatures[0], self.given, inputs, place)
+        given = infer(context, self.name, signatures[0], self.given, inputs, place)
         bound = bind(signatures, self.operator.name, (), given, place, spread=True)
         args = tuple(o.facts[0] for o in bound.args)
         kwargs = {name: o.facts[0] for name, o in bound.kwargs}
@@ -133,11 +143,6 @@ class ModuleInstance:
         self.slot.called = True
         return Operand(Attribute(at, name), (facts.type_of(tensor),) * len(context.probes))
 
-    def child(
-        self, scope: Scope, module: Module, position: Operand, place: Place
-    ) -> Operand | Module | None:
-        return None
-
 
 def _bound_inner_layers(arguments: Mapping[str, object], place: Place) -> None:
     """An RNN's or a Transformer's own layers count before torch makes them, even on `meta`."""
@@ -153,7 +158,7 @@ def _bound_inner_layers(arguments: Mapping[str, object], place: Place) -> None:
 
 
 @dataclass(slots=True, eq=False)
-class FunctionInstance:
+class FunctionInstance(Instance):
     """An activation in its functional form: it registers nothing, and is called like a module."""
 
     function: str
@@ -169,18 +174,10 @@ class FunctionInstance:
     ) -> Operand:
         return call_function(self.function, args, {**self.given, **kwargs}, scope, place, True)
 
-    def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None:
-        return None
-
-    def child(
-        self, scope: Scope, module: Module, position: Operand, place: Place
-    ) -> Operand | Module | None:
-        return None
-
 
 @dataclass(slots=True, eq=False)
-class WeightedActivation:
-    """An activation with a parameter (PReLU) as a function: the module keeps it, the call takes it."""
+class WeightedActivation(Instance):
+    """An activation with a parameter (PReLU) as a function; its module keeps the parameter."""
 
     function: str
     holder: ModuleInstance
@@ -205,14 +202,9 @@ class WeightedActivation:
     def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None:
         return self.holder.parameter(context, at, name, place)
 
-    def child(
-        self, scope: Scope, module: Module, position: Operand, place: Place
-    ) -> Operand | Module | None:
-        return None
-
 
 @dataclass(slots=True, eq=False)
-class GraphInstance:
+class GraphInstance(Instance):
     """A block, a part or a nested container: lowered for the types of its first call's inputs.
 
     `lower` gives the graph for inputs, and the values of the graph around it that it reads.
@@ -220,7 +212,7 @@ class GraphInstance:
 
     name: str
     slot: Slot
-    lower: Callable[[Scope, Sequence[Operand], Place], tuple[Lowered, Sequence[Operand]]]
+    lower: Callable[[Sequence[Operand], Place], tuple[Lowered, Sequence[Operand]]]
     home: GraphBuilder
     after: tuple[Init | Freeze, ...] = ()
     taps: list[Operand] = field(default_factory=list)
@@ -236,7 +228,7 @@ class GraphInstance:
         for name in kwargs:
             fact = f"`{self.name}` takes its inputs by position, and `{name}` is given by name"
             raise refuse("NS203", fact, place.span())
-        lowered, captured = self.lower(scope, args, place)
+        lowered, captured = self.lower(args, place)
         if captured and scope.graph is not self.home:
             fact = f"`{self.name}` reads values from around it, and cannot be called from in here"
             raise refuse("NS207", fact, place.span(), "make it a block, and hand them over")
@@ -264,14 +256,9 @@ class GraphInstance:
                         return Operand(Attribute(at, name), (fact,) * len(context.probes))
         return None
 
-    def child(
-        self, scope: Scope, module: Module, position: Operand, place: Place
-    ) -> Operand | Module | None:
-        return None
-
 
 @dataclass(slots=True, eq=False)
-class ListInstance:
+class ListInstance(Instance):
     """A ModuleList or ParameterList: registered, indexed, not called."""
 
     name: str
@@ -297,9 +284,6 @@ class ListInstance:
         fact = f"`{self.name}` is a ModuleList, which has no forward and cannot be called"
         raise refuse("NS207", fact, place.span(), f"call an item of it: `{self.name}[0](x)`")
 
-    def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None:
-        return None
-
     def child(
         self, scope: Scope, module: Module, position: Operand, place: Place
     ) -> Operand | Module | None:
@@ -313,7 +297,7 @@ class ListInstance:
         binding = self.children[index]
         if binding.refused:
             raise Refused
-        at = _item_of(module.binding.at, binding.at, index % count)
+        at = _item_of(module.binding.at, index % count)
         if binding.instance is None:
             assert binding.value is not None, "a parameter has a value"
             return Operand(at, binding.value.facts)
@@ -321,18 +305,17 @@ class ListInstance:
         return Module(found, f"{self.name}[{index}]")
 
 
-def _item_of(container: Expr | None, own: Expr | None, index: int) -> Expr:
+def _item_of(container: Expr | None, index: int) -> Expr:
     """How an item is reached: through its list here, which a graph around may have handed in."""
     if isinstance(container, Part):
         return Part((*container.path, index))
     assert isinstance(container, Value), "a list is a part, or was handed in"
-    from netspec.ir.expr import Const, Item
-
     return Item(container, Const(index))
 
 
 def parameters_of(new: New, prefix: str = "") -> dict[str, Fact]:
     """The parameters (and their types) below something that is made, by their dotted names."""
+    children: tuple[Child, ...]
     match new:
         case NewModule(operator, args, kwargs):
             key = ("nn", operator.name, facts.memo_key(_constants(args, kwargs)))
@@ -341,12 +324,14 @@ def parameters_of(new: New, prefix: str = "") -> dict[str, Fact]:
                 f"{prefix}{name}": facts.type_of(p)
                 for name, p in module.named_parameters(remove_duplicate=False)
             }
-        case NewSequence(children) | NewList(children):
-            pass
+        case NewSequence(children=inner) | NewList(children=inner):
+            children = inner
         case NewGraph(graph):
             children = graph.children
         case NewParameter(fact=fact) | NewBuffer(fact=fact):
             return {prefix.removesuffix("."): fact}
+        case NewInstance():
+            raise AssertionError("instances are made after lowering")
     found: dict[str, Fact] = {}
     for child in children:
         found |= parameters_of(child.new, f"{prefix}{child.name}.")
@@ -365,13 +350,13 @@ def meta_modules_of(new: New) -> Iterator[nn.Module]:
         case NewGraph(graph):
             for child in graph.children:
                 yield from meta_modules_of(child.new)
-        case NewParameter() | NewBuffer():
+        case NewParameter() | NewBuffer() | NewInstance():
             return
 
 
-def _constants(args: tuple[Expr, ...], kwargs: tuple[tuple[str, Expr], ...]) -> tuple[Fact, ...]:
-    from netspec.ir.expr import Const
-
+def _constants(
+    args: tuple[Expr, ...], kwargs: tuple[tuple[str, Expr], ...]
+) -> tuple[tuple[Fact, ...], tuple[tuple[str, Fact], ...]]:
     def value(expr: Expr) -> Fact:
         assert isinstance(expr, Const), "a constructor's arguments are constants"
         return expr.value
@@ -383,7 +368,8 @@ def _make(
     operator: Operator, args: tuple[Expr, ...], kwargs: tuple[tuple[str, Expr], ...]
 ) -> nn.Module:
     positional, named = _constants(args, kwargs)
-    module = operator.target(*positional, **dict(named))  # type: ignore[misc, call-overload]
+    make: Any = operator.target
+    module = make(*positional, **dict(named))
     assert isinstance(module, nn.Module), "the catalog's modules are modules"
     return module
 

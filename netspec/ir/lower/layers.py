@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 from torch import nn
 
@@ -57,9 +57,7 @@ def lower_layers(layers: Layers, scope: Scope, place: Place) -> None:
     """All layers of one `layers:`; what is refused is reported, and its name marked."""
     for key, layer in items_of(layers):
         at = place.at(key)
-        lower_layer(
-            layer, str(key), scope, at, lambda layer=layer, at=at: inputs_of(layer, scope, at)
-        )
+        lower_layer(layer, str(key), scope, at, partial(inputs_of, layer, scope, at))
 
 
 def lower_layer(
@@ -199,9 +197,10 @@ def _lower_kind(
             return _use(layer, scope, place, inputs())
         case _:
             pass
-    if isinstance(layer, ContainerLayer) and containers.is_transparent(layer, scope):
-        if condition is None or layer.as_ == "inline":
-            return containers.lower_inline(layer, name, scope, place, inputs())
+    transparent = isinstance(layer, ContainerLayer) and containers.is_transparent(layer, scope)
+    if transparent and (condition is None or layer.as_ == "inline"):
+        assert isinstance(layer, ContainerLayer), "only containers are transparent"
+        return containers.lower_inline(layer, name, scope, place, inputs())
     binding = declare(layer, name, scope, place)
     if layer.declare or layer.as_ == "list":
         return None
@@ -343,8 +342,9 @@ def _activation(layer: ActLayer, name: str, scope: Scope, place: Place) -> Insta
         if function.endswith("_") and catalog.module_of_activation(function.rstrip("_")):
             fact = f"`{function}` overwrites its input, which this version cannot prove safe"
             raise refuse("NS401", fact, at.span(), f"write `act: {function.rstrip('_')}`")
-        if catalog.function_of_activation(function) is not None:
-            help = f"an activation is named by its function: `{catalog.function_of_activation(function).name}`"  # type: ignore[union-attr]
+        named = catalog.function_of_activation(function)
+        if named is not None:
+            help = f"an activation is named by its function: `{named.name}`"
         raise refuse("NS206", f"there is no activation `{function}`", at.span(), help)
     given = static_arguments(layer, scope, place)
     refuse_in_place(function, given, place)

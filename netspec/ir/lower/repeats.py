@@ -1,8 +1,9 @@
-"""`repeat`: copies of a layer, each with its index, the first input carried from one to the next."""
+"""`repeat`: copies of a layer, each with its index; the first input is carried on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from netspec.ir.expr import CallPart, Expr, Part, Value, substitute
 from netspec.ir.graph import Assign, Graph, Loop, NewList, Place
@@ -45,7 +46,9 @@ def lower_repeat(
 def _rounds(layer: Layer, scope: Scope, place: Place) -> Loop_:
     """The loop variables of each copy."""
     const = scope.context.const
-    repeat = layer.repeat if isinstance(layer.repeat, Repeat) else Repeat(n=layer.repeat)
+    repeat = (
+        layer.repeat if isinstance(layer.repeat, Repeat) else Repeat.model_construct(n=layer.repeat)
+    )
     at = place.at("repeat") if not isinstance(layer.repeat, Repeat) else place.at("repeat", "n")
     if repeat.over is not None:
         items = static_value(repeat.over, scope, place.at("repeat", "over"), "`over`")
@@ -152,7 +155,7 @@ def _chain(
         round_ = inner.with_args({**inner.args, **variables})
         round_.previous = carried[0]
         given = list(carried)
-        lowering.lower_layer(copy, name, round_, place, lambda given=given: given)
+        lowering.lower_layer(copy, name, round_, place, partial(list, given))
         registered = round_.last_name or name
         if inner.names.get(registered) is not None and inner.names[registered].refused:
             raise Refused
@@ -187,7 +190,7 @@ def _contained(
     rounds: Loop_,
     names: list[str] | None,
 ) -> Operand:
-    """The copies in a container: an nn.Sequential, an nn.ModuleList that is gone through, a class."""
+    """The copies in a container: an nn.Sequential, an nn.ModuleList with a loop, or a class."""
     slot = Slot(name, place, keep=True)
     scope.holder.add(slot)
     slot.called = True
@@ -213,9 +216,7 @@ def _contained(
         return _splice(lowered.graph, path, operands, scope, place)
     slot.new = lowered.new
 
-    def again(
-        caller: Scope, given: Sequence[Operand], at: Place
-    ) -> tuple[Lowered, Sequence[Operand]]:
+    def again(given: Sequence[Operand], at: Place) -> tuple[Lowered, Sequence[Operand]]:
         if [o.facts for o in given] != [o.facts for o in inputs]:
             fact = f"`{name}` was made for inputs of other shapes than these"
             raise refuse("NS305", fact, at.key_span(), "make it a `block`, and repeat that")
@@ -293,7 +294,7 @@ def _facts_of(graph: Graph, index: int) -> tuple[object, ...]:
 
 
 def _as_loop(graph: Graph) -> tuple[tuple[int, ...], CallPart] | None:
-    """The carried inputs and the first call, if every call is the first with the values carried on."""
+    """The carried inputs and the first call, if every call is the first with values carried on."""
     first = graph.body[0]
     if len(graph.body) < 2 or not isinstance(first, Assign) or not isinstance(first.expr, CallPart):
         return None

@@ -173,7 +173,7 @@ class Scope:
         crossed: list[GraphBuilder] = []
         while scope is not None:
             if name in scope.names:
-                return _brought_in(scope.names[name], name, scope, crossed)
+                return _brought_in(scope.names[name], name, crossed)
             if scope.outer is not None and scope.outer.graph is not scope.graph:
                 crossed.append(scope.graph)
             scope = scope.outer
@@ -209,7 +209,7 @@ def undefined(scope: Scope, name: str, place: Place) -> Refused:
     return refuse("NS207", f"`{name}` is not defined here", place.span(), help)
 
 
-def _brought_in(binding: Binding, name: str, owner: Scope, crossed: list[GraphBuilder]) -> Binding:
+def _brought_in(binding: Binding, name: str, crossed: list[GraphBuilder]) -> Binding:
     if not crossed:
         return binding
     value, at = binding.value, binding.at

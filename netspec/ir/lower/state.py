@@ -135,11 +135,12 @@ def init_call(
     call: object, scope: Scope, place: Place
 ) -> tuple[Operator, tuple[tuple[str, Expr], ...]]:
     """`zeros_` or `{normal_: {std: 0.02}}` → the function and its arguments."""
+    arguments: Mapping[str, object] = {}
     if isinstance(call, str):
-        name, arguments = call, {}
+        name = call
     elif isinstance(call, Mapping) and len(call) == 1:
-        ((name, arguments),) = call.items()
-        arguments = arguments or {}
+        ((name, given),) = call.items()
+        arguments = given or {}
         place = place.at(name)
     else:
         raise refuse("NS205", "`init` names one function of torch.nn.init", place.span())
@@ -203,5 +204,5 @@ def lower_rules(
         for name, call in calls.items():
             where = at if parameter else at.at(name)
             init, kwargs = init_call(call, scope, where)
-            found.append(InitRule(operator, name, init, kwargs, where))
+            found.append(InitRule(operator, name, init, kwargs, place=where))
     return tuple(found)
