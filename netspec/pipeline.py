@@ -101,7 +101,10 @@ def _compile(
         raise SpecError(problems)
     written = write_trees(plan_classes(program), plain_source(spec.source))
     recipe = _recipe(spec, files, args, activation, changes, outputs)
-    return Compiled(program, written, compile_classes(written, recipe, rebuild), recipe, spec)
+    built = _built.get(recipe)
+    if built is None:
+        built = _built[recipe] = compile_classes(written, recipe, rebuild)
+    return Compiled(program, written, built, recipe, spec)
 
 
 def build(
@@ -175,29 +178,30 @@ def to_python(
 
 
 def rebuild(recipe: Recipe, class_name: str) -> nn.Module:
-    """An empty instance of a class of a model that was pickled, made anew from its recipe."""
-    compiled = _rebuilt.get(recipe)
-    if compiled is None:
-        files = Files((), dict(recipe.named))
+    """An empty instance of a class of a model that was copied or pickled.
+
+    In the process that built the model it is the same class; elsewhere the recipe makes it anew.
+    """
+    if recipe not in _built:
         main = recipe.main.source()
         if recipe.mapping is not None:
             main = from_mapping(json.loads(recipe.mapping), recipe.main.file)
+        files = Files((), dict(recipe.named))
         spec = load_spec(apply_overrides(main, recipe.overrides), files)
-        compiled = _compile(
-            spec, files, dict(recipe.args), recipe.activation, recipe.overrides, recipe.outputs
-        )
-        _rebuilt[recipe] = compiled
-    cls = compiled.built.classes[class_name]
+        args, activation = dict(recipe.args), recipe.activation
+        _compile(spec, files, args, activation, recipe.overrides, recipe.outputs)
+    cls = _built[recipe].classes[class_name]
     return cls.__new__(cls)
 
 
-_rebuilt: dict[Recipe, Compiled] = {}
+_built: dict[Recipe, Built] = {}  # every class that instances may have, as in any module
 _compiled: dict[object, tuple[Compiled, object]] = {}
 
 
 def forget() -> None:
-    """Drop the programs that this process remembers."""
+    """Drop the programs that this process remembers; for measuring what a first build costs."""
     _compiled.clear()
+    _built.clear()
 
 
 def read_activation(act: Act) -> Activation:

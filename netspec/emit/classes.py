@@ -5,6 +5,9 @@ from __future__ import annotations
 import keyword
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+
+from torch import nn
 
 from netspec.ir.expr import Call, CallPart, Const, Expr, Item, Method, SliceOf, rebuild
 from netspec.ir.graph import (
@@ -139,7 +142,8 @@ class _Planner:
                 continue
             if column not in names:
                 same = [k for k in range(len(first.slots)) if _column(members, k) == column]
-                names[column] = _parameter_name(members, same, set(names.values()))
+                taken = {*names.values(), *(child.name for child in first.graph.children)}
+                names[column] = _parameter_name(members, same, taken)
             literals.append(names[column])
         parameters = tuple(names.values())
         self.classes.append(
@@ -287,9 +291,15 @@ def _parameter_name(members: list[_Member], same: list[int], taken: set[str]) ->
     options += [f"{key}_{number}" for number in range(2, len(first.slots) + 3)]
     for option in options:
         is_name = option.isidentifier() and not keyword.iskeyword(option)
+        is_name = is_name and not option.startswith("_") and option not in _members()
         if is_name and option not in taken and option not in _TAKEN:
             return option
     raise AssertionError("one of the numbered names is free")
+
+
+@cache
+def _members() -> frozenset[str]:
+    return frozenset(dir(nn.Module()))
 
 
 def _identifier(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copyreg
+import hashlib
 import linecache
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -36,8 +37,9 @@ def compile_classes(
     `recipe` and `rebuild` let an instance be pickled: the class does not exist in another process,
     and is made anew there by `rebuild(recipe, class_name)`.
     """
+    # Without `__name__`: dynamo would import it wherever it inlines a frame of these globals.
     namespace: dict[str, Any] = {
-        "__name__": _MODULE_NAME, "torch": torch, "nn": nn, "F": F, "OrderedDict": OrderedDict,
+        "torch": torch, "nn": nn, "F": F, "OrderedDict": OrderedDict,
     }  # fmt: skip
     by_file: dict[str, list[ast.stmt]] = {}
     for source, tree in written.classes:
@@ -50,6 +52,7 @@ def compile_classes(
     classes: dict[str, type[nn.Module]] = {}
     for _, tree in written.classes:
         cls = namespace[tree.name]
+        cls.__module__ = _MODULE_NAME
         classes[tree.name] = cls
         copyreg.pickle(cls, _reducer(recipe, tree.name, rebuild))
     return Built(classes, namespace[BUILDER])
@@ -69,11 +72,15 @@ def _reducer(
 
 
 def _file(source: Text) -> str:
-    return str(source.path) if source.path is not None else source.file
+    """The code's file name: the spec's, or one of its own for a text that is no file."""
+    if source.path is not None:
+        return str(source.path)
+    digest = hashlib.sha256(source.text.encode()).hexdigest()[:8]
+    return f"{source.file.rstrip('>')} {digest}>"
 
 
 def _show_lines(source: Text) -> None:
     """Lets tracebacks show a text that is no file; a file's lines Python finds by itself."""
     if source.path is None and source.text:
         lines = source.text.splitlines(keepends=True)
-        linecache.cache[source.file] = (len(source.text), None, lines, source.file)
+        linecache.cache[_file(source)] = (len(source.text), None, lines, _file(source))

@@ -21,6 +21,7 @@ class Names:
 
     of: dict[int, str]
     classes: frozenset[str]
+    inputs: frozenset[int] = frozenset()
     _live: dict[str, int] = field(default_factory=dict)  # variable → the value that it holds
 
     def take(self, wish: str, value: int) -> None:
@@ -48,6 +49,10 @@ class Names:
             if self._live.get(name) == value:
                 del self._live[name]
 
+    def may_rebind(self, value: int) -> bool:
+        """Whether a result may take over this variable: an input with a telling name keeps it."""
+        return value not in self.inputs or self.of[value] in _PASSING
+
     def is_free(self, name: str) -> bool:
         return name not in self._live
 
@@ -69,7 +74,7 @@ def name_values(graph: Graph, classes: frozenset[str]) -> Names:
     value lives longer than in code written by hand.
     """
     last = _last_reads(graph)
-    names = Names({}, classes)
+    names = Names({}, classes, frozenset(port.id for port in graph.inputs))
     for port in graph.inputs:
         names.take(port.name, port.id)
     for index, statement in enumerate(graph.body):
@@ -78,7 +83,7 @@ def name_values(graph: Graph, classes: frozenset[str]) -> Names:
         if isinstance(statement, Loop):
             _name_loop(statement, dying, names)
             continue
-        keep = dying[:1]
+        keep = [v for v in dying if names.may_rebind(v)][:1]
         names.end(v for v in dying if v not in keep)
         first, *others = statement.targets
         if keep:
@@ -101,7 +106,8 @@ def _name_loop(loop: Loop, dying: list[int], names: Names) -> None:
             used.add(start.id)
             names.rebind(start.id, target)
         else:
-            names.take("out", target)
+            free = [name for name in _PASSING if names.is_free(name)]
+            names.take(free[0] if free else "out", target)
     names.take("layer", loop.item)
     names.end([loop.item])
     names.end(v for v in dying if v not in used)

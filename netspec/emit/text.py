@@ -49,11 +49,17 @@ def _definition(node: ast.stmt, depth: int) -> list[str]:
             return [f"{indent}if {ast.unparse(test)}:", *_body(body, depth)]
         case ast.Assign(targets=[target], value=value):
             return _laid_out(f"{indent}{_target(target)} = ", value, depth)
+        case ast.Return(value=ast.Tuple(elts=[_, _, *_] as items)) if _fits(items, depth):
+            return [f"{indent}return {', '.join(map(_unparsed, items))}"]
         case ast.Return(value=ast.expr() as value):
             return _laid_out(f"{indent}return ", value, depth)
         case ast.Expr(value=value):
             return _laid_out(indent, value, depth)
     raise AssertionError(f"{type(node).__name__} is never emitted")
+
+
+def _fits(items: list[ast.expr], depth: int) -> bool:
+    return sum(len(_unparsed(item)) + 2 for item in items) + 4 * depth + 7 <= _WIDTH
 
 
 def _head(head: str, indent: str, args: list[str], name: str) -> list[str]:

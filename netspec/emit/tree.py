@@ -165,9 +165,15 @@ class _Nodes:
 
     def member(self, owner: ast.expr, name: str) -> ast.expr:
         """`self.conv1`, or `getattr(self, "0")` where the name is no identifier."""
-        if name.isidentifier() and not iskeyword(name):
+        if _is_attribute(name):
             return self.attribute(owner, name)
         return self.call(self.name("getattr"), [owner, self.constant(name)])
+
+
+def _is_attribute(name: str) -> bool:
+    """Whether `self.<name>` is that attribute: no keyword, and not mangled inside of a class."""
+    mangled = name.startswith("__") and not name.endswith("__")
+    return name.isidentifier() and not iskeyword(name) and not mangled
 
 
 @dataclass(slots=True)
@@ -293,7 +299,7 @@ class _Maker:
 
     def _set(self, owner: ast.expr, child: Child, value: ast.expr) -> None:
         n = self.nodes
-        if child.name.isidentifier() and not iskeyword(child.name):
+        if _is_attribute(child.name):
             target = ast.Attribute(owner, child.name, _STORE, lineno=n.line, col_offset=0)
             self.statements.append(n.assign(target, value))
             return
@@ -445,9 +451,10 @@ class _Class:
 
     def definition(self) -> ast.ClassDef:
         forward, used = self._forward()
-        init = self._init(used)
         n = _Nodes(self.line)
-        body: list[ast.stmt] = [init, forward]
+        body: list[ast.stmt] = [forward]
+        if self.graph.children or self.plan.parameters:
+            body = [self._init(used), forward]
         module = n.attribute(n.name("nn"), "Module")
         definition = ast.ClassDef(
             self.plan.name, [module], [], body, [], lineno=self.line, col_offset=0
@@ -503,6 +510,8 @@ class _Class:
         return [*statements, loop_]
 
     def _return(self, outputs: Expr | ByMode, code: _Expressions, n: _Nodes) -> list[ast.stmt]:
+        if isinstance(outputs, ByMode) and outputs.train == outputs.eval:
+            outputs = outputs.train
         if isinstance(outputs, ByMode):
             train = ast.Return(code.code(outputs.train), lineno=n.line, col_offset=0)
             test = code.code(Training())

@@ -228,13 +228,14 @@ class _Composer:
                 self.refuse("NS103", f"this number {error}", event)
                 return None
             return text if value is None else value
-        if text[0] == "=" and text.count("(") > text.count(")"):
+        if text[0] == "=" and "(" in text:
             self.check_comma(text, event)
         return text
 
     def check_comma(self, text: str, event: Any) -> None:
         """`{from: =cat(a, b)}` is YAML for `from` and `b)`, and never what is meant."""
-        if _COMMA.match(self.lines.text, event.end_mark.index):
+        is_open = text.count("(") > text.count(")") and not text.startswith("==")
+        if is_open and _COMMA.match(self.lines.text, event.end_mark.index):
             help = "inside `{ }` and `[ ]`, put quotes around an expression with a comma in it"
             fact = f"a comma cuts the expression `{_short(text)}` short"
             self.refuse("NS108", fact, event, help)

@@ -120,7 +120,13 @@ def _no_kind(value: Any, path: Path, source: Text) -> Diagnostic:
     span = source.key_span_of(path)
     if found:
         fact = f"layer `{path[-1]}` has {len(found)} kinds: {', '.join(f'`{k}`' for k in found)}"
-        return Diagnostic("NS202", fact, source.key_span_of((*path, found[1])), help="keep one")
+        first, second = found[0], found[1]
+        help = "keep one"
+        if first in ("module", "call", "act", "block", "spec"):
+            help = (
+                f"if `{second}` is an argument of `{value[first]}`, write `args: {{{second}: …}}`"
+            )
+        return Diagnostic("NS202", fact, source.key_span_of((*path, second)), help=help)
     near = [k for key in value for k in KIND_NAMES if did_you_mean(key, (k,))]
     help = f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(KIND_NAMES)}"
     return Diagnostic("NS202", f"layer `{path[-1]}` has no kind", span, help=help)

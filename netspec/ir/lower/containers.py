@@ -161,13 +161,20 @@ def container_instance(
     return GraphInstance(name, slot, lower, scope.graph, lower_after(layer, scope, place))
 
 
+def _label(name: str, scope: Scope) -> str:
+    """What a container is called after: itself, or where it is numbered the one around it."""
+    if not name.isdigit() or not scope.label:
+        return name
+    return scope.label if scope.copies else f"{scope.label}{name}"
+
+
 def nested_graph(
     layers: Layers | None, name: str, scope: Scope, place: Place, inputs: list[Operand]
 ) -> tuple[GraphBuilder, Scope]:
     """A new graph inside of this scope's, with ports for the inputs; and its scope."""
     context = scope.context
     context.enter(name, place)
-    graph = GraphBuilder(class_name(name), context, scope.source, scope)
+    graph = GraphBuilder(class_name(_label(name, scope)), context, scope.source, scope)
     graph.at = scope.part(name).path
     names = ["x", "y", "z"]
     ports = []
@@ -183,6 +190,7 @@ def nested_graph(
         isinstance(layers, list), {}, ports[0], ports[0], taps,
     )  # fmt: skip
     inner.ports = ports
+    inner.label = _label(name, scope)
     return graph, inner
 
 
@@ -190,7 +198,7 @@ def list_instance(layer: ContainerLayer, name: str, scope: Scope, place: Place) 
     """`as: list`: an nn.ModuleList of declared children (or a ParameterList of parameters)."""
     slot = Slot(name, place, keep=layer.keep)
     scope.holder.add(slot)
-    inner = list_scope(scope, name, layer.layers)
+    inner = list_scope(scope, name)
     for key, child in lowering.items_of(layer.layers):
         at = place.at("layers", key)
         try:
@@ -200,14 +208,14 @@ def list_instance(layer: ContainerLayer, name: str, scope: Scope, place: Place) 
     return close_list(inner, name, slot, scope, place)
 
 
-def list_scope(scope: Scope, name: str, layers: Layers | None) -> Scope:
+def list_scope(scope: Scope, name: str) -> Scope:
     """The scope in which the children of a list are declared."""
-    if isinstance(layers, Mapping):
-        layers = list(layers.values())
-    return Scope(
+    inner = Scope(
         scope.graph, scope.source, scope.args, scope.blocks, scope, Holder(), scope.part(name).path,
         True, {}, None, scope.entry, {}, scope.ties, True,
     )  # fmt: skip
+    inner.label = name
+    return inner
 
 
 def close_list(inner: Scope, name: str, slot: Slot, scope: Scope, place: Place) -> ListInstance:

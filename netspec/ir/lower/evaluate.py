@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -23,10 +23,12 @@ from netspec.ir.expr import (
     Comparison,
     Expr,
     Item,
+    ListOf,
     Logic,
     Method,
     SliceOf,
     Training,
+    Tuple,
     Unary,
 )  # fmt: skip
 from netspec.ir.graph import Place
@@ -142,8 +144,13 @@ def _reference(node: ast.expr, scope: Scope, place: Place) -> Operand | Module:
             return _item(_module_or_value(of, scope, place), index, scope, place)
         case ast.Call():
             return _call(node, scope, place)
-        case ast.Tuple(elts=items) | ast.List(elts=items):
+        case ast.Tuple(elts=items):
             return tuple_of(scope.context, [_evaluate(item, scope, place) for item in items])
+        case ast.List(elts=items):
+            listed = tuple_of(scope.context, [_evaluate(item, scope, place) for item in items])
+            if isinstance(listed.expr, Tuple):
+                return replace(listed, expr=ListOf(listed.expr.items))
+            return listed
         case ast.Slice(lower=start, upper=stop, step=step):
             return _slice(start, stop, step, scope, place)
         case ast.UnaryOp(op=op, operand=operand):
@@ -406,6 +413,8 @@ def _logic(symbol: str, items: list[ast.expr], scope: Scope, place: Place) -> Op
                 break
             if node is not items[-1]:
                 continue
+            if kept and all(isinstance(fact, bool) for o in (*kept, operand) for fact in o.facts):
+                continue
         kept.append(operand)
     if len(kept) == 1:
         return kept[0]
@@ -465,7 +474,8 @@ def _call(node: ast.Call, scope: Scope, place: Place) -> Operand:
         if binding is not None and binding.refused:
             raise Refused
         if binding is not None or function.id in scope.args:
-            raise refuse("NS207", f"`{function.id}` is a value, and cannot be called", place.span())
+            fact = f"`{function.id}` is a value, and cannot be called"
+            raise refuse("NS207", fact, place.span(), _hidden_function(function.id, binding))
         args, kwargs = _arguments(node, scope, place)
         return _call_name(function.id, args, kwargs, scope, place)
     if isinstance(function, ast.Attribute):
@@ -478,6 +488,14 @@ def _call(node: ast.Call, scope: Scope, place: Place) -> Operand:
     if isinstance(found, Module):
         return _call_module(found, node, scope, place)
     raise refuse("NS207", "a value cannot be called", place.span())
+
+
+def _hidden_function(name: str, binding: Binding | None) -> str | None:
+    if catalog.find_function(name) is None:
+        return None
+    line = binding.place.line if binding is not None else 0
+    where = f"the layer of line {line}" if line else "an arg or a layer"
+    return f"`{name}` is {where} here; rename it to call the function"
 
 
 def _arguments(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
+
+from torch import nn
 
 from netspec.errors import did_you_mean
 from netspec.ir.expr import (
@@ -264,11 +267,18 @@ def _check_tie(
         raise refuse("NS503", fact, pending.place.span())
 
 
+@cache
+def _sequential_members() -> frozenset[str]:
+    return frozenset(dir(nn.Sequential()))
+
+
 def as_chain(graph: Graph) -> tuple[Child, ...] | None:
     """The children, if the graph only hands one input from child to child in their order."""
     if len(graph.inputs) != 1 or graph.ties or graph.rules or not graph.children:
         return None
     if len(graph.body) != len(graph.children):
+        return None
+    if any(child.name in _sequential_members() for child in graph.children):
         return None
     value = graph.inputs[0].id
     for statement, child in zip(graph.body, graph.children, strict=True):

@@ -9,7 +9,7 @@ from functools import cache, partial
 from torch import nn
 
 from netspec.errors import did_you_mean
-from netspec.ir.graph import Place
+from netspec.ir.graph import NewModule, Place
 from netspec.ir.lower import containers, repeats
 from netspec.ir.lower.bind import call_function, refuse_in_place
 from netspec.ir.lower.context import Operand, Refused, refuse
@@ -66,6 +66,8 @@ def lower_layer(
     """One layer: its name bound, its child registered, its value the next one's input."""
     name = key
     try:
+        if len(layer.model_fields_set) > 1:
+            check_modifiers(layer, place)
         if layer.repeat is not None:
             name = _registered_name(key, layer, scope, place)
             repeats.lower_repeat(layer, name, scope, place, inputs())
@@ -96,6 +98,35 @@ def lower_layer(
             scope.names.setdefault(str(scope.holder.counter), found)
 
 
+_STATEFUL = ("module", "act", "block", "spec", "layers")
+_MODIFIERS = {
+    "init": (*_STATEFUL, "param", "buffer"),
+    "freeze": (*_STATEFUL, "param"),
+    "tie": _STATEFUL,
+    "declare": _STATEFUL,
+    "args": ("module", "call", "act", "block", "spec"),
+    "from": ("module", "call", "act", "block", "spec", "layers", "use", "value"),
+    "repeat": ("module", "call", "act", "block", "spec", "layers", "use", "value", "param"),
+}
+
+
+def check_modifiers(layer: Layer, place: Place) -> None:
+    """Each modifier means something for this kind of layer. Raises Refused (NS218)."""
+    given = layer.model_fields_set
+    for name, kinds in _MODIFIERS.items():
+        field = "from_" if name == "from" else name
+        if field in given and layer.kind not in kinds and getattr(layer, field):
+            fact = f"`{name}` means nothing for a `{layer.kind}` layer"
+            help = f"it is for {', '.join(kinds)}"
+            raise refuse("NS218", fact, place.source.key_span_of((*place.path, name)), help)
+    if layer.as_ is not None and layer.repeat is None and layer.kind != "layers":
+        fact = f"`as` goes with `repeat` or `layers`, and `{place.path[-1]}` has neither"
+        raise refuse("NS218", fact, place.source.key_span_of((*place.path, "as")))
+    if layer.kind == "param" and layer.repeat is not None and layer.as_ != "list":
+        fact = "a repeated `param` is a list of parameters"
+        raise refuse("NS218", fact, place.key_span(), "add `as: list`")
+
+
 def _gives_value(layer: Layer) -> bool:
     silent = isinstance(layer, (ParamLayer, BufferLayer, ConstLayer))
     return not (silent or layer.declare or layer.as_ == "list")
@@ -116,7 +147,10 @@ def _condition(layer: Layer, scope: Scope, place: Place) -> Operand | None:
 def _skip(
     layer: Layer, key: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
 ) -> None:
-    """A layer that does not exist: its name means its input."""
+    """A layer that does not exist: its name means its input, a parameter's name `null`."""
+    if isinstance(layer, (ParamLayer, BufferLayer, ConstLayer)):
+        scope.names[key] = Binding(place, scope.context.const(None))
+        return
     value = inputs()[0] if _gives_value(layer) and (scope.previous or layer.from_) else None
     scope.names[key] = Binding(place, value)
     if value is not None:
@@ -356,6 +390,11 @@ def _activation(layer: ActLayer, name: str, scope: Scope, place: Place) -> Insta
         return WeightedActivation(function, module, weights)
     if layer.init is not None or layer.tie is not None:
         raise refuse("NS502", f"`{function}` has no parameters", place.key_span())
+    if scope.indexed:  # a ModuleList has no gaps: something has to stand at this number
+        identity = catalog.find_module("Identity")
+        assert identity is not None, "torch.nn has Identity"
+        new = NewModule(identity, (), ())
+        scope.holder.add(Slot(name, place, new, called=True))
     return FunctionInstance(function, given)
 
 

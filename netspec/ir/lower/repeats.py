@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from netspec.ir.expr import CallPart, Expr, Part, Value, substitute
-from netspec.ir.graph import Assign, Graph, Loop, NewList, Place
+from netspec.ir.expr import CallPart, Expr, Part, Tuple, Value, substitute
+from netspec.ir.graph import Assign, ByMode, Graph, Loop, NewList, Place
 from netspec.ir.limits import MAX_LAYERS
 from netspec.ir.lower import containers
 from netspec.ir.lower import layers as lowering
-from netspec.ir.lower.context import Lowered, Operand, Refused, refuse
+from netspec.ir.lower.context import Lowered, Operand, Refused, refuse, tuple_of
 from netspec.ir.lower.evaluate import static_value
 from netspec.ir.lower.finish import as_chain, finish
 from netspec.ir.lower.instances import GraphInstance, ListInstance
@@ -33,7 +33,7 @@ def lower_repeat(
         _declare_copies(copy, name, scope, place, rounds)
         return
     if not rounds:
-        value = inputs[0]
+        value = inputs[0] if len(inputs) == 1 else tuple_of(scope.context, inputs)
     elif layer.as_ == "inline" or (layer.as_ is None and not containers.registers(layer, scope)):
         value = _inline(copy, name, scope, place, inputs, rounds, names, layer.as_ == "inline")
     else:
@@ -97,7 +97,8 @@ def _with(scope: Scope, variables: Mapping[str, Operand]) -> Scope:
 def _declare_copies(copy: Layer, name: str, scope: Scope, place: Place, rounds: Loop_) -> None:
     slot = Slot(name, place, keep=copy.keep)
     scope.holder.add(slot)
-    inner = containers.list_scope(scope, name, None)
+    inner = containers.list_scope(scope, name)
+    inner.copies = True
     for index, variables in enumerate(rounds):
         lowering.declare_child(
             copy, str(index), inner.with_args({**inner.args, **variables}), place
@@ -132,7 +133,7 @@ def _inline(
         inner.holder = type(scope.holder)()
     value = _chain(copy, inner, place, inputs, rounds, names)
     containers.bind_inner(inner, name, scope)
-    return value[0]
+    return value
 
 
 def _inlined(copy: Layer) -> Layer:
@@ -147,37 +148,44 @@ def _chain(
     inputs: list[Operand],
     rounds: Loop_,
     names: list[str] | None,
-) -> list[Operand]:
-    """The copies one after the other; gives what the last one carries."""
+) -> Operand:
+    """The copies one after the other; gives the last one's value."""
     carried = list(inputs)
+    value = inputs[0]
     for index, variables in enumerate(rounds):
         name = names[index] if names else str(index)
         round_ = inner.with_args({**inner.args, **variables})
         round_.previous = carried[0]
-        given = list(carried)
-        lowering.lower_layer(copy, name, round_, place, partial(list, given))
+        lowering.lower_layer(copy, name, round_, place, partial(list, carried))
         registered = round_.last_name or name
-        if inner.names.get(registered) is not None and inner.names[registered].refused:
+        if registered in inner.names and inner.names[registered].refused:
+            raise Refused
+        if round_.previous is None:
             raise Refused
         value = round_.previous
-        if value is None:
-            raise Refused
-        carried = _carry(value, carried, inner, place)
+        if _gives_as_many(value, carried):
+            carried = _unpacked(value, carried, inner, place)
+            value = tuple_of(inner.context, carried)
+        else:
+            carried = [value, *carried[1:]]
         inner.previous = carried[0]
-    return carried
+    return value
 
 
-def _carry(value: Operand, before: list[Operand], scope: Scope, place: Place) -> list[Operand]:
-    """What the next copy takes: all outputs where there are as many as inputs, else the first."""
-    count = len(before)
-    if count > 1 and all(isinstance(f, tuple) and len(f) == count for f in value.facts):
-        items = [
-            Operand(value.expr, tuple(fact[k] for fact in value.facts))  # type: ignore[index]
-            for k in range(count)
-        ]
-        names = [f"{place.path[-1]}_{k}" for k in range(count)]
-        return scope.graph.unpack(names, value, items, place)
-    return [value, *before[1:]]
+def _gives_as_many(value: Operand, carried: list[Operand]) -> bool:
+    """Whether a copy gives as many outputs as it takes inputs, more than one."""
+    count = len(carried)
+    return count > 1 and all(isinstance(f, tuple) and len(f) == count for f in value.facts)
+
+
+def _unpacked(value: Operand, before: list[Operand], scope: Scope, place: Place) -> list[Operand]:
+    """The outputs of a copy, each as a value of its own."""
+    items = [
+        Operand(value.expr, tuple(fact[k] for fact in value.facts))  # type: ignore[index]
+        for k in range(len(before))
+    ]
+    names = [f"{place.path[-1]}_{k}" for k in range(len(before))]
+    return scope.graph.unpack(names, scope.graph.take_back(value), items, place)
 
 
 def _contained(
@@ -198,8 +206,8 @@ def _contained(
     graph, inner = containers.nested_graph(None, name, scope, place, inputs)
     try:
         inner.numbered = names is None
-        carried = _chain(copy, inner, place, inner.ports, rounds, names)
-        inner.previous = carried[0]
+        inner.label, inner.copies = name, True
+        inner.previous = _chain(copy, inner, place, inner.ports, rounds, names)
         taps = list(scope.taps.get(name, ()))
         lowered = finish(graph, inner, None, taps, layer.as_, place)
     finally:
@@ -268,7 +276,8 @@ def _splice(
         start = tuple(by[port] for port in carried)
         last = graph.body[-1]
         builder.body.append(Loop(path, item, targets, start, call, last.names, last.facts, place))
-        return Operand(Value(targets[0]), _facts_of(graph, 0))
+        values = tuple(Value(target) for target in targets)
+        return Operand(values[0] if len(values) == 1 else Tuple(values), last.facts)
     for index, statement in enumerate(graph.body):
         assert isinstance(statement, Assign), "checked by _only_calls"
         call_ = statement.expr
@@ -281,16 +290,8 @@ def _splice(
             Assign(targets, expr, statement.names, True, statement.facts, statement.place)
         )
         by.update(zip(statement.targets, map(Value, targets), strict=True))
-    assert isinstance(graph.outputs, Value), "the last copy's first output"
-    return Operand(by[graph.outputs.id], _facts_of(graph, 0))
-
-
-def _facts_of(graph: Graph, index: int) -> tuple[object, ...]:
-    last = graph.body[-1]
-    assert isinstance(last, Assign), "checked by _only_calls"
-    if len(last.targets) == 1:
-        return last.facts
-    return tuple(fact[index] for fact in last.facts)  # type: ignore[index]
+    assert not isinstance(graph.outputs, ByMode), "a repeat gives what its last copy gives"
+    return Operand(substitute(graph.outputs, by), graph.body[-1].facts)
 
 
 def _as_loop(graph: Graph) -> tuple[tuple[int, ...], CallPart] | None:

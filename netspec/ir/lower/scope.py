@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from netspec.errors import did_you_mean
-from netspec.ir.expr import Const, Expr, Part, Value
+from netspec.ir.expr import Const, Expr, Part, Tuple, Value
 from netspec.ir.graph import Assign, Child, Freeze, Init, New, Place, Port, Statement, Tie
 from netspec.ir.lower.context import Context, Operand, Refused, refuse
 from netspec.spec.load import Definition
@@ -84,11 +84,19 @@ class GraphBuilder:
 
     def assign(self, name: str, operand: Operand, place: Place, keep: bool = False) -> Operand:
         """`name = expr`; constants and names of values need no statement."""
-        if isinstance(operand.expr, (Const, Value)):
+        if isinstance(operand.expr, (Const, Value)) or _is_tuple_of_values(operand.expr):
             return operand
         target = self.fresh()
         self.body.append(Assign((target,), operand.expr, (name,), keep, operand.facts, place))
         return Operand(Value(target), operand.facts, operand.sized, operand.modal)
+
+    def take_back(self, value: Operand) -> Operand:
+        """The expression of a value that was assigned last, and that nothing has read, again."""
+        last = self.body[-1] if self.body else None
+        if not isinstance(last, Assign) or last.targets != (getattr(value.expr, "id", None),):
+            return value
+        self.body.pop()
+        return Operand(last.expr, last.facts, value.sized, value.modal)
 
     def unpack(
         self, names: list[str], operand: Operand, items: list[Operand], place: Place
@@ -113,6 +121,10 @@ class GraphBuilder:
         return Operand(self.captures[key], operand.facts, operand.sized, operand.modal)
 
 
+def _is_tuple_of_values(expr: Expr) -> bool:
+    return isinstance(expr, Tuple) and all(isinstance(i, (Const, Value)) for i in expr.items)
+
+
 @dataclass(slots=True, eq=False)
 class Binding:
     """What a layer's name means: the value that it gives, and the module that it registers."""
@@ -122,6 +134,11 @@ class Binding:
     instance: Instance | None = None
     at: Expr | None = None  # how the module is reached in the graph that registers it
     refused: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Its layer is being lowered: the name still means what it meant before."""
+        return self.value is None and self.instance is None and not self.refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +168,8 @@ class Scope:
     taps: Mapping[str, list[str]] = field(default_factory=dict)
     ties: list[PendingTie] = field(default_factory=list)
     indexed: bool = False  # children are items of a list
+    label: str = ""  # of the container, for the classes of children that are numbered
+    copies: bool = False  # the children are copies of one layer
     broken: bool = False  # a layer was refused, so nothing comes before the next
     ports: list[Operand] = field(default_factory=list)
     last_name: str | None = None  # under which the last layer was registered
@@ -172,7 +191,7 @@ class Scope:
         scope: Scope | None = self
         crossed: list[GraphBuilder] = []
         while scope is not None:
-            if name in scope.names:
+            if name in scope.names and not scope.names[name].is_open:
                 return _brought_in(scope.names[name], name, crossed)
             if scope.outer is not None and scope.outer.graph is not scope.graph:
                 crossed.append(scope.graph)
