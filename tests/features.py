@@ -6,6 +6,7 @@ import copy
 import importlib.util
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import warnings
@@ -199,8 +200,10 @@ def traced(model: nn.Module, inputs: tuple[Tensor, ...], paths: Collection[str])
             module.register_forward_pre_hook(lambda m, x, path=path: saw(trace.forward, path, "in"))
             module.register_forward_hook(lambda m, x, y, path=path: saw(trace.outputs, path, y))
             module.register_forward_hook(lambda m, x, y, path=path: saw(trace.forward, path, "out"))
-            module.register_full_backward_hook(lambda m, x, y, path=path: saw(trace.backward, path, y))
-    total(run(model, inputs)).backward()
+            module.register_full_backward_hook(
+                lambda m, x, y, path=path: saw(trace.backward, path, y)
+            )
+    loss(run(model, inputs)).backward()
     return trace
 
 
@@ -248,7 +251,7 @@ def called_paths(model: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
     return list(called)
 
 
-# In another process, where the classes do not exist.
+# In another process, where netspec's classes do not exist.
 
 LOADER = """
 import pickle, sys, traceback
@@ -259,42 +262,110 @@ import torch
 torch.set_num_threads(1)
 
 
-def answers(case):
-    model = pickle.loads((case / "model.pickle").read_bytes())
-    saved = torch.load(case / "model.pt", weights_only=False)
-    part, args = pickle.loads((case / "part.pickle").read_bytes())
-    inputs = torch.load(case / "inputs.pt")
-    found = {"classes": [(type(m).__module__, type(m).__name__) for m in model.modules()]}
-    found["one class"] = type(model) is type(saved)
-    for name, made, given in [("model", model, inputs), ("saved", saved, inputs), ("part", part, args)]:
-        torch.manual_seed(0)
-        found[name] = made(*given)
-    (case / "back.pickle").write_bytes(pickle.dumps(model))
-    return found
-
-
-for case in sorted(Path(sys.argv[1]).iterdir()):
+def answer(make):
     try:
-        found = answers(case)
+        model, inputs = make()
+        torch.manual_seed(3)
+        classes = [(type(m).__module__, type(m).__qualname__) for m in model.modules()]
+        return {"classes": classes, "outputs": model(*inputs)}
     except Exception as error:
-        traceback.print_exc()
-        found = f"{type(error).__name__}: {error}"
-    torch.save(found, case / "answers.pt")
+        return "".join(traceback.format_exception_only(error)) + traceback.format_exc()
+
+
+for case in Path(sys.argv[1]).iterdir():
+    inputs = torch.load(case / "inputs.pt")
+    pickled, part = (case / "model.pickle").read_bytes(), (case / "part.pickle").read_bytes()
+    answers = {
+        "pickle": answer(lambda: (pickle.loads(pickled), inputs)),
+        "torch.save": answer(lambda: (torch.load(case / "model.pt", weights_only=False), inputs)),
+        "pickle a part": answer(lambda: pickle.loads(part)),
+    }
+    torch.save(answers, case / "answers.pt")
+    try:
+        (case / "back.pickle").write_bytes(pickle.dumps(pickle.loads(pickled)))
+    except Exception as error:
+        (case / "back.pickle").write_bytes(pickle.dumps(error))
 """
+ELSEWHERE = ("pickle", "torch.save", "pickle a part", "pickle, there and back")
+
+Part = tuple[nn.Module, tuple[Tensor, ...]]
 
 
-@dataclass(frozen=True)
-class Elsewhere:
-    """What another process found in a model, and the error, if there is one, of each feature."""
+def elsewhere(
+    subjects: Sequence[Subject], folder: Path, specs: Path | None = None
+) -> dict[str, dict[str, str | None]]:
+    """For each subject, and each of ELSEWHERE, None where it works, else the error in one line.
 
-    pickle: str | None
-    save: str | None
-    part: str | None
-    back: str | None
+    The models are written here and read in a process that starts in another folder, after `specs`,
+    the folder that they were built from, is gone.
+    """
+    models = {subject.name: subject.make() for subject in subjects}
+    parts: dict[str, Part] = {}
+    for number, subject in enumerate(subjects):
+        model, inputs, case = models[subject.name], subject.inputs(2), folder / f"cases/{number}"
+        parts[subject.name] = called_part(model, inputs)
+        case.mkdir(parents=True)
+        torch.save(inputs, case / "inputs.pt")
+        torch.save(model, case / "model.pt")
+        (case / "model.pickle").write_bytes(pickle.dumps(model))
+        (case / "part.pickle").write_bytes(pickle.dumps(parts[subject.name]))
+    if specs is not None:
+        shutil.rmtree(specs)
+    command = [sys.executable, "-c", LOADER, str(folder / "cases")]
+    subprocess.run(command, cwd=folder, check=True)
+    return {
+        subject.name: compare_answers(
+            folder / f"cases/{number}", models[subject.name], parts[subject.name], subject.inputs(2)
+        )
+        for number, subject in enumerate(subjects)
+    }
 
 
-def elsewhere(subjects: Mapping[str, nn.Module]) -> None:
-    """Not used."""
+def compare_answers(
+    case: Path, model: nn.Module, part: Part, inputs: tuple[Tensor, ...]
+) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    answers = torch.load(case / "answers.pt")
+    for feature, answer in answers.items():
+        expected, given = part if feature == "pickle a part" else (model, inputs)
+        if isinstance(answer, str):
+            found[feature] = answer.splitlines()[0]
+        elif answer["classes"] != class_names(expected):
+            found[feature] = f"the classes are {answer['classes']}"
+        else:
+            found[feature] = "; ".join(compare_values(answer["outputs"], run(expected, given)))
+    back = pickle.loads((case / "back.pickle").read_bytes())
+    if not isinstance(back, nn.Module):
+        found["pickle, there and back"] = in_one_line(back)
+    elif [type(m) for m in back.modules()] != [type(m) for m in model.modules()]:
+        found["pickle, there and back"] = "what comes back has other classes"
+    else:
+        differences = compare_values(run(back, inputs), run(model, inputs))
+        found["pickle, there and back"] = "; ".join(differences)
+    return {feature: error or None for feature, error in found.items()}
+
+
+def class_names(model: nn.Module) -> list[tuple[str, str]]:
+    return [(type(m).__module__, type(m).__qualname__) for m in model.modules()]
+
+
+def called_part(model: nn.Module, inputs: tuple[Tensor, ...]) -> Part:
+    """A module inside the model, not one of torch's own if there is another, and a call of it.
+
+    Where nothing is called inside, the model itself.
+    """
+    calls: list[Part] = []
+    handles = [
+        module.register_forward_pre_hook(lambda module, args: calls.append((module, args)))
+        for module in model.modules()
+        if module is not model
+    ]
+    with torch.no_grad():
+        model(*inputs)
+    for handle in handles:
+        handle.remove()
+    own = [call for call in calls if not type(call[0]).__module__.startswith("torch.")]
+    return next(iter([*own, *calls, (model, inputs)]))
 
 
 # As replicas that share their gradients, in spawned processes.
@@ -304,22 +375,60 @@ WORLD = 2
 
 @dataclass(frozen=True)
 class Replica:
-    """A model on its way to the spawned processes, and the inputs, one part for each."""
+    """A model on its way to the spawned processes, and its inputs there, one set for each."""
 
     name: str
     model: nn.Module
     parts: tuple[tuple[Tensor, ...], ...]
 
 
+def replicate(subjects: Sequence[Subject], folder: Path) -> dict[str, str | None]:
+    """DistributedDataParallel in spawned processes: None where each replica ends up with the
+    gradients that one process gets for the whole batch, else the error in one line."""
+    items = [replica(subject) for subject in subjects]
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.multiprocessing.spawn(train_replicas, (items, folder), nprocs=WORLD)
+    found = [torch.load(folder / f"gradients{rank}.pt") for rank in range(WORLD)]
+    return {
+        item.name: next(
+            filter(None, [compare_gradients(each[item.name], item) for each in found]), None
+        )
+        for item in items
+    }
+
+
 def replica(subject: Subject) -> Replica:
-    whole, halves = subject.inputs(2 * WORLD), [x.chunk(WORLD) for x in subject.inputs(2 * WORLD)]
-    splits = all(len(half) == WORLD and len(x) == 2 * WORLD for half, x in zip(halves, whole))
-    parts = tuple(zip(*halves)) if splits else (whole,) * WORLD
-    return Replica(subject.name, subject.make(), parts)
+    inputs = subject.inputs(2 * WORLD)
+    parts = tuple(zip(*(x.chunk(WORLD) for x in inputs), strict=True))
+    # A batch that is always 1 goes whole to each process.
+    return Replica(
+        subject.name, subject.make(), parts if len(parts) == WORLD else (inputs,) * WORLD
+    )
 
 
-def total(outputs: object) -> Tensor:
-    """A loss that is a sum over the samples, so that the parts' losses add up to the whole's."""
+def train_replicas(rank: int, items: Sequence[Replica], folder: Path) -> None:
+    """Writes, for each item, what one replica has after a step, or the error in one line."""
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    meeting, patience = f"file://{folder / 'meeting'}", timedelta(seconds=120)
+    torch.distributed.init_process_group(
+        "gloo", init_method=meeting, rank=rank, world_size=WORLD, timeout=patience
+    )
+    found: dict[str, object] = {}
+    for item in items:
+        try:
+            model = DistributedDataParallel(item.model, find_unused_parameters=True)
+            loss(model(*item.parts[rank])).backward()
+            found[item.name] = gradients(item.model)
+        except Exception as error:
+            found[item.name] = in_one_line(error)
+    torch.save(found, folder / f"gradients{rank}.pt")
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+def loss(outputs: object) -> Tensor:
+    """A sum over the samples, so that the losses of a batch's parts add up to the whole's."""
     return sum(value.square().sum() for value in flatten(outputs) if value.requires_grad)
 
 
@@ -327,41 +436,55 @@ def gradients(model: nn.Module) -> dict[str, Tensor | None]:
     return {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
-def expected_gradients(item: Replica) -> dict[str, Tensor | None]:
-    """What one process gets on the whole batch; replicas take the mean over the processes."""
-    model = copy.deepcopy(item.model)
-    alike = all(part is item.parts[0] for part in item.parts)
-    whole = item.parts[0] if alike else tuple(torch.cat(xs) for xs in zip(*item.parts))
-    (total(model(*whole)) * (1.0 if alike else 1 / WORLD)).backward()
-    return gradients(model)
+def compare_gradients(found: object, item: Replica) -> str | None:
+    """The first gradient that is not one process's on the whole batch, over the number of them."""
+    if isinstance(found, str):
+        return found
+    whole = tuple(torch.cat(each) for each in zip(*dict.fromkeys(item.parts), strict=True))
+    item.model.zero_grad()
+    (loss(item.model(*whole)) / len(set(item.parts))).backward()
+    for name, expected in gradients(item.model).items():
+        ours = found[name]
+        if (ours is None) != (expected is None):
+            return f"only one of the two models has a gradient of {name}"
+        if ours is not None:
+            noise = 1e-5 * max(1.0, expected.abs().max().item())
+            if not torch.allclose(ours, expected, rtol=1e-4, atol=noise):
+                return f"the gradient of {name} is apart by {(ours - expected).abs().max():.2g}"
+    return None
 
 
-def replicate(items: Sequence[Replica], folder: Path) -> dict[str, object]:
-    """By name, the gradients that the replicas agreed on, or the error in one line."""
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    torch.multiprocessing.spawn(_replicate, (list(items), folder), nprocs=WORLD)
-    return torch.load(folder / "gradients.pt")
+# The table of docs/compatibility.md
+
+COLUMNS = (*FEATURES, "hooks", *ELSEWHERE, "DDP")
 
 
-def _replicate(rank: int, items: list[Replica], folder: Path) -> None:
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    torch.distributed.init_process_group(
-        "gloo",
-        init_method=f"file://{folder / 'meeting'}",
-        rank=rank,
-        world_size=WORLD,
-        timeout=timedelta(seconds=120),
+def mark(errors: Mapping[str, str | None]) -> str:
+    """What stands in a cell, from the error of each form: ✓ both work, ✗ neither, or which one."""
+    working = [form for form, error in errors.items() if error is None]
+    return "✓" if len(working) == len(errors) else ", ".join(working) or "✗"
+
+
+def works_in(table: str, twin: Twin, form: str, feature: str) -> bool:
+    """Whether the table says that a form of a network can do this."""
+    line = next(line for line in table.splitlines() if line.startswith(f"| {label(twin)} |"))
+    cell = line.split(" | ")[1:][COLUMNS.index(feature)].strip(" |")
+    return cell == "✓" or form in cell.split(", ")
+
+
+def exception(twin: Twin, form: str, feature: str, error: str, theirs: str | None) -> str:
+    """A line of the list of exceptions: a model's error beside its twin's."""
+    also = (
+        "none: it works" if theirs is None else "the same" if theirs == error else clipped(theirs)
     )
-    found: dict[str, object] = {}
-    for item in items:
-        try:
-            model = DistributedDataParallel(item.model, find_unused_parameters=True)
-            total(model(*item.parts[rank])).backward()
-            found[item.name] = gradients(item.model)
-        except Exception as error:
-            found[item.name] = in_one_line(error)
-    if rank == 0:
-        torch.save(found, folder / "gradients.pt")
-    torch.distributed.barrier()
-    torch.distributed.destroy_process_group()
+    return f"| {label(twin)} | {form} | {feature} | {clipped(error)} | {also} |"
+
+
+def label(twin: Twin) -> str:
+    args = ", ".join(f"{name}={value}" for name, value in twin.args.items())
+    return f"`{twin.spec}`{f' {args}' if args else ''}"
+
+
+def clipped(error: str, width: int = 120) -> str:
+    text = error.replace("|", "\\|")
+    return text if len(text) <= width else f"{text[: width - 1].rstrip()}…"

@@ -910,10 +910,10 @@ def test_what_a_mapping_cannot_hold() -> None:
         "s": "\ud800",
     }
     facts = [
-        "error[NS107]: `layers.a.weight` is a set, which a spec cannot hold",
-        "error[NS107]: a key of `layers.a` is a NoneType, and has to be a text",
-        "error[NS107]: a key of `layers.a` is a bool, and has to be a text",
-        "error[NS107]: `layers.b.1` is a object, which a spec cannot hold",
+        "error[NS107]: `layers.a.weight` is of type `set`, which a spec cannot hold",
+        "error[NS107]: a key of `layers.a` is of type `NoneType`, and has to be a text",
+        "error[NS107]: a key of `layers.a` is of type `bool`, and has to be a text",
+        "error[NS107]: `layers.b.1` is of type `object`, which a spec cannot hold",
         "error[NS102]: `0` is given twice",
         "error[NS103]: a number in `n` has more than 300 digits",
         "error[NS107]: a text in `s` holds half a character (a surrogate)",
@@ -932,7 +932,7 @@ def test_a_mapping_has_limits() -> None:
         bomb = [bomb] * 9
     assert "more than 200,000 values" in told(lambda: from_mapping({"a": bomb}))
     assert "100,001 characters" in told(lambda: from_mapping({"a": "x" * 100_001}))
-    assert "this is a list" in told(lambda: from_mapping([1]))  # type: ignore[arg-type]
+    assert "this is of type `list`" in told(lambda: from_mapping([1]))  # type: ignore[arg-type]
 
 
 # Speed

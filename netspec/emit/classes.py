@@ -121,14 +121,32 @@ class _Planner:
         self.instance_of: dict[int, NewInstance] = {}
 
     def add_level(self, graphs: Sequence[Graph]) -> None:
-        groups: dict[object, list[_Member]] = {}
+        written: dict[object, list[Graph]] = {}
         for graph in graphs:
-            member = self._abstract(graph)
             place = graph.place
-            key = (member.shape, place and (place.source.file, place.path))
-            groups.setdefault(key, []).append(member)
-        for members in groups.values():
-            self._add_class(members)
+            key = (graph.name, place and (place.source.file, place.path))
+            written.setdefault(key, []).append(graph)
+        for same in written.values():
+            if len(same) == 1:
+                self._add_only(same[0])
+                continue
+            groups: dict[Graph, list[_Member]] = {}
+            for graph in same:
+                member = self._abstract(graph)
+                groups.setdefault(member.shape, []).append(member)
+            for members in groups.values():
+                self._add_class(members)
+
+    def _add_only(self, graph: Graph) -> None:
+        """A class with one instance: all its constants stay where they are."""
+        number = len(self.classes)
+        if any(True for child in graph.children for _ in _graphs_in(child.new)):
+            children = tuple(replace(c, new=self.resolve(c.new)) for c in graph.children)
+            shape = replace(graph, children=children)
+        else:
+            shape = graph
+        self.classes.append(ClassPlan(number, graph.name, shape, (), ()))
+        self.instance_of[id(graph)] = NewInstance(number, ())
 
     def _add_class(self, members: list[_Member]) -> None:
         number = len(self.classes)
@@ -315,8 +333,11 @@ def _named(classes: list[ClassPlan]) -> tuple[ClassPlan, ...]:
     taken: set[str] = set(_TAKEN) | set(by_name)
     names: dict[int, str] = {}
     for name, plans in by_name.items():
-        plans = sorted(plans, key=lambda plan: (len(_words(plan)), plan.number))
+        if len(plans) > 1:
+            plans = sorted(plans, key=lambda plan: (len(_words(plan)), plan.number))
         names[plans[0].number] = name
+        if len(plans) == 1:
+            continue
         base = set(_words(plans[0]))
         for plan in plans[1:]:
             extra = [word for word in _words(plan) if word not in base]
@@ -331,11 +352,11 @@ def _named(classes: list[ClassPlan]) -> tuple[ClassPlan, ...]:
 
 
 def _words(plan: ClassPlan) -> list[str]:
-    words = [child.name for child in plan.graph.children]
+    words = dict.fromkeys(child.name for child in plan.graph.children)
     for statement in plan.graph.body:
-        names = statement.names if isinstance(statement, Assign) else ()
-        words += [name for name in names if name not in words]
-    return words
+        if isinstance(statement, Assign):
+            words.update(dict.fromkeys(statement.names))
+    return list(words)
 
 
 def _camel(word: str) -> str:

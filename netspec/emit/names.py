@@ -73,13 +73,13 @@ def name_values(graph: Graph, classes: frozenset[str]) -> Names:
     A result takes over the variable of the first operand that is read for the last time; so no
     value lives longer than in code written by hand.
     """
-    last = _last_reads(graph)
+    reads = [list(dict.fromkeys(_reads(statement))) for statement in graph.body]
+    last = _last_reads(graph, reads)
     names = Names({}, classes, frozenset(port.id for port in graph.inputs))
     for port in graph.inputs:
         names.take(port.name, port.id)
     for index, statement in enumerate(graph.body):
-        reads = _reads(statement)
-        dying = [v for v in dict.fromkeys(reads) if last.get(v) == index]
+        dying = [v for v in reads[index] if last.get(v) == index]
         if isinstance(statement, Loop):
             _name_loop(statement, dying, names)
             continue
@@ -90,7 +90,7 @@ def name_values(graph: Graph, classes: frozenset[str]) -> Names:
             names.rebind(keep[0], first)
         else:
             wishes = [statement.names[0]]
-            if _is_rebound(graph, first, last):
+            if _is_rebound(reads, first, last):
                 wishes = [name for name in _PASSING if names.is_free(name)] + wishes
             names.take(wishes[0], first)
         for target, name in zip(others, statement.names[1:], strict=True):
@@ -120,11 +120,8 @@ def _reads(statement: Assign | Loop) -> list[int]:
     return [v for start in statement.start for v in values_in(start)] + inner
 
 
-def _last_reads(graph: Graph) -> dict[int, int]:
-    last: dict[int, int] = {}
-    for index, statement in enumerate(graph.body):
-        for value in _reads(statement):
-            last[value] = index
+def _last_reads(graph: Graph, reads: list[list[int]]) -> dict[int, int]:
+    last = {value: index for index, values in enumerate(reads) for value in values}
     outputs = graph.outputs
     exprs = (outputs.train, outputs.eval) if isinstance(outputs, ByMode) else (outputs,)
     for expr in exprs:
@@ -133,10 +130,9 @@ def _last_reads(graph: Graph) -> dict[int, int]:
     return last
 
 
-def _is_rebound(graph: Graph, value: int, last: dict[int, int]) -> bool:
+def _is_rebound(reads: list[list[int]], value: int, last: dict[int, int]) -> bool:
     """Whether a later result will take this value's variable, so that its own name says little."""
-    index = last.get(value, len(graph.body))
-    if index >= len(graph.body):
+    index = last.get(value, len(reads))
+    if index >= len(reads):
         return False
-    dying = [v for v in dict.fromkeys(_reads(graph.body[index])) if last.get(v) == index]
-    return dying[:1] == [value]
+    return next(v for v in reads[index] if last.get(v) == index) == value

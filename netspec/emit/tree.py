@@ -189,14 +189,27 @@ class _Expressions:
     def code(self, expr: Expr) -> ast.expr:
         n = self.nodes
         match expr:
+            case CallPart(target, args, kwargs):
+                return n.call(self.code(target), *self._arguments(args, kwargs))
+            case Value(id):
+                return n.name(self.names[id])
             case Const(value=Slot(index)):
                 return self._slot(index)
             case Const(value):
                 return n.literal(value)
-            case Value(id):
-                return n.name(self.names[id])
             case Part(path):
                 return self._part(path)
+            case Call(operator, args, kwargs):
+                return n.call(n.function(operator), *self._arguments(args, kwargs))
+            case Binary(op, left, right):
+                return ast.BinOp(
+                    self.code(left), _BINARY[op](), self.code(right), lineno=n.line, col_offset=0
+                )
+            case Method(name, receiver, args, kwargs):
+                function = n.attribute(self.code(receiver), name)
+                return n.call(function, *self._arguments(args, kwargs))
+            case Item(of, index_):
+                return n.item(self.code(of), self.code(index_))
             case Training():
                 return n.attribute(n.name("self"), "training")
             case Tuple(items):
@@ -209,25 +222,12 @@ class _Expressions:
             case SliceOf(start, stop, step):
                 parts = [None if part is None else self.code(part) for part in (start, stop, step)]
                 return ast.Slice(*parts, lineno=n.line, col_offset=0)
-            case Call(operator, args, kwargs):
-                return n.call(n.function(operator), *self._arguments(args, kwargs))
-            case Method(name, receiver, args, kwargs):
-                function = n.attribute(self.code(receiver), name)
-                return n.call(function, *self._arguments(args, kwargs))
-            case CallPart(target, args, kwargs):
-                return n.call(self.code(target), *self._arguments(args, kwargs))
             case Builtin(name, args):
                 return n.call(n.name(name), [self.code(arg) for arg in args])
             case Attribute(of, name):
                 return n.member(self.code(of), name)
-            case Item(of, index_):
-                return n.item(self.code(of), self.code(index_))
             case Unary(op, operand):
                 return ast.UnaryOp(_UNARY[op](), self.code(operand), lineno=n.line, col_offset=0)
-            case Binary(op, left, right):
-                return ast.BinOp(
-                    self.code(left), _BINARY[op](), self.code(right), lineno=n.line, col_offset=0
-                )
             case Comparison(left, ops, rights):
                 found = [_COMPARE[op]() for op in ops]
                 others = [self.code(right) for right in rights]
@@ -278,6 +278,7 @@ class _Maker:
         self.expressions = expressions
         self.classes = classes
         self.statements: list[ast.stmt] = []
+        self._made: dict[int, ast.Call] = {}
 
     def add(self, child: Child, owner: ast.expr) -> None:
         """Registers a child on its owner (`self`), and does what comes after."""
@@ -337,10 +338,8 @@ class _Maker:
         """The expression that makes a child."""
         n = self.nodes
         match new:
-            case NewModule(operator, args, kwargs):
-                code = self.expressions.code
-                named = [(k, code(v)) for k, v in kwargs]
-                return n.call(n.function(operator), [code(a) for a in args], named)
+            case NewModule():
+                return self._module(new)
             case NewSequence(children):
                 return self._sequence(children)
             case NewList(children):
@@ -363,6 +362,18 @@ class _Maker:
                 raise AssertionError(f"{type(new).__name__} is made elsewhere")
             case _:
                 assert_never(new)
+
+    def _module(self, new: NewModule) -> ast.Call:
+        """A constructor call; equal ones share the nodes of their arguments, not their line."""
+        n = self.nodes
+        made = self._made.get(id(new))
+        if made is None:
+            code = self.expressions.code
+            named = [(k, code(v)) for k, v in new.kwargs]
+            made = n.call(n.function(new.operator), [code(a) for a in new.args], named)
+            self._made[id(new)] = made
+            return made
+        return ast.Call(made.func, made.args, made.keywords, lineno=n.line, col_offset=0)
 
     def _each(self, children: Sequence[Child]) -> list[ast.expr]:
         made = []

@@ -196,18 +196,37 @@ def _changed(
     return tuple((name, change(value)) for name, value in pairs)
 
 
-def operands_of(expr: Expr) -> list[Expr]:
+def operands_of(expr: Expr) -> tuple[Expr, ...]:
     """The operands of a node, in the order in which Python evaluates them."""
-    found: list[Expr] = []
-
-    def keep(operand: Expr) -> Expr:
-        found.append(operand)
-        return operand
-
-    rebuild(expr, keep)
-    if isinstance(expr, Choice):
-        return [expr.condition, expr.then, expr.other]
-    return found
+    match expr:
+        case Value() | Const() | Part() | Training():
+            return ()
+        case CallPart(target, args, kwargs):
+            return (target, *args, *[value for _, value in kwargs])
+        case Call(_, args, kwargs):
+            return (*args, *[value for _, value in kwargs])
+        case Method(_, receiver, args, kwargs):
+            return (receiver, *args, *[value for _, value in kwargs])
+        case Tuple(items) | ListOf(items) | Logic(_, items) | Builtin(_, items):
+            return items
+        case DictOf(pairs):
+            return tuple([value for _, value in pairs])
+        case SliceOf(start, stop, step):
+            return tuple([part for part in (start, stop, step) if part is not None])
+        case Attribute(of, _):
+            return (of,)
+        case Item(of, index):
+            return (of, index)
+        case Unary(_, operand):
+            return (operand,)
+        case Binary(_, left, right):
+            return (left, right)
+        case Comparison(left, _, rights):
+            return (left, *rights)
+        case Choice(condition, then, other):
+            return (condition, then, other)
+        case _:
+            assert_never(expr)
 
 
 def walk(expr: Expr) -> Iterator[Expr]:
@@ -221,7 +240,17 @@ def walk(expr: Expr) -> Iterator[Expr]:
 
 def values_in(expr: Expr) -> list[int]:
     """The ids of all values that an expression reads, in order, with repeats."""
-    return [node.id for node in walk(expr) if isinstance(node, Value)]
+    if isinstance(expr, Value):
+        return [expr.id]
+    found: list[int] = []
+    stack = [*reversed(operands_of(expr))]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Value):
+            found.append(node.id)
+        elif not isinstance(node, (Const, Part, Training)):
+            stack.extend(reversed(operands_of(node)))
+    return found
 
 
 def substitute(expr: Expr, by: Mapping[int, Expr]) -> Expr:

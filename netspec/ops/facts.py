@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import torch
 from torch import nn
 
+from netspec.ops import catalog
 from netspec.ops.catalog import Operator
 
 MAX_OUTPUTS = 1_000
 MAX_TINY = 1_000_000
+_MAX_CHANNELS = 10_000
+_TINY = ((2, 3), (3, 5))  # batch and other sizes at which an activation is asked
 _MEMO_LIMIT = 100_000
 
 
@@ -80,12 +85,47 @@ def run_function(
     operator: Operator, args: tuple[Fact, ...], kwargs: tuple[tuple[str, Fact], ...]
 ) -> Fact:
     """The fact of a function's result. Raises OperatorRejects where torch refuses."""
-    return _run(
-        (operator.home, operator.name, memo_key(args), memo_key(kwargs)),
-        operator.target,
-        args,
-        kwargs,
-    )
+    key = (operator.home, operator.name)
+    pointwise = len(args) == 1 and operator.name in catalog.activation_names()
+    if pointwise and keeps_type((*key, memo_key(kwargs)), operator.target, args[0], kwargs):
+        return args[0]
+    return _run((*key, memo_key(args), memo_key(kwargs)), operator.target, args, kwargs)
+
+
+def keeps_type(
+    key: object,
+    target: Callable[..., object],
+    fact: Fact,
+    kwargs: tuple[tuple[str, Fact], ...] = (),
+) -> bool:
+    """Whether an activation or a batch norm gives what it takes, whatever the free sizes are.
+
+    Asked of the real operator on the CPU, at two sets of tiny sizes, as every free size is; a
+    decomposition on `meta` takes a hundred times as long. Channels (dimension 1) stay as they are.
+    """
+    if not isinstance(fact, TensorType) or len(fact.shape) < 2 or fact.shape[1] > _MAX_CHANNELS:
+        return False
+    if 0 in fact.shape or fact.stride != contiguous(fact.shape, fact.dtype).stride:
+        return False
+    rank = len(fact.shape)
+    found_key = ("keeps", key, rank, fact.shape[1], fact.dtype)
+    found = _memo.get(found_key)
+    if found is None:
+        tiny = [
+            contiguous((batch, fact.shape[1], *((size,) * (rank - 2))), fact.dtype)
+            for batch, size in _TINY
+        ]
+        found = _memo[found_key] = all(_same_on_cpu(target, kind, kwargs) for kind in tiny)
+    return found is True
+
+
+def _same_on_cpu(
+    target: Callable[..., object], fact: TensorType, kwargs: tuple[tuple[str, Fact], ...]
+) -> bool:
+    try:
+        return _on_cpu(target, (fact,), dict(kwargs)) == fact
+    except OperatorRejects:  # `meta` says it better
+        return False
 
 
 def run(key: object, target: Callable[..., object], args: tuple[Fact, ...]) -> Fact:
@@ -102,6 +142,10 @@ def run_module(
 ) -> Fact:
     """The fact of a call of this `meta` module, which `key` identifies, in the given mode."""
 
+    pointwise = len(args) == 1 and not kwargs and type(module).__module__ in _POINTWISE
+    if pointwise and keeps_type((key, training), _CpuCopy(module, training), args[0]):
+        return args[0]
+
     def call(*positional: object, **named: object) -> object:
         if module.training is not training:
             module.train(training)
@@ -110,8 +154,25 @@ def run_module(
     return _run((key, training, memo_key(args), memo_key(kwargs)), call, args, kwargs)
 
 
+_POINTWISE = ("torch.nn.modules.activation", "torch.nn.modules.batchnorm")
+
+
+@dataclass(slots=True)
+class _CpuCopy:
+    """A `meta` module's twin on the CPU, made when it is first called."""
+
+    module: nn.Module
+    training: bool
+    copy: nn.Module | None = None
+
+    def __call__(self, *args: object) -> object:
+        if self.copy is None:
+            self.copy = deepcopy(self.module).to_empty(device="cpu").train(self.training)
+        return self.copy(*args)
+
+
 def meta_module(key: object, make: Callable[[], nn.Module]) -> nn.Module:
-    """The module that `make` gives on the `meta` device, made once for each key.
+    """The `meta` module that `make` gives, made once for each key.
 
     Raises OperatorRejects with torch's own words where the constructor refuses its arguments.
     """
@@ -119,8 +180,7 @@ def meta_module(key: object, make: Callable[[], nn.Module]) -> nn.Module:
     if found is not None:
         return found
     try:
-        with torch.device("meta"):
-            module = make()
+        module = make()
     except Exception as error:
         raise OperatorRejects(_words(error)) from None
     if len(_modules) > _MEMO_LIMIT:
@@ -203,6 +263,7 @@ def elements(fact: Fact) -> int:
     return sum(elements(item) for item in fact) if isinstance(fact, tuple) else 0
 
 
+@lru_cache(maxsize=4096)
 def elements_of(module: nn.Module) -> int:
     """How many elements a module's parameters and buffers have."""
     tensors = [*module.parameters(), *module.buffers()]

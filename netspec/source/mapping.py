@@ -22,7 +22,7 @@ def from_mapping(mapping: Mapping[str, object], file: str = "<mapping>") -> Sour
     """
     copier = _Copier(file)
     if not isinstance(mapping, Mapping):
-        copier.stop("NS107", f"a spec is a mapping, and this is a {type(mapping).__name__}")
+        copier.stop("NS107", f"a spec is a mapping, and this is of type `{type(mapping).__name__}`")
     value = copier.mapping(mapping, ())
     if copier.problems:
         raise SpecError(copier.problems)
@@ -51,7 +51,7 @@ class _Copier:
             return self.mapping(value, path)
         if isinstance(value, (list, tuple)):
             return self.sequence(value, path)
-        fact = f"`{_dotted(path)}` is a {type(value).__name__}, which a spec cannot hold"
+        fact = f"`{_dotted(path)}` is of type `{type(value).__name__}`, which a spec cannot hold"
         self.refuse("NS107", fact, _HELP)
         return None
 
@@ -81,7 +81,7 @@ class _Copier:
             return self.text(key, path)
         if isinstance(key, int) and not isinstance(key, bool):
             return str(self.integer(key, path))
-        fact = f"a key of {_within(path)} is a {type(key).__name__}, and has to be a text"
+        fact = f"a key of {_within(path)} is of type `{type(key).__name__}`, and has to be a text"
         self.refuse("NS107", fact)
         return None
 

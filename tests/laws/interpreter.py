@@ -62,6 +62,7 @@ class Slot:
     call: Callable[..., Any] | None = None
     children: dict[str, Slot] = field(default_factory=dict)
     persistent: bool | None = None  # None: no buffer
+    listed: bool = False  # `as: list`: indexed, and not called
     kwargs: dict[str, Any] = field(default_factory=dict)
     after: list[Step] = field(default_factory=list)  # init, freeze
     ties: list[Step] = field(default_factory=list)
@@ -330,6 +331,7 @@ class Reference:
             given, block = self.arguments(layer, env), env.blocks[layer["block"]]
             slot.call = lambda args, _: self.call_block(slot, block, given, args, env)
         elif kind == "layers" and layer.get("as") == "list":
+            slot.listed = True
             inner = Env(slot, env.args, env.blocks, env, True)
             items = layer["layers"]
             for item in items.values() if isinstance(items, Mapping) else items:
@@ -450,28 +452,44 @@ class Reference:
         rounds = [{"i": i, item: one} for i, one in enumerate(over)]
         copy = {k: v for k, v in layer.items() if k not in ("repeat", "from", "as", "declare")}
         names = self.names_of(layer, key, env)
-        inline = layer.get("as") == "inline"
-        inner = Env(env.slot, env.args, env.blocks, env, "name" not in repeat)
-        if inline:
-            inner.counter = env.counter
+        as_list = layer.get("as") == "list" or layer.get("declare", False)
+        slot, inline = env.slot, None
+        if layer.get("as") == "inline":
+            inline = env.counter
             copy |= {"as": "inline"} if "layers" in copy else {}
         elif kind_of(layer) not in ("value", "call", "use"):
-            inner.slot = env.slot.children.setdefault(names[0], Slot(names[0]))
-            env.handles |= dict.fromkeys(names, Handle(inner.slot))
-        if layer.get("as") == "list" or layer.get("declare"):
+            slot = env.slot.children.setdefault(names[0], Slot(names[0], listed=as_list))
+            env.handles |= dict.fromkeys(names, Handle(slot))
+        if as_list:
+            inner = Env(slot, env.args, env.blocks, env, True)
             for variables in rounds:
                 self.list_item(copy, inner.one_copy(variables, env.previous))
             return
-        env.inner |= dict.fromkeys(names, inner)
-        carried = self.inputs(layer, env, None)
+
+        def run(args: Sequence[Any], _: Any) -> Any:
+            numbered = "name" not in repeat
+            inner = Env(slot, env.args, env.blocks, env, numbered, counter=inline or [0])
+            env.inner |= dict.fromkeys(names, inner)
+            return self.copies(copy, repeat.get("name"), rounds, inner, list(args))
+
+        env.previous = run(self.inputs(layer, env, None), {})
+        env.names |= dict.fromkeys(names, env.previous)
+        if slot is not env.slot:
+            slot.call = run
+
+    def copies(
+        self, copy: dict[str, Any], named: Any, rounds: list[dict[str, Any]], env: Env,
+        carried: list[Any],
+    ) -> Any:  # fmt: skip
+        """One copy after the other; what they give is carried on, as far as they take it."""
+        several = False
         for index, variables in enumerate(rounds):
-            one = inner.one_copy(variables, carried[0])
-            name = self.plain(repeat["name"], one) if "name" in repeat else str(index)
+            one = env.one_copy(variables, carried[0])
+            name = str(index) if named is None else self.plain(named, one)
             self.layer(copy, name, one, carried)
             several = isinstance(one.previous, tuple) and len(one.previous) == len(carried) > 1
             carried = list(one.previous) if several else [one.previous, *carried[1:]]
-        env.names |= dict.fromkeys(names, carried[0])
-        env.previous = carried[0]
+        return tuple(carried) if several else carried[0]
 
     # Expressions and functions
 
@@ -528,7 +546,7 @@ class _Marked(ast.NodeTransformer):
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         handle = self.handle(node.value)
-        if isinstance(node.value, ast.Name) and handle is not None and handle.slot.call is None:
+        if isinstance(node.value, ast.Name) and handle is not None and handle.slot.listed:
             node.value.id = f"module:{node.value.id}"
         return self.generic_visit(node)
 

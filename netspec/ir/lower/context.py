@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from netspec.errors import Diagnostic, Span
 from netspec.ir.expr import Const, Expr, Tuple
@@ -12,6 +12,9 @@ from netspec.ir.graph import Graph, New, Place, Probe
 from netspec.ir.limits import MAX_DEPTH, MAX_ELEMENTS, MAX_LAYERS
 from netspec.ops.facts import Fact, OperatorRejects, TensorType
 from netspec.spec.load import Spec
+
+if TYPE_CHECKING:
+    from netspec.ir.lower.known import KnownCall, KnownModule
 
 Form = Literal["module", "functional"]
 
@@ -81,6 +84,7 @@ class Context:
     find_spec: Callable[[str, Place], Spec]
     problems: list[Diagnostic] = field(default_factory=list)
     memo: dict[object, Lowered | None] = field(default_factory=dict)
+    known: dict[object, KnownModule | KnownCall] = field(default_factory=dict)
     partial: set[int] = field(default_factory=set)
     layers: int = 0
     elements: int = 0

@@ -6,13 +6,15 @@ instance fills its slot then.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any
 
+import torch
 from torch import nn
 
-from netspec.errors import did_you_mean
 from netspec.ir.expr import Attribute, CallPart, Const, Expr, Item, Part, Value
 from netspec.ir.graph import (
     Child,
@@ -78,6 +80,7 @@ class ModuleInstance(Instance):
     after: tuple[Init | Freeze, ...] = ()
     key: object = None
     module: nn.Module | None = None
+    elements: int = 0
 
     def call(
         self,
@@ -120,12 +123,13 @@ class ModuleInstance(Instance):
         _bound_inner_layers({**dict(zip(bound.names, args, strict=True)), **kwargs}, place)
         self.key = ("nn", self.operator.name, facts.memo_key((args, tuple(kwargs.items()))))
         try:
-            module = facts.meta_module(self.key, lambda: cls(*args, **kwargs))  # type: ignore[arg-type, return-value]
+            module = facts.meta_module(self.key, partial(new_on_meta, cls, args, kwargs))
         except OperatorRejects as error:
             fact = f"`{self.operator.name}` refuses its arguments: {error}"
             raise refuse("NS205", fact, place.key_span()) from None
         context.count_layers(1, place)
-        context.count_elements(facts.elements_of(module), place)
+        self.elements = facts.elements_of(module)
+        context.count_elements(self.elements, place)
         exprs = tuple(o.expr for o in bound.args)
         named = tuple((name, o.expr) for name, o in bound.kwargs)
         self.module = module
@@ -142,6 +146,22 @@ class ModuleInstance(Instance):
             return None
         self.slot.called = True
         return Operand(Attribute(at, name), (facts.type_of(tensor),) * len(context.probes))
+
+
+def new_on_meta(cls: Any, args: Sequence[Fact], kwargs: Mapping[str, Fact]) -> nn.Module:
+    """An instance of a class of torch.nn on `meta`, by its own `device` where it has one."""
+    if _has_device(cls):
+        module = cls(*args, **kwargs, device="meta")
+    else:
+        with torch.device("meta"):
+            module = cls(*args, **kwargs)
+    assert isinstance(module, nn.Module), "the catalog's modules are modules"
+    return module
+
+
+@cache
+def _has_device(cls: Any) -> bool:
+    return "device" in inspect.signature(cls).parameters
 
 
 def _bound_inner_layers(arguments: Mapping[str, object], place: Place) -> None:
@@ -368,12 +388,4 @@ def _make(
     operator: Operator, args: tuple[Expr, ...], kwargs: tuple[tuple[str, Expr], ...]
 ) -> nn.Module:
     positional, named = _constants(args, kwargs)
-    make: Any = operator.target
-    module = make(*positional, **dict(named))
-    assert isinstance(module, nn.Module), "the catalog's modules are modules"
-    return module
-
-
-def unknown_parameter(name: str, known: Mapping[str, Fact]) -> str | None:
-    """A help line for a parameter's name that is not there."""
-    return did_you_mean(name, known) or (f"it has {', '.join(list(known)[:8])}" if known else None)
+    return new_on_meta(operator.target, positional, dict(named))

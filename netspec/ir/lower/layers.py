@@ -10,7 +10,7 @@ from torch import nn
 
 from netspec.errors import did_you_mean
 from netspec.ir.graph import NewModule, Place
-from netspec.ir.lower import containers, repeats
+from netspec.ir.lower import containers, known, repeats
 from netspec.ir.lower.bind import call_function, refuse_in_place
 from netspec.ir.lower.context import Operand, Refused, refuse
 from netspec.ir.lower.evaluate import choose, evaluate, evaluate_plain
@@ -66,7 +66,7 @@ def lower_layer(
     """One layer: its name bound, its child registered, its value the next one's input."""
     name = key
     try:
-        if len(layer.model_fields_set) > 1:
+        if layer.model_fields_set & _NOT_PLAIN:
             check_modifiers(layer, place)
         if layer.repeat is not None:
             name = _registered_name(key, layer, scope, place)
@@ -80,7 +80,9 @@ def lower_layer(
             condition = None
         name = _registered_name(key, layer, scope, place)
         scope.last_name = name
-        value = _lower_kind(layer, name, scope, place, inputs, condition)
+        value = _lower_plain(layer, name, scope, place, inputs)
+        if value is None:
+            value = _lower_kind(layer, name, scope, place, inputs, condition)
         binding = scope.names[name]
         if value is None:
             return
@@ -108,6 +110,9 @@ _MODIFIERS = {
     "from": ("module", "call", "act", "block", "spec", "layers", "use", "value"),
     "repeat": ("module", "call", "act", "block", "spec", "layers", "use", "value", "param"),
 }
+
+
+_NOT_PLAIN = frozenset(Layer.model_fields) | {"with_", "pin"}
 
 
 def check_modifiers(layer: Layer, place: Place) -> None:
@@ -195,6 +200,24 @@ def reference(text: str, scope: Scope, place: Place) -> Operand:
     if is_expression(text):
         return evaluate(text, scope, place)
     return scope.value(text, place)
+
+
+def _lower_plain(
+    layer: Layer, name: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
+) -> Operand | None:
+    """The value of a module, call or activation without modifiers; None for other layers."""
+    if layer.kind not in ("module", "call", "act") or layer.model_fields_set & _NOT_PLAIN:
+        return None
+    sources = inputs()
+    key = known.key_of(layer, sources)
+    if key is None:
+        return None
+    value = known.recall(key, name, scope, place, sources[0])
+    if value is None:
+        value = _lower_kind(layer, name, scope, place, partial(list, sources), None)
+        assert value is not None, "a plain layer gives a value"
+        known.remember(key, name, scope, sources[0], value)
+    return value
 
 
 def _lower_kind(
