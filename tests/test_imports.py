@@ -20,15 +20,15 @@ NETSPEC = Path(__file__).resolve().parent.parent / "netspec"
 # What stands directly in netspec/, and which of its neighbours each may import besides itself.
 # `__init__` is the public surface: what `import netspec` or `from netspec import build` reaches.
 BELOW_CHECK = {"errors", "source", "spec", "ops", "ir"}
-BELOW_PIPELINE = BELOW_CHECK | {"check", "build", "view"}
+BELOW_PIPELINE = BELOW_CHECK | {"checks", "emit", "view"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "errors": set(),
     "source": {"errors"},
     "spec": {"errors", "source"},
     "ops": {"errors"},
     "ir": {"errors", "source", "spec", "ops"},
-    "check": BELOW_CHECK,
-    "build": BELOW_CHECK,
+    "checks": BELOW_CHECK,
+    "emit": BELOW_CHECK,
     "view": BELOW_CHECK,
     "pipeline": BELOW_PIPELINE,
     "__init__": BELOW_PIPELINE | {"pipeline"},
@@ -128,9 +128,9 @@ def called_name(node: ast.Call) -> str | None:
 
 
 def executing_faults(root: Path) -> list[str]:
-    """The uses of eval, and of exec and compile outside the one file in build/ that may do so."""
+    """The uses of eval, and of exec and compile outside the one file in emit/ that may do so."""
     uses = [(m, line, name) for m in modules_in(root) for line, name in executions_in(m.tree)]
-    homes = sorted({m.file for m, _, name in uses if m.layer == "build" and name != "eval"})
+    homes = sorted({m.file for m, _, name in uses if m.layer == "emit" and name != "eval"})
     return [
         f"{module.file}:{line}: `{name}` stands outside the one file for it"
         for module, line, name in uses
@@ -189,7 +189,7 @@ def test_imports_go_one_way() -> None:
 
 def test_one_file_executes() -> None:
     (file,) = executing_files(NETSPEC)
-    assert file.startswith("build/")
+    assert file.startswith("emit/")
 
 
 def test_importing_netspec_is_light() -> None:
@@ -217,9 +217,9 @@ def plant(folder: Path, files: Mapping[str, str]) -> Path:
 BREACHES = {
     "upwards": ("errors.py", "from netspec.source import read", "`errors` may not import `source`"),
     "ops know only errors": ("ops/facts.py", "import netspec.spec", "`ops` may not import `spec`"),
-    "check, build": ("check/unused.py", "from netspec.build import emit", "not import `build`"),
-    "build, view": ("build/emit.py", "from netspec import view", "`build` may not import `view`"),
-    "view, check": ("view/table.py", "import netspec.check.inplace", "may not import `check`"),
+    "checks, emit": ("checks/unused.py", "from netspec.emit import tree", "not import `emit`"),
+    "emit, view": ("emit/tree.py", "from netspec import view", "`emit` may not import `view`"),
+    "view, checks": ("view/table.py", "import netspec.checks.inplace", "may not import `checks`"),
     "run is not below": ("pipeline.py", "from netspec.run.fit import fit", "not import `run`"),
     "run, cli": ("run/fit.py", "from netspec import cli", "`run` may not import `cli`"),
     "the surface": ("ir/lower.py", "from netspec import build_all", "not import `__init__`"),
@@ -248,12 +248,12 @@ BREACHES = {
     "hydra": ("cli.py", "from hydra.core import utils", "`cli` may not import `hydra`"),
     "omegaconf": ("pipeline.py", "import omegaconf as o", "may not import `omegaconf`"),
     "lightning": ("view/table.py", "from lightning import Trainer", "not import `lightning`"),
-    "eval": ("build/emit.py", "eval('1')", "`eval` stands outside"),
+    "eval": ("emit/tree.py", "eval('1')", "`eval` stands outside"),
     "eval by another name": ("ir/fold.py", "run = eval", "`eval` stands outside"),
     "exec": ("ir/lower.py", "exec('1')", "`exec` stands outside"),
     "exec of builtins": ("ir/lower.py", "import builtins\nbuiltins.exec('')", "`exec` stands"),
     "exec from builtins": ("ir/lower.py", "from builtins import exec as run", "`exec` stands"),
-    "compile": ("check/unused.py", "compile('1', '', 'eval')", "`compile` stands outside"),
+    "compile": ("checks/unused.py", "compile('1', '', 'eval')", "`compile` stands outside"),
 }
 
 
@@ -265,9 +265,9 @@ def test_a_breach_is_reported(tmp_path: Path, file: str, text: str, fault: str) 
 
 
 def test_a_second_file_that_executes_is_reported(tmp_path: Path) -> None:
-    root = plant(tmp_path, {"build/classes.py": "exec('')", "build/emit.py": "exec('')"})
-    assert violations(root) == ["build/emit.py:1: `exec` stands outside the one file for it"]
-    assert executing_files(root) == {"build/classes.py", "build/emit.py"}
+    root = plant(tmp_path, {"emit/classes.py": "exec('')", "emit/tree.py": "exec('')"})
+    assert violations(root) == ["emit/tree.py:1: `exec` stands outside the one file for it"]
+    assert executing_files(root) == {"emit/classes.py", "emit/tree.py"}
 
 
 def test_what_is_allowed_is_not_reported(tmp_path: Path) -> None:
@@ -280,8 +280,8 @@ def test_what_is_allowed_is_not_reported(tmp_path: Path) -> None:
         "ops/facts.py": "import torch\nfrom ..errors import Span\nfrom netspec.ops import catalog",
         "ir/lower.py": "from netspec import errors, ops, source, spec",
         "ir/graph.py": "class Outputs:\n    train: int\n    eval: int",
-        "build/classes.py": "import netspec.ir\nexec(compile('', '', 'exec'))",
-        "pipeline.py": "from netspec import build, check, view",
+        "emit/classes.py": "import netspec.ir\nexec(compile('', '', 'exec'))",
+        "pipeline.py": "from netspec import checks, emit, view",
         "run/fit.py": "import hydra, lightning, omegaconf, netspec\nnetspec.build(1).eval()",
         "cli.py": "import netspec.run.fit\ndef f(compile: bool):\n    return compile",
     }
@@ -295,6 +295,6 @@ def test_a_heavy_import_is_reported(tmp_path: Path) -> None:
 
 def test_an_ignored_source_is_reported(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
-    plant(tmp_path, {"build/emit.py": "", "ir/lower.py": ""})
-    (tmp_path / ".gitignore").write_text("build/\n", encoding="utf-8")
-    assert ignored_files(tmp_path) == ["netspec/build/emit.py"]
+    plant(tmp_path, {"emit/tree.py": "", "ir/lower.py": ""})
+    (tmp_path / ".gitignore").write_text("emit/\n", encoding="utf-8")
+    assert ignored_files(tmp_path) == ["netspec/emit/tree.py"]

@@ -74,7 +74,7 @@ def _reducer(
 def _file(source: Text) -> str:
     """The code's file name: the spec's, or one of its own for a text that is no file."""
     if source.path is not None:
-        return str(source.path)
+        return str(source.path.absolute())  # a traceback after chdir still shows the text
     digest = hashlib.sha256(source.text.encode()).hexdigest()[:8]
     return f"{source.file.rstrip('>')} {digest}>"
 

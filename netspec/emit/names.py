@@ -100,7 +100,7 @@ def name_values(graph: Graph, classes: frozenset[str]) -> Names:
 
 
 def _name_loop(loop: Loop, dying: list[int], names: Names) -> None:
-    used: set[int] = set()
+    used = set(values_in(loop.call))  # read again in each round
     for target, start in zip(loop.carried, loop.start, strict=True):
         if isinstance(start, Value) and start.id in dying and start.id not in used:
             used.add(start.id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from pydantic import ValidationError
@@ -64,15 +63,24 @@ def diagnose(
     return [_diagnostic(item, source, model) for item in by_place.values()]
 
 
-def _real_path(value: Any, loc: Iterable[str | int]) -> Path:
-    """pydantic's location without the names of union members, which are no keys of the text."""
+def _real_path(value: Any, loc: tuple[str | int, ...]) -> Path:
+    """pydantic's location without the names of union members, which are no keys of the text.
+
+    After `layers` comes the name of the union's member, then the layer's key, then its kind.
+    """
     path: list[str | int] = []
     here: Any = value
+    skip = 0  # how many parts are to pass before the next name of a member
     for part in loc:
+        if skip == 1:
+            skip = -1 if path[-1] == "layers" else 0
+            continue
         inside = isinstance(here, dict) and part in here
         if inside or (isinstance(here, list) and isinstance(part, int) and part < len(here)):
             here = here[part]
             path.append(part)
+            if skip == -1 or (part == "layers" and isinstance(here, (dict, list))):
+                skip = 1
     return tuple(path)
 
 

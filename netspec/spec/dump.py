@@ -34,7 +34,7 @@ def _value(source: Text) -> dict[str, Plain]:
 
 
 def _text(value: dict[str, Plain]) -> str:
-    node = _Dumper(io.StringIO()).represent_data(value)
+    node = _Dumper(io.StringIO(), sort_keys=False).represent_data(value)
     _set_style(node, 0, None)
     text = yaml.serialize(node, Dumper=_Dumper, width=_WIDTH, allow_unicode=True)
     assert isinstance(text, str), "without a stream, yaml gives the text"

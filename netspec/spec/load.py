@@ -57,14 +57,16 @@ class Spec:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Spec):
             return NotImplemented
-        return self.document == other.document and _models(self) == _models(other)
+        return _ordered(self) == _ordered(other)
 
     def __hash__(self) -> int:
-        return hash(repr(self.document))
+        return hash(_ordered(self))
 
 
-def _models(spec: Spec) -> dict[str, Block]:
-    return {name: definition.block for name, definition in spec.blocks.items()}
+def _ordered(spec: Spec) -> tuple[str, ...]:
+    """The models as text, in which the order of layers counts, as it does in a network."""
+    blocks = (definition.block for _, definition in sorted(spec.blocks.items()))
+    return (repr(spec.document), *map(repr, blocks))
 
 
 def load_spec(source: Text, files: Files | None = None) -> Spec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
 from netspec.source import Path, Plain, Source, from_mapping, read_text
@@ -39,7 +40,7 @@ class Overridden:
         return self.source.text
 
     @property
-    def path(self) -> object:
+    def path(self) -> FilePath | None:
         return self.source.path
 
     def span_of(self, path: Path) -> Span:

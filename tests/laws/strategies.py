@@ -7,6 +7,7 @@ block does not know, are letters). What nothing has read by the end is read by t
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -447,6 +448,27 @@ def dropout(scope: Scope, value: Value) -> None:
         {"call": "dropout", "p": 0.4, "training": False},
     ])  # fmt: skip
     scope.add("drop", layer, value.shape, value)
+
+
+@operation(both(named, features), 2)
+def tied(scope: Scope, value: Value) -> None:
+    """Two layers with one weight, one after the other or side by side."""
+    plan = scope.plan
+    first = scope.add("fc", {"module": "Linear", "out_features": value.last}, value.shape, value)
+    second = {"module": "Linear", "out_features": value.last, "tie": {"weight": f"{first}.weight"}}
+    scope.add("fc", second, value.shape, plan.pick([scope.previous, value if value.name else scope.previous]))
+
+
+@operation(lambda scope, value: bool(outside(scope)), 10)
+def outer(scope: Scope, value: Value) -> None:
+    """A value from around the container that this is in."""
+    other = scope.plan.pick(outside(scope))
+    pattern = scope.plan.pick(["={} + {}.mean()", "={} * {}.sigmoid().sum()", "={} - {}.amax()"])
+    scope.add("mixed", pattern.format(scope.text(value), scope.text(other)), value.shape)
+
+
+def outside(scope: Scope) -> list[Value]:
+    return [value for value in scope.visible() if value.scope is not scope]
 
 
 # Expressions, views, branches
@@ -962,3 +984,51 @@ def _outputs(plan: Plan, scope: Scope) -> Any:
     if way >= 6:
         return {f"out{k}" if "." in str(name) else name: name for k, name in enumerate(names)}
     return [names[:-1], names[-1]] if way == 5 else names
+
+
+# What is in a spec
+
+
+def traits(document: dict[str, Any]) -> set[str]:
+    """What a spec has of the language, to count how many specs have it."""
+    found = _traits_of(document, set(document["inputs"]))
+    for block in document.get("blocks", {}).values():
+        found |= _traits_of(block, set(block.get("inputs", ["x"])))
+    outputs = document.get("outputs")
+    found |= {"several outputs"} if isinstance(outputs, (list, dict)) else set()
+    free = any(len(re.findall("[A-Z]", str(i))) > 1 for i in document["inputs"].values())
+    return found | ({"free sizes"} if free else set())
+
+
+def _traits_of(block: dict[str, Any], names: set[str]) -> set[str]:
+    found: set[str] = set()
+    layers = block["layers"]
+    items = list(layers.items() if isinstance(layers, dict) else enumerate(layers))
+    own = {str(name) for name, _ in items}
+    for _, short in items:
+        layer = full(short)
+        words = " ".join(str(v) for k, v in layer.items() if k not in ("layers", "doc"))
+        reads = set(re.findall(r"[A-Za-z_]\w*", words)) & (names | own | {"_"})
+        found |= {trait for trait, key in _KEYS.items() if key & layer.keys()}
+        found |= {trait for trait, word in _WORDS.items() if re.search(word, words)}
+        found |= {"branches"} if len(reads) > 1 else set()
+        found |= {"outer values"} if reads & (names - own) - set(block.get("inputs", "xz")) else set()
+        if "layers" in layer:
+            found |= {"containers"} | _traits_of(layer, names | own)
+    return found
+
+
+_KEYS = {
+    "blocks": {"block"}, "repeats": {"repeat"}, "shared": {"use", "declare"}, "tied": {"tie"},
+    "state": {"param", "buffer", "const"}, "conditions": {"when"}, "expressions": {"value"},
+    "activations": {"act"}, "modules": {"module"}, "calls": {"call"},
+}  # fmt: skip
+_WORDS = {
+    "views": r"flatten|Flatten|reshape|transpose|unflatten|\[\.\.\.|\[:\]|chunk|split|narrow|select"
+    r"|view|expand|movedim|squeeze|\.T\b",
+    "joins": r"\bcat\b|\bstack\b",
+    "norms": "Norm",
+    "dropout": "[dD]ropout",
+    "lists": r"'list'|\blist\b",
+    "training": "training",
+}

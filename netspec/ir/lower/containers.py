@@ -15,11 +15,9 @@ from netspec.ir.lower.finish import finish
 from netspec.ir.lower.instances import GraphInstance, ListInstance
 from netspec.ir.lower.scope import Binding, GraphBuilder, Holder, Scope, Slot
 from netspec.ir.lower.state import lower_after
-from netspec.ops.catalog import module_of_activation
 from netspec.ops.facts import Fact, TensorType, memo_key
 from netspec.spec.load import Definition
 from netspec.spec.schema import (
-    ActLayer,
     Block,
     BlockLayer,
     CallLayer,
@@ -41,27 +39,22 @@ def class_name(name: str) -> str:
     return joined if joined[:1].isalpha() else f"Layers{joined}"
 
 
-def registers(layer: Layer, scope: Scope) -> bool:
-    """Whether a layer puts a child anywhere; one that does not needs no module of its own."""
+def registers(layer: Layer) -> bool:
+    """Whether a layer may put a child anywhere, in whatever form; else it needs no module."""
     match layer:
         case CallLayer() | ValueLayer() | UseLayer():
             return False
-        case ActLayer():
-            activation = scope.context.activation
-            operator = module_of_activation(layer.act)
-            weights = operator is not None and bool(lowering.weights_of(operator))
-            return activation.form == "module" or weights
-        case ContainerLayer():
-            return any(registers(child, scope) for _, child in lowering.items_of(layer.layers))
+        case ContainerLayer(as_=None):
+            return any(registers(child) for _, child in lowering.items_of(layer.layers))
         case _:
             return True
 
 
-def is_transparent(layer: ContainerLayer, scope: Scope) -> bool:
+def is_transparent(layer: ContainerLayer) -> bool:
     """Whether the children live in the graph around: `as: inline`, or none is registered."""
     if layer.as_ == "inline":
         return True
-    return layer.as_ is None and not registers(layer, scope)
+    return layer.as_ is None and not registers(layer)
 
 
 def inner_taps(scope: Scope, name: str) -> dict[str, list[str]]:
@@ -116,9 +109,11 @@ def lower_inline(
         raise refuse(
             "NS212", f"`{name}` takes one input, and {len(inputs)} are given", place.key_span()
         )
+    shares = layer.as_ == "inline"
     inner = Scope(
-        scope.graph, scope.source, scope.args, scope.blocks, scope, scope.holder, scope.prefix,
-        scope.numbered or isinstance(layer.layers, list), {}, inputs[0], scope.entry,
+        scope.graph, scope.source, scope.args, scope.blocks, scope,
+        scope.holder if shares else Holder(), scope.prefix,
+        (shares and scope.numbered) or isinstance(layer.layers, list), {}, inputs[0], scope.entry,
         merge_taps(layer.layers, inner_taps(scope, name), None), scope.ties, scope.indexed,
     )  # fmt: skip
     lowering.lower_layers(layer.layers, inner, place.at("layers"))
@@ -156,7 +151,7 @@ def container_instance(
             lowered = finish(graph, inner, None, list(scope.taps.get(name, ())), layer.as_, place)
         finally:
             scope.context.leave()
-        return lowered, graph.captured
+        return lowered, graph.sources
 
     return GraphInstance(name, slot, lower, scope.graph, lower_after(layer, scope, place))
 
@@ -205,6 +200,7 @@ def list_instance(layer: ContainerLayer, name: str, scope: Scope, place: Place) 
             lowering.declare_child(child, str(key), inner, at)
         except Refused as refused:
             scope.context.report(refused)
+            inner.names[inner.last_name or str(key)] = Binding(at, refused=True)
     return close_list(inner, name, slot, scope, place)
 
 
@@ -280,7 +276,7 @@ def _instance(
         lowered = lower_block(
             definition, constants, extra, list(inputs), taps, layer.as_, scope, place, document
         )
-        return lowered, list(extra.values())
+        return lowered, [o for o in (*inputs, *extra.values()) if not o.static]
 
     return GraphInstance(name, slot, lower, scope.graph, lower_after(layer, scope, place))
 
@@ -315,12 +311,17 @@ def lower_block(
     )  # fmt: skip
     if key in context.memo:
         before = context.memo[key]
+        if before is None and key in context.active:
+            fact = f"`{definition.name}` contains itself without an end"
+            help = "a block that contains itself needs a `when` that ends it"
+            raise refuse("NS211", fact, place.key_span(), help)
         if before is None:
             raise Refused
         context.count_layers(before.layers, place)
         context.count_elements(before.elements, place)
         return before
     context.memo[key] = None
+    context.active.add(key)
     layers, elements = context.layers, context.elements
     context.enter(definition.name, place)
     try:
@@ -329,6 +330,7 @@ def lower_block(
         )
     finally:
         context.leave()
+        context.active.discard(key)
     lowered = replace(lowered, layers=context.layers - layers, elements=context.elements - elements)
     context.memo[key] = lowered
     return lowered

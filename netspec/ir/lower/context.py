@@ -88,6 +88,7 @@ class Context:
     partial: set[int] = field(default_factory=set)
     layers: int = 0
     elements: int = 0
+    active: set[object] = field(default_factory=set)  # blocks being lowered
     within: list[str] = field(default_factory=list)
 
     def enter(self, name: str, place: Place) -> None:

@@ -31,6 +31,7 @@ from netspec.ir.graph import (
     Loop,
     New,
     NewGraph,
+    NewList,
     NewSequence,
     Place,
     Statement,
@@ -108,28 +109,25 @@ def finish(
 
 
 def _drop_needless_inputs(builder: GraphBuilder, outputs: Expr | ByMode) -> None:
-    """Captured values that only folded expressions read are no inputs after all."""
-    if not builder.captured:
+    """A nested container takes what its layers read, and nothing else.
+
+    An input that only folded expressions read is none; so what nothing reads can be told.
+    """
+    if builder.outer is None:
         return
-    read = (
-        set(values_in(outputs.train) + values_in(outputs.eval))
-        if isinstance(outputs, ByMode)
-        else set(values_in(outputs))
-    )
+    exprs = [outputs.train, outputs.eval] if isinstance(outputs, ByMode) else [outputs]
     for statement in builder.body:
-        exprs = (
-            (*statement.start, statement.call) if isinstance(statement, Loop) else (statement.expr,)
+        exprs += (
+            [*statement.start, statement.call] if isinstance(statement, Loop) else [statement.expr]
         )
-        for expr in exprs:
-            read |= set(values_in(expr))
-    own = len(builder.inputs) - len(builder.captured)
-    kept = [
+    read = {value for expr in exprs for value in values_in(expr)}
+    pairs = [
         (port, operand)
-        for port, operand in zip(builder.inputs[own:], builder.captured, strict=True)
+        for port, operand in zip(builder.inputs, builder.sources, strict=True)
         if port.id in read
     ]
-    builder.inputs[own:] = [port for port, _ in kept]
-    builder.captured[:] = [operand for _, operand in kept]
+    builder.inputs[:] = [port for port, _ in pairs]
+    builder.sources[:] = [operand for _, operand in pairs]
 
 
 def _outputs(outputs: object, scope: Scope, place: Place) -> tuple[Operand, Expr | ByMode]:
@@ -153,6 +151,8 @@ def _outputs(outputs: object, scope: Scope, place: Place) -> tuple[Operand, Expr
 
 
 def _structure(outputs: object, scope: Scope, place: Place) -> Operand:
+    if not outputs:
+        raise refuse("NS305", "`outputs` is empty", place.span(), "name a layer")
     if isinstance(outputs, list):
         items = [_structure(item, scope, place.at(i)) for i, item in enumerate(outputs)]
         return tuple_of(scope.context, items)
@@ -200,6 +200,8 @@ def _fill(binding: Binding, builder: GraphBuilder) -> None:
 
 def _check_inits(children: tuple[Child, ...]) -> None:
     for child in children:
+        if isinstance(child.new, NewList):
+            _check_inits(child.new.children)
         steps = [step for step in child.after if isinstance(step, Init)]
         if steps and child.place is not None:
             known = parameters_of(child.new)

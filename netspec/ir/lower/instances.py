@@ -227,7 +227,7 @@ class WeightedActivation(Instance):
 class GraphInstance(Instance):
     """A block, a part or a nested container: lowered for the types of its first call's inputs.
 
-    `lower` gives the graph for inputs, and the values of the graph around it that it reads.
+    `lower` gives the graph for these inputs, and the values of the graph around to call it with.
     """
 
     name: str
@@ -248,8 +248,8 @@ class GraphInstance(Instance):
         for name in kwargs:
             fact = f"`{self.name}` takes its inputs by position, and `{name}` is given by name"
             raise refuse("NS203", fact, place.span())
-        lowered, captured = self.lower(args, place)
-        if captured and scope.graph is not self.home:
+        lowered, sources = self.lower(args, place)
+        if scope.graph is not self.home and any(source not in args for source in sources):
             fact = f"`{self.name}` reads values from around it, and cannot be called from in here"
             raise refuse("NS207", fact, place.span(), "make it a block, and hand them over")
         if self.slot.new is None:
@@ -259,11 +259,10 @@ class GraphInstance(Instance):
             fact = f"`{self.name}` would need another structure for this call than for its first"
             raise refuse("NS305", fact, place.span(), "its shapes decide what it is made of")
         self.slot.called = True
-        operands = [*args, *captured]
-        passed = tuple(o.expr for o in operands if not o.static)
+        passed = tuple(source.expr for source in sources)
         self.taps = list(lowered.taps)
         outputs = lowered.outputs
-        sized, modal = join([*operands, outputs])
+        sized, modal = join([*args, *sources, outputs])
         return Operand(CallPart(at, passed), outputs.facts, sized or outputs.sized, modal)
 
     def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None:

@@ -13,7 +13,7 @@ from netspec.ir.graph import NewModule, Place
 from netspec.ir.lower import containers, known, repeats
 from netspec.ir.lower.bind import call_function, refuse_in_place
 from netspec.ir.lower.context import Operand, Refused, refuse
-from netspec.ir.lower.evaluate import choose, evaluate, evaluate_plain
+from netspec.ir.lower.evaluate import choose, evaluate, evaluate_plain, static_value
 from netspec.ir.lower.instances import (
     FunctionInstance,
     Instance,
@@ -24,7 +24,7 @@ from netspec.ir.lower.scope import Binding, PendingTie, Scope, Slot
 from netspec.ir.lower.state import lower_after, lower_const, lower_param, new_state
 from netspec.ops import catalog
 from netspec.ops.catalog import Operator
-from netspec.spec.expressions import is_expression
+from netspec.spec.expressions import is_expression, names_of, parse_expression
 from netspec.spec.schema import (
     ActLayer,
     BlockLayer,
@@ -35,6 +35,7 @@ from netspec.spec.schema import (
     Layer,
     ModuleLayer,
     ParamLayer,
+    Repeat,
     SpecLayer,
     UseLayer,
     ValueLayer,
@@ -68,6 +69,10 @@ def lower_layer(
     try:
         if layer.model_fields_set & _NOT_PLAIN:
             check_modifiers(layer, place)
+        whole = layer.repeat is not None and not asks_each_copy(layer)
+        if whole and not static_value(layer.when, scope, place.at("when"), "`when` of a repeat"):
+            _skip(layer, key, scope, place, inputs)
+            return
         if layer.repeat is not None:
             name = _registered_name(key, layer, scope, place)
             repeats.lower_repeat(layer, name, scope, place, inputs())
@@ -147,6 +152,17 @@ def _condition(layer: Layer, scope: Scope, place: Place) -> Operand | None:
         help = "a condition is on args, known sizes or `training`"
         raise refuse("NS303", fact, place.at("when").span(), help)
     return condition
+
+
+def asks_each_copy(layer: Layer) -> bool:
+    """Whether the `when` of a repeat is asked for each copy: it names the loop's variables."""
+    if layer.when is None:
+        return True
+    repeat = layer.repeat
+    own = {"i", (repeat.as_ or "w") if isinstance(repeat, Repeat) else "i", "training"}
+    if not isinstance(layer.when, str) or not is_expression(layer.when):
+        return False
+    return bool(own & names_of(parse_expression(layer.when)))
 
 
 def _skip(
@@ -254,7 +270,7 @@ def _lower_kind(
             return _use(layer, scope, place, inputs())
         case _:
             pass
-    transparent = isinstance(layer, ContainerLayer) and containers.is_transparent(layer, scope)
+    transparent = isinstance(layer, ContainerLayer) and containers.is_transparent(layer)
     if transparent and (condition is None or layer.as_ == "inline"):
         assert isinstance(layer, ContainerLayer), "only containers are transparent"
         return containers.lower_inline(layer, name, scope, place, inputs())
@@ -333,7 +349,8 @@ def declare_child(layer: Layer, key: str, scope: Scope, place: Place) -> None:
             return
     if layer.repeat is not None:
         raise refuse("NS218", "in a list, repeat the list itself", place.key_span())
-    name = _registered_name(key, layer, scope, place)
+    check_modifiers(layer, place)
+    name = scope.last_name = _registered_name(key, layer, scope, place)
     if isinstance(layer, ParamLayer):
         operand = lower_param(layer, scope, place)
         _register_tensor(layer, operand, name, scope, place)

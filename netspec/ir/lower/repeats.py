@@ -26,7 +26,9 @@ def lower_repeat(
 ) -> None:
     """All copies of a repeated layer, in the container that `as` asks for."""
     rounds = _rounds(layer, scope, place)
-    copy = layer.model_copy(update={"repeat": None, "from_": None, "as_": None, "keep": True})
+    copy = layer.model_copy(
+        update={"repeat": None, "from_": None, "as_": None, "keep": True, **_condition(layer)}
+    )
     names = _names(layer, rounds, scope, place)
     value: Operand | None
     if layer.as_ == "list" or layer.declare:
@@ -34,13 +36,18 @@ def lower_repeat(
         return
     if not rounds:
         value = inputs[0] if len(inputs) == 1 else tuple_of(scope.context, inputs)
-    elif layer.as_ == "inline" or (layer.as_ is None and not containers.registers(layer, scope)):
+    elif layer.as_ == "inline" or (layer.as_ is None and not containers.registers(layer)):
         value = _inline(copy, name, scope, place, inputs, rounds, names, layer.as_ == "inline")
     else:
         value = _contained(layer, copy, name, scope, place, inputs, rounds, names)
     binding = scope.names.setdefault(name, Binding(place))
     binding.value = scope.graph.assign(name, value, place, layer.keep)
     scope.previous = binding.value
+
+
+def _condition(layer: Layer) -> dict[str, None]:
+    """A condition on the whole repeat was decided before; one on its variables is each copy's."""
+    return {} if lowering.asks_each_copy(layer) else {"when": None}
 
 
 def _rounds(layer: Layer, scope: Scope, place: Place) -> Loop_:
@@ -213,7 +220,6 @@ def _contained(
     finally:
         scope.context.leave()
     slot.after = after
-    operands = [*inputs, *graph.captured]
     binding = scope.names.setdefault(name, Binding(place))
     binding.at = scope.part(name)
     spliced = names is None and not taps and layer.as_ is None and as_chain(lowered.graph) is None
@@ -221,14 +227,14 @@ def _contained(
         slot.new = NewList(lowered.graph.children)
         path = scope.part(name).path
         binding.instance = _items(inner, name, path)
-        return _splice(lowered.graph, path, operands, scope, place)
+        return _splice(lowered.graph, path, graph.sources, scope, place)
     slot.new = lowered.new
 
     def again(given: Sequence[Operand], at: Place) -> tuple[Lowered, Sequence[Operand]]:
         if [o.facts for o in given] != [o.facts for o in inputs]:
             fact = f"`{name}` was made for inputs of other shapes than these"
             raise refuse("NS305", fact, at.key_span(), "make it a `block`, and repeat that")
-        return lowered, graph.captured
+        return lowered, [*given, *graph.sources[len(given) :]]
 
     instance = GraphInstance(name, slot, again, scope.graph, after)
     binding.instance = instance
@@ -258,8 +264,7 @@ def _splice(
 ) -> Operand:
     """The copies' calls in the graph around: a loop where they are alike, else one by one."""
     by: dict[int, Expr] = {
-        port.id: operand.expr
-        for port, operand in zip(graph.inputs, [o for o in operands if not o.static], strict=True)
+        port.id: operand.expr for port, operand in zip(graph.inputs, operands, strict=True)
     }
     loop = _as_loop(graph)
     builder = scope.graph
@@ -296,8 +301,10 @@ def _splice(
 
 def _as_loop(graph: Graph) -> tuple[tuple[int, ...], CallPart] | None:
     """The carried inputs and the first call, if every call is the first with values carried on."""
+    if len(graph.body) < 2:
+        return None
     first = graph.body[0]
-    if len(graph.body) < 2 or not isinstance(first, Assign) or not isinstance(first.expr, CallPart):
+    if not isinstance(first, Assign) or not isinstance(first.expr, CallPart):
         return None
     count = len(first.targets)
     carried = tuple(port.id for port in graph.inputs[:count])

@@ -65,7 +65,7 @@ class GraphBuilder:
     inputs: list[Port] = field(default_factory=list)
     body: list[Statement] = field(default_factory=list)
     ties: list[Tie] = field(default_factory=list)
-    captured: list[Operand] = field(default_factory=list)  # in the graph around, after the inputs
+    sources: list[Operand] = field(default_factory=list)  # of the inputs, in the graph around
     count: int = 0
     captures: dict[object, Value] = field(default_factory=dict)
     at: tuple[str | int, ...] = ()  # where it is registered in the graph around
@@ -80,6 +80,7 @@ class GraphBuilder:
             return operand
         port = Port(self.fresh(), name, operand.facts)
         self.inputs.append(port)
+        self.sources.append(operand)
         return Operand(Value(port.id), operand.facts, operand.sized, operand.modal)
 
     def assign(self, name: str, operand: Operand, place: Place, keep: bool = False) -> Operand:
@@ -116,7 +117,7 @@ class GraphBuilder:
         if key not in self.captures:
             port = Port(self.fresh(), name, operand.facts)
             self.inputs.append(port)
-            self.captured.append(operand)
+            self.sources.append(operand)
             self.captures[key] = Value(port.id)
         return Operand(self.captures[key], operand.facts, operand.sized, operand.modal)
 
