@@ -183,9 +183,10 @@ def rebuild(recipe: Recipe, class_name: str) -> nn.Module:
     In the process that built the model it is the same class; elsewhere the recipe makes it anew.
     """
     if recipe not in _built:
-        main = recipe.main.source()
         if recipe.mapping is not None:
             main = from_mapping(json.loads(recipe.mapping), recipe.main.file)
+        else:
+            main = recipe.main.source()
         files = Files((), dict(recipe.named))
         spec = load_spec(apply_overrides(main, recipe.overrides), files)
         args, activation = dict(recipe.args), recipe.activation

@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from netspec.errors import Diagnostic
-from netspec.ir.expr import values_in
-from netspec.ir.graph import Assign, ByMode, Child, Graph, Loop, NewGraph, NewList, NewSequence
+from netspec.ir.expr import Expr, Part, values_in, walk
+from netspec.ir.graph import (
+    Assign,
+    ByMode,
+    Child,
+    Graph,
+    Loop,
+    NewBuffer,
+    NewGraph,
+    NewList,
+    NewParameter,
+    NewSequence,
+    Place,
+)
 
 
 def find_unused(root: Child) -> list[Diagnostic]:
@@ -15,7 +27,7 @@ def find_unused(root: Child) -> list[Diagnostic]:
     seen: set[int] = set()
     for graph in _graphs(root, seen):
         problems += _unread(graph)
-        problems += _uncalled(graph.children)
+        problems += _uncalled(graph)
     return problems
 
 
@@ -36,6 +48,43 @@ def _graphs(child: Child, seen: set[int]) -> Iterator[Graph]:
 
 
 def _unread(graph: Graph) -> Iterator[Diagnostic]:
+    exprs = _exprs(graph)
+    read = {value for expr in exprs for value in values_in(expr)}
+    for statement in graph.body:
+        if not isinstance(statement, Assign) or statement.keep or statement.place is None:
+            continue
+        for target, name in zip(statement.targets, statement.names, strict=True):
+            if target not in read:
+                yield _diagnostic(f"nothing reads `{name}`", statement.place)
+
+
+def _uncalled(graph: Graph) -> Iterator[Diagnostic]:
+    """Modules that nothing calls, and parameters and buffers that nothing reads."""
+    state = [c for c in graph.children if isinstance(c.new, (NewParameter, NewBuffer))]
+    read = _parts_read(graph) if state else set()
+    for child in graph.children:
+        if child.place is None or child.called:
+            continue
+        if isinstance(child.new, (NewParameter, NewBuffer)):
+            if child.name not in read:
+                yield _diagnostic(f"nothing reads `{child.name}`", child.place)
+        else:
+            yield _diagnostic(f"`{child.name}` is declared, and nothing calls it", child.place)
+
+
+def _diagnostic(fact: str, place: Place) -> Diagnostic:
+    help = "use it, leave it out, or write `keep: true`"
+    return Diagnostic("NS501", fact, place.key_span(), help=help)
+
+
+def _parts_read(graph: Graph) -> set[str | int]:
+    """The children that the graph's expressions and ties name."""
+    nodes = (node for expr in _exprs(graph) for node in walk(expr))
+    names = {node.path[0] for node in nodes if isinstance(node, Part)}
+    return names | {tie.source[0] for tie in graph.ties} | {tie.target[0] for tie in graph.ties}
+
+
+def _exprs(graph: Graph) -> list[Expr]:
     outputs = graph.outputs
     exprs = [outputs.train, outputs.eval] if isinstance(outputs, ByMode) else [outputs]
     for statement in graph.body:
@@ -43,26 +92,4 @@ def _unread(graph: Graph) -> Iterator[Diagnostic]:
             exprs += [*statement.start, statement.call]
         else:
             exprs.append(statement.expr)
-    read = {value for expr in exprs for value in values_in(expr)}
-    for statement in graph.body:
-        if not isinstance(statement, Assign) or statement.keep or statement.place is None:
-            continue
-        for target, name in zip(statement.targets, statement.names, strict=True):
-            if target not in read:
-                fact = f"nothing reads `{name}`"
-                help = "read it, leave it out, or write `keep: true`"
-                yield Diagnostic("NS501", fact, statement.place.key_span(), help=help)
-
-
-def _uncalled(children: tuple[Child, ...]) -> Iterator[Diagnostic]:
-    for child in children:
-        if not child.called and child.place is not None and not _is_state(child):
-            fact = f"`{child.name}` is declared, and nothing calls it"
-            help = "call it, leave it out, or write `keep: true`"
-            yield Diagnostic("NS501", fact, child.place.key_span(), help=help)
-
-
-def _is_state(child: Child) -> bool:
-    from netspec.ir.graph import NewBuffer, NewParameter
-
-    return isinstance(child.new, (NewParameter, NewBuffer))
+    return exprs

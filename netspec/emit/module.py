@@ -6,16 +6,13 @@ import ast
 import copyreg
 import hashlib
 import linecache
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import nn
 
-from netspec.emit.tree import BUILDER, Written
+from netspec.emit.tree import BUILDER, IMPORTS, Written
 from netspec.spec.overrides import Text
 
 _MODULE_NAME = "netspec_models"
@@ -38,9 +35,7 @@ def compile_classes(
     and is made anew there by `rebuild(recipe, class_name)`.
     """
     # Without `__name__`: dynamo would import it wherever it inlines a frame of these globals.
-    namespace: dict[str, Any] = {
-        "torch": torch, "nn": nn, "F": F, "OrderedDict": OrderedDict,
-    }  # fmt: skip
+    namespace: dict[str, Any] = {}
     by_file: dict[str, list[ast.stmt]] = {}
     for source, tree in written.classes:
         assert source is not None, "a class has a source"
@@ -48,7 +43,7 @@ def compile_classes(
         by_file.setdefault(_file(source), []).append(tree)
     by_file.setdefault(_file(written.source), []).append(written.builder)
     for file, trees in by_file.items():
-        _run(ast.Module(trees, []), file, namespace)
+        _run(ast.Module([*ast.parse(IMPORTS).body, *trees], []), file, namespace)
     classes: dict[str, type[nn.Module]] = {}
     for _, tree in written.classes:
         cls = namespace[tree.name]

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import ast
 
-from netspec.emit.tree import Written
+from netspec.emit.tree import IMPORTS, Written
 
 _WIDTH = 88
-_IMPORTS = (
-    ("OrderedDict", "from collections import OrderedDict"),
-    ("torch", "import torch"),
-    ("F", "import torch.nn.functional as F"),
-    ("nn", "from torch import nn"),
-)
 
 
 def write_text(written: Written, header: str) -> str:
@@ -21,7 +15,7 @@ def write_text(written: Written, header: str) -> str:
     used = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)} | {
         "nn"
     }
-    imports = {name: line for name, line in _IMPORTS if name in used}
+    imports = {line.split()[-1]: line for line in IMPORTS.splitlines() if line.split()[-1] in used}
     lines = [f'"""{header}"""', ""]
     if "OrderedDict" in imports:
         lines += [imports.pop("OrderedDict"), ""]

@@ -70,6 +70,11 @@ _COMPARE: Mapping[str, type[ast.cmpop]] = {
     "is": ast.Is, "is not": ast.IsNot, "in": ast.In, "not in": ast.NotIn,
 }  # fmt: skip
 BUILDER = "build_model"
+IMPORTS = """from collections import OrderedDict
+import torch
+import torch.nn.functional as F
+from torch import nn
+"""  # all that the classes may name
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from netspec.errors import Span
 from netspec.ir.expr import Expr
@@ -23,6 +23,17 @@ class Place:
     @property
     def line(self) -> int:
         return self.source.line_of(self.path)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the text has something at this path."""
+        value: Any = self.source.value
+        for key in self.path:
+            inside = isinstance(value, dict) and key in value
+            if not inside and not (isinstance(value, list) and isinstance(key, int)):
+                return False
+            value = value[key]
+        return True
 
     def span(self) -> Span:
         return self.source.span_of(self.path)

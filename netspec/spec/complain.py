@@ -60,7 +60,8 @@ def diagnose(
         path = _real_path(source.value, item["loc"])
         key = (*path, str(item["loc"][-1])) if item["type"] == "missing" else path
         by_place.setdefault(key, {**item, "path": path})
-    return [_diagnostic(item, source, model) for item in by_place.values()]
+    inner = {key[:end] for key in by_place for end in range(len(key))}
+    return [_diagnostic(item, source, model) for key, item in by_place.items() if key not in inner]
 
 
 def _real_path(value: Any, loc: tuple[str | int, ...]) -> Path:
@@ -126,7 +127,7 @@ def _no_kind(value: Any, path: Path, source: Text) -> Diagnostic:
         return Diagnostic("NS202", fact, source.span_of(path))
     found = kinds_of(value)
     span = source.key_span_of(path)
-    if found:
+    if len(found) > 1:
         fact = f"layer `{path[-1]}` has {len(found)} kinds: {', '.join(f'`{k}`' for k in found)}"
         first, second = found[0], found[1]
         help = "keep one"
@@ -182,11 +183,9 @@ def _kind_of(value: Any) -> str:
             return f"the number {value}"
         case str():
             return f"the text `{value}`" if len(value) <= 40 else "a text"
-        case []:
-            return "an empty list"
         case list():
-            return "a list"
-        case {}:
+            return "a list" if value else "an empty list"
+        case dict() if not value:
             return "an empty mapping"
         case _:
             return "a mapping"

@@ -313,7 +313,7 @@ class Reference:
         """One call of a container; an inline one goes on with the counter around it."""
         numbered = isinstance(layer["layers"], list) or (counter is not None and env.numbered)
         inner = Env(slot, env.args, env.blocks, env, numbered, value, counter or [0])
-        env.inner[name] = inner
+        env.inner.setdefault(name, inner)  # a path means the layer's own call, which is the first
         self.layers(layer["layers"], inner)
         return inner.previous
 
@@ -364,7 +364,7 @@ class Reference:
         inner = Env(slot, {}, {**env.blocks, **(block.get("blocks") or {})})
         inner.names = dict(zip(block.get("inputs", ["x"]), args, strict=True))
         inner.names |= {name: value for name, value in given.items() if isinstance(value, Tensor)}
-        env.inner[slot.name] = inner
+        env.inner.setdefault(slot.name, inner)
         return self.block(block, given, inner)
 
     def list_item(self, layer: dict[str, Any], env: Env) -> None:
@@ -469,7 +469,8 @@ class Reference:
         def run(args: Sequence[Any], _: Any) -> Any:
             numbered = "name" not in repeat
             inner = Env(slot, env.args, env.blocks, env, numbered, counter=inline or [0])
-            env.inner |= dict.fromkeys(names, inner)
+            for one in names:
+                env.inner.setdefault(one, inner)
             return self.copies(copy, repeat.get("name"), rounds, inner, list(args))
 
         env.previous = run(self.inputs(layer, env, None), {})

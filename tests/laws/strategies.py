@@ -6,6 +6,7 @@ block does not know, are letters). What nothing has read by the end is read by t
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import torch
+import yaml
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -1032,3 +1034,132 @@ _WORDS = {
     "lists": r"'list'|\blist\b",
     "training": "training",
 }
+
+
+# What is nearly a spec
+
+HOSTILE_TEXTS = (
+    "yes", "no", "on", "off", "Yes", "NO", "y", "n", "null", "~", "true", "False", "", " ", "1e3", "1e-3",
+    "012", "0o17", "0x1F", "1_000", "12:30:00", "2001-01-01", ".inf", "-.inf", ".nan", ".5", "5.", "+1", "-",
+    "=x", "==x", "===x", "= x", "=", "==", "-1", "--- ", "...", "---", "- a", "? a", ": a", "a: b", "a #b", "#b",
+    "&a", "*a", "!a", "!!str a", "|", ">", "@a", "`a`", "%a", "'", '"', "'a'", '"a"', "a'b", "[a]", "{a: b}", "a,b",
+    "\t", "a\tb", "\ta", "a\n", "\na", "a\nb", "a\n\nb\n", "a\r\nb", "a\rb", "a\u0085b", "a\u2028b", "\ufeff",
+    " a", "a ", "a  b", "é", "😀", "日本語: はい", "\\", "\\n", "\x07", "\x00", "\x7f", "a" * 200, "ab cd " * 60, "<<", "=a: b",
+)  # fmt: skip
+
+plain_texts = st.one_of(st.sampled_from(HOSTILE_TEXTS), st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
+plain_numbers = st.one_of(
+    st.integers(-(10**40), 10**40), st.floats(), st.sampled_from([0, 1, -1, 0.0, -0.0, 1e-3, 1e3, 1e22, 1e300, 5e-324]),
+)  # fmt: skip
+not_expressions = plain_texts.filter(lambda text: not text.startswith("=") or text.startswith("=="))
+plain_values = st.recursive(
+    st.one_of(st.none(), st.booleans(), plain_numbers, not_expressions),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(plain_texts, inner, max_size=4)
+    ),
+    max_leaves=8,
+)  # fmt: skip
+
+KEYS = (
+    "module", "call", "act", "block", "layers", "param", "buffer", "use", "value", "const", "spec", "from",
+    "repeat", "as", "when", "declare", "keep", "init", "tie", "freeze", "doc", "args", "with", "inputs", "outputs",
+    "blocks", "include", "name", "netspec", "n", "over", "shape", "dtype", "example", "inplace", "bias", "dim",
+    "kernel_size", "out_features", "train", "eval", "x", "training", "persistent", "pin", "0", "forward",
+)  # fmt: skip
+WORDS = (
+    "x", "_", "=_", "=x", "=_ + x", "=_ @ _", "=x.shape[0]", "=x.shape", "=i", "=training", "=1/0", "=10**100",
+    "='a' * 9999", "=[1, 2][5]", "=x[0]", "=x[..., None]", "=nope", "=_.nope()", "=len(x)", "=x if x else x",
+    "=not x", "=x.sum()", "=arange(x.shape[0])", "=(", "=lambda: 1", "=x.__class__", "=f'{i}'", "=-x", "=x == 1",
+    "=x.chunk(2)", "=zeros(3)", "=zeros(10 ** 9)", "=min(1, 2)", "=range(10)", "=x.T", "=x.dtype", "=x.device", "=float64", "=inf",
+    "Linear", "Conv2d", "LSTM", "MultiheadAttention", "BatchNorm2d", "Transformer", "Embedding", "CrossEntropyLoss",
+    "relu", "cat", "stack", "max_pool2d", "linear", "conv2d", "nonzero", "unbind", "eval", "os", "relu_", "dropout",
+    "list", "inline", "sequential", "graph", "normal_", "zeros_", "int64", "bool", "fc1.weight", "part1.0.fc1",
+)  # fmt: skip
+odd_values = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 9), st.sampled_from([0.5, -1.0, 10**6, 2**31, 2**63, 10**18, 1e308]),
+    st.sampled_from(WORDS), st.sampled_from(HOSTILE_TEXTS), st.just([]), st.just({}),
+    st.lists(st.one_of(st.integers(-2, 5), st.sampled_from(WORDS)), max_size=3),
+    st.dictionaries(st.sampled_from(KEYS), st.one_of(st.integers(-2, 5), st.sampled_from(WORDS)), max_size=2),
+)  # fmt: skip
+
+
+@st.composite
+def mutants(draw: Callable[[st.SearchStrategy[Any]], Any]) -> dict[str, Any]:
+    """A valid spec with one to three mistakes."""
+    document = copy.deepcopy(draw(specs()).document)
+    for _ in range(draw(st.integers(1, 3))):
+        places = list(_places(document))
+        holder, key = places[draw(st.integers(0, len(places) - 1))]
+        _mutate(draw, holder, key)
+    return document
+
+
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Each place of a value: what holds it, and its key there."""
+    for key in list(value) if isinstance(value, dict) else range(len(value)):
+        yield value, key
+        if isinstance(value[key], (dict, list)):
+            yield from _places(value[key])
+
+
+def _mutate(draw: Callable[[st.SearchStrategy[Any]], Any], holder: Any, key: Any) -> None:
+    way = draw(st.sampled_from(["drop", "rename", "typo", "number", "odd", "odd", "add", "swap", "copy"]))
+    if way == "drop":
+        del holder[key]
+    elif way == "rename" and isinstance(holder, dict):
+        new = draw(st.one_of(st.sampled_from(KEYS), st.just(_with_typo(draw, str(key)))))
+        items = [(new if name == key else name, value) for name, value in holder.items()]
+        holder.clear()
+        holder.update(items)
+    elif way == "typo" and isinstance(holder[key], str):
+        holder[key] = _with_typo(draw, holder[key])
+    elif way == "number" and type(holder[key]) in (int, float):
+        holder[key] = draw(st.sampled_from([0, -1, 1, 2, 3, 7, 1.5, 1000, 10**9, True])) 
+    elif way == "add" and isinstance(holder, dict):
+        holder[draw(st.sampled_from(KEYS))] = draw(odd_values)
+    elif way in ("swap", "copy") and len(holder) > 1:
+        keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
+        other = draw(st.sampled_from(keys))
+        if way == "swap":
+            holder[key], holder[other] = holder[other], holder[key]
+        else:
+            holder[key] = copy.deepcopy(holder[other])
+    else:
+        holder[key] = draw(odd_values)
+
+
+def _with_typo(draw: Callable[[st.SearchStrategy[Any]], Any], word: str) -> str:
+    at = draw(st.integers(0, max(0, len(word) - 1)))
+    letter = draw(st.sampled_from(["", "", "e", "_", "x", "1", ".", "(", ")", "[", "=", " ", "-", word[:1] * 2]))
+    return word[:at] + letter + word[at + draw(st.integers(0, 1)) :]
+
+
+PIECES = (
+    "{", "}", "[", "]", ":", ": ", ",", "- ", "#", " #", "&a ", "*a", "!", "|", ">", "'", '"', "%", "@", "`", "=", "\n",
+    "\t", "\\", "é", "😀", "\u2028", "?", "~", "<<: ", "---", "...", "  ", "    ", "x", "1", "_", "netspec: 1\n", "layers:\n",
+)  # fmt: skip
+
+
+@st.composite
+def near_texts(draw: Callable[[st.SearchStrategy[Any]], Any]) -> str:
+    """The text of a spec with pieces of YAML thrown in, cut out, moved; or nothing but pieces."""
+    if draw(st.integers(0, 9)) == 9:
+        return "".join(draw(st.lists(st.sampled_from((*PIECES, *KEYS, *WORDS)), max_size=40)))
+    flow = draw(st.sampled_from([None, None, False]))
+    text = yaml.safe_dump(draw(specs()).document, sort_keys=False, width=120, default_flow_style=flow)
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(text)))
+        way = draw(st.sampled_from(["insert", "insert", "cut", "line", "indent", "truncate"]))
+        if way == "insert":
+            text = text[:at] + draw(st.sampled_from(PIECES)) + text[at:]
+        elif way == "cut":
+            text = text[:at] + text[at + draw(st.integers(1, 8)) :]
+        elif way == "truncate":
+            text = text[:at]
+        else:
+            lines = text.split("\n")
+            number = draw(st.integers(0, len(lines) - 1))
+            line = lines.pop(number)
+            lines.insert(draw(st.integers(0, len(lines))) if way == "line" else number, line if way == "line" else f"  {line}")
+            text = "\n".join(lines)
+    return text

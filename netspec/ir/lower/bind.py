@@ -83,11 +83,9 @@ def bind(
 def _refusal(error: _NoMatch, signatures: Sequence[Signature], place: Place) -> Refused:
     span = place.span()
     if error.key is not None:
-        at = place.at(error.key)
-        exact = place.source.key_span_of(at.path)
-        if error.code == "NS205":
-            exact = at.span()
-        span = exact
+        at = next((p for p in (place.at(error.key), place.at("args", error.key)) if p.exists), None)
+        if at is not None:
+            span = at.span() if error.code == "NS205" else at.key_span()
     help = error.help
     if error.code == "NS203" and error.key is not None:
         known = [p.name for s in signatures for p in s.parameters]
@@ -172,7 +170,9 @@ def _bind_inputs(
             continue
         given[parameter.name] = rest.pop(0)
     if rest and signature.star is None:
-        fact = f"`{what}` takes {len(given)} inputs here, and {len(inputs)} are given"
+        fact = (
+            f"`{what}` takes {_count(len(given), 'input')} here, and {len(inputs)} {_are(inputs)}"
+        )
         raise _NoMatch(2, "NS212", fact, "from", None)
     return _arrange(signature, what, given, kwargs, rest)
 
@@ -208,6 +208,14 @@ def _arrange(
     return Bound((*args, *star), tuple(by_name), tuple(names))
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _are(given: Sequence[object]) -> str:
+    return "is given" if len(given) == 1 else "are given"
+
+
 def _takes(parameter: Parameter, operand: Operand) -> bool:
     return not isinstance(fit(parameter, _marker(operand)), Misfit)
 
@@ -233,7 +241,8 @@ def _bind_given(
     parameters = {p.name: p for p in signature.parameters}
     positional = [p for p in signature.parameters if not p.keyword_only]
     if len(args) > len(positional) and signature.star is None:
-        fact = f"`{what}` takes at most {len(positional)} arguments, and {len(args)} are given"
+        most = _count(len(positional), "input")
+        fact = f"`{what}` takes at most {most}, and {len(args)} {_are(args)}"
         raise _NoMatch(2, "NS212", fact, None, None)
     fitted: list[Operand] = []
     for parameter, operand in zip(positional, args, strict=False):
@@ -284,6 +293,14 @@ def find_function(name: str, place: Place) -> Operator:
     return operator
 
 
+def check_function(name: str, kwargs: Mapping[str, Operand], place: Place) -> Operator:
+    """The function of this name, which overwrites nothing. Raises Refused (NS206, NS401)."""
+    operator = find_function(name, place)
+    _refuse_overwriting(operator, place)
+    refuse_in_place(name, kwargs, place)
+    return operator
+
+
 def call_function(
     name: str,
     args: Sequence[Operand],
@@ -293,9 +310,7 @@ def call_function(
     spread: bool = False,
 ) -> Operand:
     """A call of a function of the catalog: its arguments checked, its result's facts found."""
-    operator = find_function(name, place)
-    _refuse_overwriting(operator, place)
-    refuse_in_place(name, kwargs, place)
+    operator = check_function(name, kwargs, place)
     signatures = signatures_of(operator)
     kwargs = _with_mode(args, dict(kwargs), signatures, scope)
     bound = bind(signatures, name, args, kwargs, place, spread)

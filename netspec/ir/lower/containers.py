@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from netspec.errors import did_you_mean
-from netspec.ir.expr import Value
+from netspec.ir.expr import Item, Value
 from netspec.ir.graph import Place
 from netspec.ir.lower import layers as lowering
 from netspec.ir.lower.context import Lowered, Operand, Refused, refuse
@@ -398,7 +398,11 @@ def fill_args(
         if operand is None or (operand.facts[0] is None and default is not None):
             if default is None and name not in given:
                 fact = f"`{definition.name}` needs `{name}`"
-                raise refuse("NS209", fact, caller.key_span(), f"give `{name}`")
+                at = here.at("args", name) if caller.path == ("args",) else caller
+                help = f"give `{name}`"
+                if caller.path == ("args",):
+                    help = f"pass args={{'{name}': …}}, or write a default here"
+                raise refuse("NS209", fact, at.key_span(), help)
             operand = evaluate_plain(default, scope, here.at("args", name))
             if not operand.static:
                 fact = f"the default of `{name}` is not known when the model is built"
@@ -441,6 +445,8 @@ def bind_taps(binding: Binding, value: Operand, scope: Scope, place: Place) -> O
     if not isinstance(instance, GraphInstance) or not instance.taps:
         return value
     paths = list(scope.taps.get(instance.name, ()))
+    assert isinstance(value.expr, Item), "a call with taps gives a tuple"
+    value = replace(value, expr=value.expr.of)
     main, *taps = scope.graph.unpack(
         [instance.name, *(f"{instance.name}.{path}" for path in paths)],
         value, [value, *instance.taps], place,

@@ -103,6 +103,9 @@ def static_value(value: object, scope: Scope, place: Place, what: str) -> Any:
 
 
 def _sizes_note(scope: Scope, operand: Operand) -> str | None:
+    if operand.modal and not operand.sized:
+        modes = {p.training: f for p, f in zip(scope.context.probes, operand.facts, strict=True)}
+        return f"it is {modes[True]} in train mode, and {modes[False]} in eval mode"
     pairs = []
     for probe, fact in zip(scope.context.probes, operand.facts, strict=True):
         if isinstance(fact, (int, float)) and probe.sizes:

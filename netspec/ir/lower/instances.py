@@ -95,7 +95,8 @@ class ModuleInstance(Instance):
         self.slot.called = True
         refuse_in_place(self.operator.name, kwargs, place)
         signature = forward_signature_of(type(module))
-        bound = bind((signature,), self.name, args, kwargs, place)
+        at_names = place.at("with") if place.at("with").exists else place
+        bound = bind((signature,), self.name, args, kwargs, at_names if kwargs else place)
 
         def run(index: int) -> Fact:
             values = tuple([o.facts[index] for o in bound.args])
@@ -263,7 +264,10 @@ class GraphInstance(Instance):
         self.taps = list(lowered.taps)
         outputs = lowered.outputs
         sized, modal = join([*args, *sources, outputs])
-        return Operand(CallPart(at, passed), outputs.facts, sized or outputs.sized, modal)
+        expr: Expr = CallPart(at, passed)
+        if lowered.taps:  # the call gives them beside its own value
+            expr = Item(expr, Const(0))
+        return Operand(expr, outputs.facts, sized or outputs.sized, modal)
 
     def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None:
         new = self.slot.new
@@ -283,7 +287,7 @@ class ListInstance(Instance):
     name: str
     children: list[Binding]
     path: tuple[str | int, ...]
-    slot: Slot | None  # None where the list is already made
+    slot: Slot | None  # None for the copies of a repeat, which are called, and made already
 
     def close(self) -> None:
         """Fills the slot, once all children are made."""
@@ -306,6 +310,8 @@ class ListInstance(Instance):
     def child(
         self, scope: Scope, module: Module, position: Operand, place: Place
     ) -> Operand | Module | None:
+        if self.slot is None:
+            return None
         if not position.static or not isinstance(position.facts[0], int):
             fact = f"an index into `{self.name}` must be a number known when the model is built"
             raise refuse("NS303", fact, place.span())

@@ -11,7 +11,7 @@ from torch import nn
 from netspec.errors import did_you_mean
 from netspec.ir.graph import NewModule, Place
 from netspec.ir.lower import containers, known, repeats
-from netspec.ir.lower.bind import call_function, refuse_in_place
+from netspec.ir.lower.bind import call_function, check_function, refuse_in_place
 from netspec.ir.lower.context import Operand, Refused, refuse
 from netspec.ir.lower.evaluate import choose, evaluate, evaluate_plain, static_value
 from netspec.ir.lower.instances import (
@@ -224,6 +224,8 @@ def _lower_plain(
     """The value of a module, call or activation without modifiers; None for other layers."""
     if layer.kind not in ("module", "call", "act") or layer.model_fields_set & _NOT_PLAIN:
         return None
+    if scope.broken and scope.previous is None:
+        return None
     sources = inputs()
     key = known.key_of(layer, sources)
     if key is None:
@@ -265,6 +267,7 @@ def _lower_kind(
             return evaluate(text, with_input, place.at("value"))
         case CallLayer(call=function):
             given = arguments(layer, scope, place)
+            check_function(function, given, place)
             return call_function(function, inputs(), given, scope, place, spread=True)
         case UseLayer():
             return _use(layer, scope, place, inputs())

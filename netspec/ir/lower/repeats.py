@@ -60,7 +60,8 @@ def _rounds(layer: Layer, scope: Scope, place: Place) -> Loop_:
     if repeat.over is not None:
         items = static_value(repeat.over, scope, place.at("repeat", "over"), "`over`")
         if not isinstance(items, tuple):
-            raise refuse("NS214", "`over` is a list", place.at("repeat", "over").span())
+            fact = f"`over` is a list, and this is `{items}`"
+            raise refuse("NS214", fact, place.at("repeat", "over").span())
         item = repeat.as_ or "w"
         return [{"i": const(i), item: const(value, item)} for i, value in enumerate(items)]
     if repeat.n is None:

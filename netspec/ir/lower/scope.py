@@ -204,7 +204,11 @@ class Scope:
         names: list[str] = []
         scope: Scope | None = self
         while scope is not None:
-            names += [name for name in scope.names if name not in names]
+            names += [
+                name
+                for name, binding in scope.names.items()
+                if name not in names and not binding.is_open
+            ]
             scope = scope.outer
         return names
 

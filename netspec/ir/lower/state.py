@@ -140,6 +140,9 @@ def init_call(
         name = call
     elif isinstance(call, Mapping) and len(call) == 1:
         ((name, given),) = call.items()
+        if given is not None and not isinstance(given, Mapping):
+            fact = f"the arguments of `{name}` are a mapping"
+            raise refuse("NS205", fact, place.at(name).span(), f"write `{name}: {{std: 0.02}}`")
         arguments = given or {}
         place = place.at(name)
     else:
