@@ -75,7 +75,8 @@ def _file(source: Text) -> str:
 
 
 def _show_lines(source: Text) -> None:
-    """Lets tracebacks show a text that is no file; a file's lines Python finds by itself."""
-    if source.path is None and source.text:
+    """Lets tracebacks show a text that is no file (any more); a file's lines Python finds."""
+    gone = source.path is None or not source.path.exists()
+    if gone and source.text:
         lines = source.text.splitlines(keepends=True)
         linecache.cache[_file(source)] = (len(source.text), None, lines, _file(source))

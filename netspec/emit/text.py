@@ -33,9 +33,8 @@ def _definition(node: ast.stmt, depth: int) -> list[str]:
             for index, item in enumerate(body):
                 lines += ([""] if index else []) + _definition(item, depth + 1)
             return lines
-        case ast.FunctionDef(name=name, args=args, body=body):
-            head = f"{indent}def {name}({', '.join(arg.arg for arg in args.args)}):"
-            return [*_head(head, indent, [arg.arg for arg in args.args], name), *_body(body, depth)]
+        case ast.FunctionDef():
+            return [*_head(node, indent), *_body(node.body, depth)]
         case ast.For(target=target, iter=iter_, body=body):
             head = f"{indent}for {ast.unparse(target)} in {ast.unparse(iter_)}:"
             return [head, *_body(body, depth)]
@@ -56,10 +55,17 @@ def _fits(items: list[ast.expr], depth: int) -> bool:
     return sum(len(_unparsed(item)) + 2 for item in items) + 4 * depth + 7 <= _WIDTH
 
 
-def _head(head: str, indent: str, args: list[str], name: str) -> list[str]:
+def _head(node: ast.FunctionDef, indent: str) -> list[str]:
+    args = [arg.arg for arg in node.args.args]
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns is not None else ""
+    head = f"{indent}def {node.name}({', '.join(args)}){returns}:"
     if len(head) <= _WIDTH:
         return [head]
-    return [f"{indent}def {name}(", *(f"{indent}    {arg}," for arg in args), f"{indent}):"]
+    return [
+        f"{indent}def {node.name}(",
+        *(f"{indent}    {a}," for a in args),
+        f"{indent}){returns}:",
+    ]
 
 
 def _body(body: list[ast.stmt], depth: int) -> list[str]:

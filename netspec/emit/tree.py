@@ -490,7 +490,30 @@ class _Class:
         names = ["self", *(self.variables.of[port.id] for port in self.graph.inputs)]
         inputs = _input_names(self.graph, self.variables)
         assert names[1:] == inputs, "an input's name is its variable's"
-        return _function("forward", names, body, self.line), list(code.used)
+        forward = _function("forward", names, body, self.line)
+        forward.returns = self._annotation(n)
+        return forward, list(code.used)
+
+    def _annotation(self, n: _Nodes) -> ast.expr | None:
+        """The type of outputs that differ by mode: without it, torch.jit.script takes the first."""
+        outputs = self.graph.outputs
+        if not isinstance(outputs, ByMode):
+            return None
+        absent = {
+            target
+            for statement in self.graph.body
+            if isinstance(statement, Assign) and isinstance(statement.expr, Choice)
+            if statement.expr.other == Const(None)
+            for target in statement.targets
+        }
+        types = dict.fromkeys(_type_of(expr, absent) for expr in (outputs.train, outputs.eval))
+        if len(types) == 1:
+            return None
+        annotation = ast.parse(" | ".join(types), mode="eval").body
+        for node in ast.walk(annotation):
+            if isinstance(node, ast.expr):
+                node.lineno = node.end_lineno = n.line
+        return annotation
 
     def _output_line(self, line: int) -> int:
         place = self.graph.place
@@ -583,6 +606,22 @@ class _Class:
             else:
                 children, indexed = None, child is None and text.isdigit()
         return node
+
+
+def _type_of(expr: Expr, absent: set[int]) -> str:
+    """The type of an output as an annotation."""
+    match expr:
+        case Tuple(items):
+            return f"tuple[{', '.join(_type_of(item, absent) for item in items)}]"
+        case DictOf(pairs):
+            kinds = dict.fromkeys(_type_of(value, absent) for _, value in pairs)
+            optional = any(kind.endswith(" | None") for kind in kinds)
+            bare = list(dict.fromkeys(kind.removesuffix(" | None") for kind in kinds))
+            return f"dict[str, {' | '.join(bare + ['None'] * optional)}]"
+        case Value(id=value) if value in absent:
+            return "torch.Tensor | None"
+        case _:
+            return "torch.Tensor"
 
 
 def _input_names(graph: Graph, variables: Names) -> list[str]:

@@ -144,16 +144,27 @@ def run_module(
 ) -> Fact:
     """The fact of a call of this `meta` module, which `key` identifies, in the given mode."""
 
+    copy = _CpuCopy(module, training)
     pointwise = len(args) == 1 and not kwargs and type(module).__module__ in _POINTWISE
-    if pointwise and keeps_type((key, training), _CpuCopy(module, training), args[0]):
+    if pointwise and keeps_type((key, training), copy, args[0]):
         return args[0]
+    memo = (key, training, memo_key(args), memo_key(kwargs))
+    if elements_of(module) <= MAX_TINY and _asks_for_cpu(args, dict(kwargs)):
+        return _run(memo, copy, args, kwargs)
+    return _run(memo, _MetaCall(module, training), args, kwargs)
 
-    def call(*positional: object, **named: object) -> object:
-        if module.training is not training:
-            module.train(training)
-        return module(*positional, **named)
 
-    return _run((key, training, memo_key(args), memo_key(kwargs)), call, args, kwargs)
+@dataclass(slots=True)
+class _MetaCall:
+    """A call of a `meta` module in the given mode."""
+
+    module: nn.Module
+    training: bool
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        if self.module.training is not self.training:
+            self.module.train(self.training)
+        return self.module(*args, **kwargs)
 
 
 _POINTWISE = ("torch.nn.modules.activation", "torch.nn.modules.batchnorm")
@@ -167,10 +178,10 @@ class _CpuCopy:
     training: bool
     copy: nn.Module | None = None
 
-    def __call__(self, *args: object) -> object:
+    def __call__(self, *args: object, **kwargs: object) -> object:
         if self.copy is None:
             self.copy = deepcopy(self.module).to_empty(device="cpu").train(self.training)
-        return self.copy(*args)
+        return self.copy(*args, **kwargs)
 
 
 def meta_module(key: object, make: Callable[[], nn.Module]) -> nn.Module:
@@ -219,6 +230,8 @@ def _run(
 def _result(
     target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
 ) -> Fact:
+    if _asks_for_cpu(args, kwargs) and not isinstance(target, _MetaCall):
+        return _on_cpu(target, args, kwargs)
     try:
         with torch.no_grad():
             return fact_of(_on_meta(target, args, kwargs))
@@ -246,16 +259,35 @@ def _on_meta(
 def _on_cpu(
     target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
 ) -> Fact:
-    """The fact of an operator without `meta` facts, from tensors of ones; small ones only."""
+    """The fact of an operator from small tensors on the CPU, all of zeros and all of ones.
+
+    Raises OperatorRejects where it refuses both, or where its result's shape depends on the values.
+    """
     if sum(elements(a) for a in (*args, *kwargs.values())) > MAX_TINY:
         raise OperatorRejects("it has no `meta` facts, and the inputs are too large to try it on")
-    positional = [to_value(a, "cpu") for a in args]
-    named = {name: to_value(value, "cpu") for name, value in kwargs.items()}
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            return fact_of(target(*positional, **named))
-    except Exception as error:
-        raise OperatorRejects(_words(error)) from None
+    found: list[Fact] = []
+    refusal: Exception | None = None
+    for fill in (0, 1):
+        positional = [to_value(a, fill) for a in args]
+        named = {name: to_value(value, fill) for name, value in kwargs.items()}
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+                found.append(fact_of(target(*positional, **named)))
+        except Exception as error:  # an operator may refuse in any way
+            refusal = error
+    if not found:
+        assert refusal is not None, "it gave nothing, so it refused"
+        raise OperatorRejects(_words(refusal))
+    if found[0] != found[-1]:
+        raise OperatorRejects("the shape of its result depends on the values of its input")
+    return found[0]
+
+
+def _asks_for_cpu(args: tuple[Fact, ...], kwargs: Mapping[str, Fact]) -> bool:
+    """Whether dtypes matter: kernels on `meta` don't look at them, and take integers for floats."""
+    facts = [*args, *kwargs.values()]
+    whole = any(isinstance(f, TensorType) and not f.dtype.is_floating_point for f in facts)
+    return whole and sum(map(elements, facts)) <= MAX_TINY
 
 
 def elements(fact: Fact) -> int:
@@ -283,18 +315,22 @@ def _words(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def to_value(fact: Fact, device: str = "meta") -> object:
-    """A fact as something that torch can be called with: a tensor type becomes a tensor."""
+def to_value(fact: Fact, fill: int | None = None) -> object:
+    """A fact as something that torch can be called with: a tensor type becomes a tensor.
+
+    The tensor is on `meta`, or with `fill` on the CPU and full of that number.
+    """
     if isinstance(fact, TensorType):
-        if device == "meta":
-            return torch.empty_strided(fact.shape, fact.stride, dtype=fact.dtype, device="meta")
-        return torch.ones(fact.shape, dtype=fact.dtype, device=device)
+        shape, stride = fact.shape, fact.stride
+        if fill is None:
+            return torch.empty_strided(shape, stride, dtype=fact.dtype, device="meta")
+        return torch.empty_strided(shape, stride, dtype=fact.dtype).fill_(fill)
     if isinstance(fact, tuple):
-        return tuple(to_value(item, device) for item in fact)
+        return tuple(to_value(item, fill) for item in fact)
     if isinstance(fact, Slice):
         return slice(fact.start, fact.stop, fact.step)
     if isinstance(fact, Mapped):
-        return {name: to_value(value, device) for name, value in fact.items}
+        return {name: to_value(value, fill) for name, value in fact.items}
     return fact
 
 

@@ -1114,7 +1114,7 @@ def _mutate(draw: Callable[[st.SearchStrategy[Any]], Any], holder: Any, key: Any
     elif way == "typo" and isinstance(holder[key], str):
         holder[key] = _with_typo(draw, holder[key])
     elif way == "number" and type(holder[key]) in (int, float):
-        holder[key] = draw(st.sampled_from([0, -1, 1, 2, 3, 7, 1.5, 1000, 10**9, True])) 
+        holder[key] = draw(st.sampled_from([0, -1, 1, 2, 3, 7, 1.5, 1000, 10**9, True]))
     elif way == "add" and isinstance(holder, dict):
         holder[draw(st.sampled_from(KEYS))] = draw(odd_values)
     elif way in ("swap", "copy") and len(holder) > 1:

@@ -24,7 +24,7 @@ import netspec
 from netspec import pipeline
 from netspec.errors import SpecError
 from netspec.ops import facts
-from tests.compare import compare_state, compare_values, run_once
+from tests.compare import compare_values, run_once
 from tests.laws.interpreter import Reference
 from tests.laws.strategies import (
     Case,
