@@ -208,7 +208,6 @@ def test_source_is_plain(twin: Twin, form: str) -> None:
         "from torch import nn",
     }
     assert max(map(len, source.splitlines())) <= WIDTH
-    assert source.isascii() or twin.spec not in {"lenet", "resnet18", "gpt"}
     assert source.endswith("\n") and not source.endswith("\n\n")
 
 
@@ -232,15 +231,14 @@ def test_source_is_clean_to_a_linter(folder_of_sources: Path) -> None:
 
 
 def test_source_is_laid_out_as_a_formatter_would(folder_of_sources: Path) -> None:
-    """But `nn.Sequential(OrderedDict([` stays on one line, which saves two levels."""
-    options = ["--isolated", "--no-cache", "--diff"]
-    changed = [
-        file.name
-        for file in sorted(folder_of_sources.glob("*.py"))
-        if "OrderedDict([" not in file.read_text(encoding="utf-8")
-        and ruff("format", *options, str(file))
-    ]
-    assert changed == []
+    """But `nn.Sequential(OrderedDict([` stays on one line, which saves a level, and so does
+    `mask[:x.shape[1]]`, where the formatter sets a space after the colon."""
+    options = ["--isolated", "--no-cache", "--preview", "--diff"]
+    kept = ("nn.Sequential(OrderedDict([", "[:x.")
+    texts = {file: file.read_text(encoding="utf-8") for file in folder_of_sources.glob("*.py")}
+    files = [file for file in texts if not any(text in texts[file] for text in kept)]
+    assert len(files) > len(texts) / 2
+    assert ruff("format", *options, *map(str, files)) == ""
 
 
 def test_instances_of_one_graph_share_a_class() -> None:
@@ -249,8 +247,7 @@ def test_instances_of_one_graph_share_a_class() -> None:
     assert classes == ["BottleneckDownsample", "Bottleneck", "ResNet50"]
 
 
-@pytest.mark.parametrize("form", ["module", "functional"])
-def test_source_of_a_chain_needs_no_class(form: str) -> None:
+def test_source_of_a_chain_needs_no_class() -> None:
     source = netspec.to_python(SPECS / "three_numbered.yaml", act="module")
     assert "class" not in source
     namespace: dict[str, object] = {}

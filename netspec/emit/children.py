@@ -1,0 +1,228 @@
+"""Children: the code that makes and registers them, and what is done right after."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+from typing_extensions import assert_never
+
+from netspec.emit.classes import ClassPlan
+from netspec.emit.code import Code
+from netspec.emit.nodes import LOAD, STORE, Nodes, is_attribute
+from netspec.ir.graph import (
+    Child,
+    Freeze,
+    InitRule,
+    New,
+    NewBuffer,
+    NewGraph,
+    NewInstance,
+    NewList,
+    NewModule,
+    NewParameter,
+    NewSequence,
+)
+
+
+class Maker:
+    """Code that makes children: constructor calls, and what is done right after."""
+
+    def __init__(self, nodes: Nodes, expressions: Code, classes: Sequence[ClassPlan]) -> None:
+        self.nodes = nodes
+        self.expressions = expressions
+        self.classes = classes
+        self.statements: list[ast.stmt] = []
+        self._made: dict[int, ast.Call] = {}
+
+    def add(self, child: Child, owner: ast.expr) -> None:
+        """Registers a child on its owner (`self`), and does what comes after."""
+        n = self.nodes
+        n.line = line_of(child, n.line)
+        if isinstance(child.new, NewBuffer):
+            kwargs = [] if child.new.persistent else [("persistent", n.constant(False))]
+            value = self.expressions.code(child.new.value)
+            register = n.attribute(owner, "register_buffer")
+            call = n.call(register, [n.constant(child.name), value], kwargs)
+            self.statements.append(n.expression(call))
+        elif grows(child.new):
+            self._set(owner, child, self.empty(child.new))
+            assert isinstance(child.new, (NewSequence, NewList)), "only containers grow"
+            self.grow(child.new, n.member(owner, child.name))
+        else:
+            self._set(owner, child, self.make(child.new))
+        self.after(child, n.member(owner, child.name))
+
+    def _set(self, owner: ast.expr, child: Child, value: ast.expr) -> None:
+        n = self.nodes
+        if is_attribute(child.name):
+            target = ast.Attribute(owner, child.name, STORE, lineno=n.line, col_offset=0)
+            self.statements.append(n.assign(target, value))
+            return
+        kind = "register_parameter" if isinstance(child.new, NewParameter) else "add_module"
+        call = n.call(n.attribute(owner, kind), [n.constant(child.name), value])
+        self.statements.append(n.expression(call))
+
+    def grow(self, new: NewSequence | NewList, owner: ast.expr) -> None:
+        """Adds the children of a container one by one, each with what comes after it."""
+        n = self.nodes
+        for index, child in enumerate(new.children):
+            n.line = line_of(child, n.line)
+            value = self.empty(child.new) if grows(child.new) else self.make(child.new)
+            if isinstance(new, NewList):
+                call = n.call(n.attribute(owner, "append"), [value])
+            else:
+                call = n.call(n.attribute(owner, "add_module"), [n.constant(child.name), value])
+            self.statements.append(n.expression(call))
+            own = self._of(owner, child, index)
+            if grows(child.new):
+                assert isinstance(child.new, (NewSequence, NewList)), "only containers grow"
+                self.grow(child.new, own)
+            self.after(child, own)
+
+    def _of(self, owner: ast.expr, child: Child, index: int) -> ast.expr:
+        if child.name.isdigit():
+            return self.nodes.item(owner, self.nodes.constant(index))
+        return self.nodes.member(owner, child.name)
+
+    def empty(self, new: New) -> ast.expr:
+        n = self.nodes
+        return n.call(n.attribute(n.name("nn"), _container(new)))
+
+    def make(self, new: New) -> ast.expr:
+        """The expression that makes a child."""
+        n = self.nodes
+        match new:
+            case NewModule():
+                return self._module(new)
+            case NewSequence(children):
+                return self._sequence(children)
+            case NewList(children):
+                items = self._items(children)
+                container = n.attribute(n.name("nn"), _container(new))
+                return n.call(
+                    container, [items if items is not None else n.list_(self._each(children))]
+                )
+            case NewParameter(value):
+                parameter = n.attribute(n.name("nn"), "Parameter")
+                return n.call(parameter, [self.expressions.code(value)])
+            case NewInstance(owner, args):
+                plan = self.classes[owner]
+                named = [
+                    (k, self.expressions.code(v))
+                    for k, v in zip(plan.parameters, args, strict=True)
+                ]
+                return n.call(n.name(plan.name), (), named)
+            case NewBuffer() | NewGraph():
+                raise AssertionError(f"{type(new).__name__} is made elsewhere")
+            case _:
+                assert_never(new)
+
+    def _module(self, new: NewModule) -> ast.Call:
+        """A constructor call; equal ones share the nodes of their arguments, not their line."""
+        n = self.nodes
+        made = self._made.get(id(new))
+        if made is None:
+            code = self.expressions.code
+            named = [(k, code(v)) for k, v in new.kwargs]
+            made = n.call(n.function(new.operator), [code(a) for a in new.args], named)
+            self._made[id(new)] = made
+            return made
+        return ast.Call(made.func, made.args, made.keywords, lineno=n.line, col_offset=0)
+
+    def _each(self, children: Sequence[Child]) -> list[ast.expr]:
+        made = []
+        for child in children:
+            self.nodes.line = line_of(child, self.nodes.line)
+            made.append(self.make(child.new))
+        return made
+
+    def _sequence(self, children: Sequence[Child]) -> ast.expr:
+        n = self.nodes
+        line = n.line
+        sequential = n.attribute(n.name("nn"), "Sequential")
+        if [child.name for child in children] == [str(i) for i in range(len(children))]:
+            items = self._items(children)
+            if items is None:
+                return n.call(sequential, self._each(children))
+            return n.call(sequential, [ast.Starred(items, LOAD, lineno=line, col_offset=0)])
+        pairs = []
+        for child, made in zip(children, self._each(children), strict=True):
+            pairs.append(n.tuple_([n.constant(child.name), made]))
+        n.line = line
+        return n.call(sequential, [n.call(n.name("OrderedDict"), [n.list_(pairs)])])
+
+    def _items(self, children: Sequence[Child]) -> ast.expr | None:
+        """`[nn.Linear(10, 10) for _ in range(10)]` where there are three or more of a kind."""
+        n = self.nodes
+        if len(children) < 3 or any(c.new != children[0].new for c in children[1:]):
+            return None
+        n.line = line_of(children[0], n.line)
+        made = self.make(children[0].new)
+        count = n.call(n.name("range"), [n.constant(len(children))])
+        loop = ast.comprehension(n.target("_"), count, [], 0)
+        return ast.ListComp(made, [loop], lineno=n.line, col_offset=0)
+
+    def after(self, child: Child, made: ast.expr) -> None:
+        n = self.nodes
+        for step in child.after:
+            if isinstance(step, Freeze):
+                freeze = n.call(n.attribute(made, "requires_grad_"), [n.constant(False)])
+                self.statements.append(n.expression(freeze))
+                continue
+            target = made
+            for part in step.target:
+                target = (
+                    n.item(target, n.constant(int(part)))
+                    if part.isdigit()
+                    else n.member(target, part)
+                )
+            kwargs = [(k, self.expressions.code(v)) for k, v in step.kwargs]
+            self.statements.append(
+                n.expression(n.call(n.function(step.operator), [target], kwargs))
+            )
+
+
+def _container(new: New) -> str:
+    if isinstance(new, NewSequence):
+        return "Sequential"
+    assert isinstance(new, NewList), "a container is a sequence or a list"
+    parameters = new.children and all(isinstance(c.new, NewParameter) for c in new.children)
+    return "ParameterList" if parameters else "ModuleList"
+
+
+def grows(new: New) -> bool:
+    """Whether something is to be done after a child of a container was made, before the next."""
+    if not isinstance(new, (NewSequence, NewList)):
+        return False
+    return any(child.after or grows(child.new) for child in new.children)
+
+
+def line_of(child: Child, default: int) -> int:
+    return (child.place.line if child.place else 0) or default
+
+
+def write_rules(rules: Sequence[InitRule], code: Code, n: Nodes, model: ast.expr) -> list[ast.stmt]:
+    """`for module in self.modules(): if isinstance(…): …`, one `if` for each class."""
+    if not rules:
+        return []
+    n.line = (rules[0].place.line if rules[0].place else 0) or n.line
+    tests: dict[str, ast.If] = {}
+    for rule in rules:
+        n.line = (rule.place.line if rule.place else 0) or n.line
+        target = n.member(n.name("module"), rule.parameter)
+        kwargs = [(k, code.code(v)) for k, v in rule.kwargs]
+        step: ast.stmt = n.expression(n.call(n.function(rule.operator), [target], kwargs))
+        if rule.guarded:
+            there = ast.Compare(
+                target, [ast.IsNot()], [n.constant(None)], lineno=n.line, col_offset=0
+            )
+            step = ast.If(there, [step], [], lineno=n.line, col_offset=0)
+        if rule.module.name not in tests:
+            test = n.call(n.name("isinstance"), [n.name("module"), n.function(rule.module)])
+            tests[rule.module.name] = ast.If(test, [], [], lineno=n.line, col_offset=0)
+        tests[rule.module.name].body.append(step)
+    modules = n.call(n.attribute(model, "modules"))
+    return [
+        ast.For(n.target("module"), modules, list(tests.values()), [], lineno=n.line, col_offset=0)
+    ]
