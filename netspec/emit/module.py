@@ -75,8 +75,9 @@ def _file(source: Text) -> str:
 
 
 def _show_lines(source: Text) -> None:
-    """Lets tracebacks show a text that is no file (any more); a file's lines Python finds."""
-    gone = source.path is None or not source.path.exists()
-    if gone and source.text:
-        lines = source.text.splitlines(keepends=True)
-        linecache.cache[_file(source)] = (len(source.text), None, lines, _file(source))
+    """Lets tracebacks show the text where there is no file; one that is there, Python reads."""
+    file, text = _file(source), source.text
+    if source.path is not None:
+        linecache.cache.setdefault(file, (lambda: text,))
+    elif text:
+        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)

@@ -22,6 +22,7 @@ Size = int | str
 Shape = tuple[Size, ...]  # without the batch dimension, which every value has
 Layer = dict[str, Any] | str
 T = TypeVar("T")
+Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 BATCH, FREE = 4, 5  # what the free sizes are when the model runs; facts are found at others
 WIDTHS = (1, 2, 3, 4, 6, 8)
@@ -94,7 +95,7 @@ class BlockInfo:
 class Plan:
     """The document under construction."""
 
-    draw: Callable[[st.SearchStrategy[Any]], Any]
+    draw: Draw
     blocks: dict[str, Any] = field(default_factory=dict)
     infos: list[BlockInfo] = field(default_factory=list)
     given: dict[str, Any] = field(default_factory=dict)
@@ -947,7 +948,7 @@ def _inputs(plan: Plan, scope: Scope) -> tuple[dict[str, Any], list[tuple[tuple[
 
 
 @st.composite
-def specs(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Case:
+def specs(draw: Draw) -> Case:
     """A valid spec with its inputs."""
     plan = Plan(draw)
     scope = Scope(plan, {}, False, 0)
@@ -1084,13 +1085,14 @@ odd_values = st.one_of(
 
 
 @st.composite
-def mutants(draw: Callable[[st.SearchStrategy[Any]], Any]) -> dict[str, Any]:
+def mutants(draw: Draw) -> dict[str, Any]:
     """A valid spec with one to three mistakes."""
     document = copy.deepcopy(draw(specs()).document)
     for _ in range(draw(st.integers(1, 3))):
-        places = list(_places(document))
-        holder, key = places[draw(st.integers(0, len(places) - 1))]
-        _mutate(draw, holder, key)
+        places = [p for p in _places(document) if p[0] is not document or p[1] != "netspec"]
+        inner = [p for p in places if p[0] is not document]
+        holder, key = draw(st.sampled_from(inner or places))
+        _mutate(draw, holder, key, [h[k] for h, k in places])
     return document
 
 
@@ -1102,24 +1104,37 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
             yield from _places(value[key])
 
 
-def _mutate(draw: Callable[[st.SearchStrategy[Any]], Any], holder: Any, key: Any) -> None:
-    way = draw(st.sampled_from(["drop", "rename", "typo", "number", "odd", "odd", "add", "swap", "copy"]))
+def _mutate(draw: Draw, holder: Any, key: Any, everywhere: list[Any]) -> None:
+    """One mistake at a place, of a kind that its value may suffer."""
+    value = holder[key]
+    ways = ["drop", "odd", "swap", "copy"]
+    if isinstance(value, (dict, list)):
+        ways += ["swap", "copy", *(["add"] * 3 if isinstance(value, dict) else [])]
+    elif isinstance(value, str):
+        ways += ["typo", "word", "word", "similar", "similar"]
+    else:
+        ways += ["number", "number", "number", "word", "similar"]
+    ways += ["rename"] if isinstance(holder, dict) else []
+    way = draw(st.sampled_from(ways))
     if way == "drop":
         del holder[key]
-    elif way == "rename" and isinstance(holder, dict):
+    elif way == "rename":
         new = draw(st.one_of(st.sampled_from(KEYS), st.just(_with_typo(draw, str(key)))))
-        items = [(new if name == key else name, value) for name, value in holder.items()]
+        items = [(new if name == key else name, item) for name, item in holder.items()]
         holder.clear()
         holder.update(items)
-    elif way == "typo" and isinstance(holder[key], str):
-        holder[key] = _with_typo(draw, holder[key])
-    elif way == "number" and type(holder[key]) in (int, float):
-        holder[key] = draw(st.sampled_from([0, -1, 1, 2, 3, 7, 1.5, 1000, 10**9, True]))
-    elif way == "add" and isinstance(holder, dict):
-        holder[draw(st.sampled_from(KEYS))] = draw(odd_values)
-    elif way in ("swap", "copy") and len(holder) > 1:
-        keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
-        other = draw(st.sampled_from(keys))
+    elif way == "typo":
+        holder[key] = _with_typo(draw, value)
+    elif way == "word":
+        holder[key] = draw(st.sampled_from(WORDS))
+    elif way == "number":
+        holder[key] = draw(st.sampled_from([0, -1, 1, 2, 3, 5, 7, 1.5, 1000, 10**9, True]))
+    elif way == "similar":
+        holder[key] = draw(st.sampled_from([v for v in everywhere if type(v) is type(value)]))
+    elif way == "add":
+        value[draw(st.sampled_from(KEYS))] = draw(odd_values)
+    elif way in ("swap", "copy"):
+        other = draw(st.sampled_from(list(holder) if isinstance(holder, dict) else range(len(holder))))
         if way == "swap":
             holder[key], holder[other] = holder[other], holder[key]
         else:
@@ -1128,7 +1143,7 @@ def _mutate(draw: Callable[[st.SearchStrategy[Any]], Any], holder: Any, key: Any
         holder[key] = draw(odd_values)
 
 
-def _with_typo(draw: Callable[[st.SearchStrategy[Any]], Any], word: str) -> str:
+def _with_typo(draw: Draw, word: str) -> str:
     at = draw(st.integers(0, max(0, len(word) - 1)))
     letter = draw(st.sampled_from(["", "", "e", "_", "x", "1", ".", "(", ")", "[", "=", " ", "-", word[:1] * 2]))
     return word[:at] + letter + word[at + draw(st.integers(0, 1)) :]
@@ -1141,7 +1156,7 @@ PIECES = (
 
 
 @st.composite
-def near_texts(draw: Callable[[st.SearchStrategy[Any]], Any]) -> str:
+def near_texts(draw: Draw) -> str:
     """The text of a spec with pieces of YAML thrown in, cut out, moved; or nothing but pieces."""
     if draw(st.integers(0, 9)) == 9:
         return "".join(draw(st.lists(st.sampled_from((*PIECES, *KEYS, *WORDS)), max_size=40)))

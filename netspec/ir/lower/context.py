@@ -15,6 +15,9 @@ from netspec.spec.load import Spec
 
 if TYPE_CHECKING:
     from netspec.ir.lower.known import KnownCall, KnownModule
+    from netspec.ir.lower.reading import Layers
+    from netspec.ir.lower.scope import Scope
+    from netspec.spec.schema import Layer
 
 Form = Literal["module", "functional"]
 
@@ -75,6 +78,15 @@ class Lowered:
     elements: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps that containers take for the layers inside of them, whatever kinds those are."""
+
+    lower_layers: Callable[[Layers, Scope, Place], None]
+    lower_layer: Callable[[Layer, str, Scope, Place, Callable[[], list[Operand]]], None]
+    declare_child: Callable[[Layer, str, Scope, Place], None]
+
+
 @dataclass(slots=True, eq=False)
 class Context:
     """The state of one lowering."""
@@ -82,6 +94,7 @@ class Context:
     probes: tuple[Probe, ...]
     activation: Activation
     find_spec: Callable[[str, Place], Spec]
+    steps: Steps
     problems: list[Diagnostic] = field(default_factory=list)
     memo: dict[object, Lowered | None] = field(default_factory=dict)
     known: dict[object, KnownModule | KnownCall] = field(default_factory=dict)

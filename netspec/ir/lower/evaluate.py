@@ -32,7 +32,7 @@ from netspec.ir.expr import (
     Unary,
 )  # fmt: skip
 from netspec.ir.graph import Place
-from netspec.ir.lower.bind import call_function, call_method
+from netspec.ir.lower.calls import call_function, call_method
 from netspec.ir.lower.context import Operand, Refused, join, refuse, same, tuple_of
 from netspec.ir.lower.numbers import (
     BINARY,

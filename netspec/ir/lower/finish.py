@@ -37,9 +37,9 @@ from netspec.ir.graph import (
     Statement,
     Tie,
 )  # fmt: skip
-from netspec.ir.lower import layers as lowering
 from netspec.ir.lower.context import Lowered, Operand, Refused, join, refuse, tuple_of
 from netspec.ir.lower.instances import meta_modules_of, parameters_of
+from netspec.ir.lower.reading import reference
 from netspec.ir.lower.scope import Binding, GraphBuilder, PendingTie, Scope, undefined
 from netspec.ir.lower.state import check_init, lower_rules
 from netspec.ops.facts import Mapped
@@ -163,7 +163,7 @@ def _structure(outputs: object, scope: Scope, place: Place) -> Operand:
         expr = DictOf(tuple((key, operand.expr) for key, operand in named.items()))
         return Operand(expr, facts, *join(list(named.values())))
     assert isinstance(outputs, str), "the schema allows names, lists and mappings"
-    return lowering.reference(outputs, scope, place)
+    return reference(outputs, scope, place)
 
 
 def tap_value(path: str, scope: Scope, place: Place) -> Operand:

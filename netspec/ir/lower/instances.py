@@ -31,7 +31,8 @@ from netspec.ir.graph import (
     Place,
 )  # fmt: skip
 from netspec.ir.limits import MAX_LAYERS
-from netspec.ir.lower.bind import bind, call_function, refuse_in_place, rejection
+from netspec.ir.lower.bind import bind
+from netspec.ir.lower.calls import call_function, refuse_in_place, rejection
 from netspec.ir.lower.context import Context, Lowered, Operand, Refused, join, refuse
 from netspec.ir.lower.evaluate import Module
 from netspec.ir.lower.infer import infer

@@ -2,56 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from functools import cache, partial
-
-from torch import nn
+from functools import partial
 
 from netspec.errors import did_you_mean
-from netspec.ir.graph import NewModule, Place
+from netspec.ir.graph import Place
 from netspec.ir.lower import containers, known, repeats
-from netspec.ir.lower.bind import call_function, check_function, refuse_in_place
+from netspec.ir.lower.calls import call_function, check_function
 from netspec.ir.lower.context import Operand, Refused, refuse
+from netspec.ir.lower.declare import declare, register_tensor, registered_name
 from netspec.ir.lower.evaluate import choose, evaluate, evaluate_plain, static_value
-from netspec.ir.lower.instances import (
-    FunctionInstance,
-    Instance,
-    ModuleInstance,
-    WeightedActivation,
-)
-from netspec.ir.lower.scope import Binding, PendingTie, Scope, Slot
-from netspec.ir.lower.state import lower_after, lower_const, lower_param, new_state
-from netspec.ops import catalog
-from netspec.ops.catalog import Operator
-from netspec.spec.expressions import is_expression, names_of, parse_expression
+from netspec.ir.lower.modifiers import asks_each_copy, check_modifiers, condition_of
+from netspec.ir.lower.reading import Layers, arguments, inputs_of, items_of
+from netspec.ir.lower.scope import Binding, Scope
+from netspec.ir.lower.state import lower_const, lower_param
+from netspec.spec.expressions import is_expression
 from netspec.spec.schema import (
-    ActLayer,
-    BlockLayer,
     BufferLayer,
     CallLayer,
     ConstLayer,
     ContainerLayer,
     Layer,
-    ModuleLayer,
     ParamLayer,
-    Repeat,
-    SpecLayer,
     UseLayer,
     ValueLayer,
 )  # fmt: skip
-
-Layers = Sequence[Layer] | Mapping[str, Layer]
-
-
-@cache
-def _members() -> frozenset[str]:
-    return frozenset(dir(nn.Module()))
-
-
-def items_of(layers: Layers) -> Iterator[tuple[str | int, Layer]]:
-    """The layers with the keys by which the text has them."""
-    return iter(layers.items()) if isinstance(layers, Mapping) else enumerate(layers)
 
 
 def lower_layers(layers: Layers, scope: Scope, place: Place) -> None:
@@ -59,6 +35,9 @@ def lower_layers(layers: Layers, scope: Scope, place: Place) -> None:
     for key, layer in items_of(layers):
         at = place.at(key)
         lower_layer(layer, str(key), scope, at, partial(inputs_of, layer, scope, at))
+
+
+_NOT_PLAIN = frozenset(Layer.model_fields) | {"with_", "pin"}
 
 
 def lower_layer(
@@ -74,16 +53,16 @@ def lower_layer(
             _skip(layer, key, scope, place, inputs)
             return
         if layer.repeat is not None:
-            name = _registered_name(key, layer, scope, place)
+            name = registered_name(key, layer, scope, place)
             repeats.lower_repeat(layer, name, scope, place, inputs())
             return
-        condition = _condition(layer, scope, place)
+        condition = condition_of(layer, scope, place)
         if condition is not None and condition.static:
             if not condition.facts[0]:
                 _skip(layer, key, scope, place, inputs)
                 return
             condition = None
-        name = _registered_name(key, layer, scope, place)
+        name = registered_name(key, layer, scope, place)
         scope.last_name = name
         value = _lower_plain(layer, name, scope, place, inputs)
         if value is None:
@@ -105,64 +84,9 @@ def lower_layer(
             scope.names.setdefault(str(scope.holder.counter), found)
 
 
-_STATEFUL = ("module", "act", "block", "spec", "layers")
-_MODIFIERS = {
-    "init": (*_STATEFUL, "param", "buffer"),
-    "freeze": (*_STATEFUL, "param"),
-    "tie": _STATEFUL,
-    "declare": _STATEFUL,
-    "args": ("module", "call", "act", "block", "spec"),
-    "from": ("module", "call", "act", "block", "spec", "layers", "use", "value"),
-    "repeat": ("module", "call", "act", "block", "spec", "layers", "use", "value", "param"),
-}
-
-
-_NOT_PLAIN = frozenset(Layer.model_fields) | {"with_", "pin"}
-
-
-def check_modifiers(layer: Layer, place: Place) -> None:
-    """Each modifier means something for this kind of layer. Raises Refused (NS218)."""
-    given = layer.model_fields_set
-    for name, kinds in _MODIFIERS.items():
-        field = "from_" if name == "from" else name
-        if field in given and layer.kind not in kinds and getattr(layer, field):
-            fact = f"`{name}` means nothing for a `{layer.kind}` layer"
-            help = f"it is for {', '.join(kinds)}"
-            raise refuse("NS218", fact, place.source.key_span_of((*place.path, name)), help)
-    if layer.as_ is not None and layer.repeat is None and layer.kind != "layers":
-        fact = f"`as` goes with `repeat` or `layers`, and `{place.path[-1]}` has neither"
-        raise refuse("NS218", fact, place.source.key_span_of((*place.path, "as")))
-    if layer.kind == "param" and layer.repeat is not None and layer.as_ != "list":
-        fact = "a repeated `param` is a list of parameters"
-        raise refuse("NS218", fact, place.key_span(), "add `as: list`")
-
-
 def _gives_value(layer: Layer) -> bool:
     silent = isinstance(layer, (ParamLayer, BufferLayer, ConstLayer))
     return not (silent or layer.declare or layer.as_ == "list")
-
-
-def _condition(layer: Layer, scope: Scope, place: Place) -> Operand | None:
-    if layer.when is None:
-        return None
-    condition = evaluate_plain(layer.when, scope, place.at("when"))
-    if condition.is_tensor or condition.sized:
-        on = "a tensor's values" if condition.is_tensor else "a free size"
-        fact = f"whether `{place.path[-1]}` exists depends on {on}"
-        help = "a condition is on args, known sizes or `training`"
-        raise refuse("NS303", fact, place.at("when").span(), help)
-    return condition
-
-
-def asks_each_copy(layer: Layer) -> bool:
-    """Whether the `when` of a repeat is asked for each copy: it names the loop's variables."""
-    if layer.when is None:
-        return True
-    repeat = layer.repeat
-    own = {"i", (repeat.as_ or "w") if isinstance(repeat, Repeat) else "i", "training"}
-    if not isinstance(layer.when, str) or not is_expression(layer.when):
-        return False
-    return bool(own & names_of(parse_expression(layer.when)))
 
 
 def _skip(
@@ -176,46 +100,6 @@ def _skip(
     scope.names[key] = Binding(place, value)
     if value is not None:
         scope.previous = value
-
-
-def _registered_name(key: str, layer: Layer, scope: Scope, place: Place) -> str:
-    name = key
-    if scope.numbered and not (layer.as_ == "inline" and _container(layer)):
-        name = str(scope.holder.counter)
-        scope.holder.counter += 1
-        if not key.isdigit():
-            scope.names[key] = scope.names.setdefault(name, Binding(place))
-    if name in _members():
-        fact = f"`{name}` is a member of nn.Module, and a layer would hide it"
-        raise refuse("NS210", fact, place.key_span(), help=f"call it `{name}_`")
-    binding = scope.names.get(name)
-    if binding is None or binding.value is not None or binding.instance is not None:
-        scope.names[name] = Binding(place)
-    return name
-
-
-def _container(layer: Layer) -> bool:
-    return isinstance(layer, ContainerLayer) or layer.repeat is not None
-
-
-def inputs_of(layer: Layer, scope: Scope, place: Place) -> list[Operand]:
-    """The values that a layer reads: those of `from`, else the one before."""
-    if layer.from_ is None:
-        if scope.broken and scope.previous is None:
-            raise Refused
-        if scope.previous is None:
-            raise refuse("NS207", "nothing comes before, so `from` is needed", place.key_span())
-        return [scope.previous]
-    if isinstance(layer.from_, str):
-        return [reference(layer.from_, scope, place.at("from"))]
-    return [reference(name, scope, place.at("from", i)) for i, name in enumerate(layer.from_)]
-
-
-def reference(text: str, scope: Scope, place: Place) -> Operand:
-    """A name, a path (`layer4.1.sum`) or an expression → its value."""
-    if is_expression(text):
-        return evaluate(text, scope, place)
-    return scope.value(text, place)
 
 
 def _lower_plain(
@@ -250,12 +134,12 @@ def _lower_kind(
     match layer:
         case ParamLayer() | BufferLayer():
             operand = lower_param(layer, scope, place)
-            _register_tensor(layer, operand, name, scope, place)
+            register_tensor(layer, operand, name, scope, place)
             return None
         case ConstLayer():
             operand = lower_const(layer, scope, place)
             if operand.is_tensor:
-                _register_tensor(layer, operand, name, scope, place)
+                register_tensor(layer, operand, name, scope, place)
             else:
                 scope.names[name].value = operand
             return None
@@ -310,143 +194,3 @@ def _use(layer: UseLayer, scope: Scope, place: Place, inputs: list[Operand]) -> 
         fact = f"`{layer.use}` registers no module that could be called again"
         raise refuse("NS207", fact, at.span(), "name a `module`, `block` or `layers`")
     return binding.instance.call(scope, binding.at, inputs, _with(layer, scope, place), place)
-
-
-def _register_tensor(layer: Layer, operand: Operand, name: str, scope: Scope, place: Place) -> None:
-    slot = Slot(
-        name, place, new_state(layer, operand), lower_after(layer, scope, place), keep=layer.keep
-    )
-    scope.holder.add(slot)
-    binding = scope.names[name]
-    binding.at = scope.part(name)
-    binding.value = Operand(binding.at, operand.facts)
-
-
-def arguments(layer: Layer, scope: Scope, place: Place) -> dict[str, Operand]:
-    """The layer's own arguments: its free keys, and those in `args`."""
-    found = {key: evaluate_plain(v, scope, place.at(key)) for key, v in layer.extra.items()}
-    for key, value in (layer.args or {}).items():
-        if key in found:
-            fact = f"`{key}` is given twice, once in `args`"
-            raise refuse("NS205", fact, place.source.key_span_of((*place.path, "args", key)))
-        found[key] = evaluate_plain(value, scope, place.at("args", key))
-    return found
-
-
-def static_arguments(layer: Layer, scope: Scope, place: Place) -> dict[str, Operand]:
-    """The arguments of something that is constructed: all known when the model is built."""
-    found = arguments(layer, scope, place)
-    for key, operand in found.items():
-        if not operand.static:
-            on = "a tensor" if operand.is_tensor else "a free size or the mode"
-            fact = f"`{key}` depends on {on}, and a module's arguments are known when it is built"
-            raise refuse("NS303", fact, place.at(key).span())
-    return found
-
-
-def declare_child(layer: Layer, key: str, scope: Scope, place: Place) -> None:
-    """A child of a list: declared, not called; its number is its name."""
-    if layer.when is not None:
-        condition = _condition(layer, scope, place)
-        if condition is not None and condition.static and not condition.facts[0]:
-            return
-    if layer.repeat is not None:
-        raise refuse("NS218", "in a list, repeat the list itself", place.key_span())
-    check_modifiers(layer, place)
-    name = scope.last_name = _registered_name(key, layer, scope, place)
-    if isinstance(layer, ParamLayer):
-        operand = lower_param(layer, scope, place)
-        _register_tensor(layer, operand, name, scope, place)
-        return
-    declare(layer, name, scope, place)
-
-
-def declare(layer: Layer, name: str, scope: Scope, place: Place) -> Binding:
-    """Registers what a layer registers, without calling it."""
-    binding = scope.names.setdefault(name, Binding(place))
-    binding.at = scope.part(name)
-    for target, source in (layer.tie or {}).items():
-        path = (*scope.part(name).path, *target.split("."))
-        scope.ties.append(PendingTie(path, source, place.at("tie", target)))
-    match layer:
-        case ModuleLayer(module=cls):
-            operator = _find_module(cls, place.at("module"))
-            binding.instance = _module(layer, operator, name, scope, place)
-        case ActLayer():
-            binding.instance = _activation(layer, name, scope, place)
-        case BlockLayer():
-            binding.instance = containers.block_instance(layer, name, scope, place)
-        case SpecLayer():
-            binding.instance = containers.spec_instance(layer, name, scope, place)
-        case ContainerLayer(as_="list"):
-            binding.instance = containers.list_instance(layer, name, scope, place)
-        case ContainerLayer():
-            binding.instance = containers.container_instance(layer, name, scope, place)
-        case _:
-            fact = f"a `{layer.kind}` layer cannot be declared or put in a list"
-            raise refuse("NS218", fact, place.key_span())
-    return binding
-
-
-def _find_module(name: str, place: Place) -> Operator:
-    operator = catalog.find_module(name)
-    if operator is None:
-        help = did_you_mean(name, catalog.module_names())
-        if catalog.find_function(name) is not None:
-            help = f"`{name}` is a function: write `call: {name}`"
-        if "." in name:
-            help = "a module is named by itself: `Conv2d`, not `torch.nn.Conv2d`"
-        raise refuse("NS206", f"there is no module `{name}`", place.span(), help)
-    return operator
-
-
-def _module(
-    layer: Layer, operator: Operator, name: str, scope: Scope, place: Place
-) -> ModuleInstance:
-    given = static_arguments(layer, scope, place)
-    slot = Slot(name, place, keep=layer.keep)
-    scope.holder.add(slot)
-    return ModuleInstance(name, operator, given, slot, lower_after(layer, scope, place))
-
-
-def _activation(layer: ActLayer, name: str, scope: Scope, place: Place) -> Instance:
-    activation = scope.context.activation
-    function = layer.act if layer.pin or activation.fn is None else activation.fn
-    operator = catalog.module_of_activation(function)
-    at = place.at("act")
-    if operator is None:
-        help = did_you_mean(function, catalog.activation_names())
-        if function.endswith("_") and catalog.module_of_activation(function.rstrip("_")):
-            fact = f"`{function}` overwrites its input, which this version cannot prove safe"
-            raise refuse("NS401", fact, at.span(), f"write `act: {function.rstrip('_')}`")
-        named = catalog.function_of_activation(function)
-        if named is not None:
-            help = f"an activation is named by its function: `{named.name}`"
-        raise refuse("NS206", f"there is no activation `{function}`", at.span(), help)
-    given = static_arguments(layer, scope, place)
-    refuse_in_place(function, given, place)
-    weights = weights_of(operator)
-    if activation.form == "module" or weights:
-        module = _module(layer, operator, name, scope, place)
-        if activation.form == "module":
-            return module
-        return WeightedActivation(function, module, weights)
-    if layer.init is not None or layer.tie is not None:
-        raise refuse("NS502", f"`{function}` has no parameters", place.key_span())
-    if scope.indexed:  # a ModuleList has no gaps: something has to stand at this number
-        identity = catalog.find_module("Identity")
-        assert identity is not None, "torch.nn has Identity"
-        new = NewModule(identity, (), ())
-        scope.holder.add(Slot(name, place, new, called=True))
-    return FunctionInstance(function, given)
-
-
-@cache
-def weights_of(operator: Operator) -> tuple[str, ...]:
-    """The parameters of an activation's module: PReLU's `weight`."""
-    try:
-        module = operator.target()
-    except TypeError:
-        return ()
-    assert isinstance(module, nn.Module), "an activation's module is one"
-    return tuple(name for name, _ in module.named_parameters())

@@ -11,11 +11,13 @@ from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
 from netspec.ir.expr import Value
 from netspec.ir.graph import Child, Place, Probe, Program
 from netspec.ir.limits import MAX_INPUT_ELEMENTS
-from netspec.ir.lower.containers import fill_args, merge_taps
-from netspec.ir.lower.context import Activation, Context, Operand, Refused, refuse
+from netspec.ir.lower.blocks import fill_args
+from netspec.ir.lower.containers import merge_taps
+from netspec.ir.lower.context import Activation, Context, Operand, Refused, Steps, refuse
+from netspec.ir.lower.declare import declare_child
 from netspec.ir.lower.evaluate import static_value
 from netspec.ir.lower.finish import finish
-from netspec.ir.lower.layers import lower_layers
+from netspec.ir.lower.layers import lower_layer, lower_layers
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope
 from netspec.ops import catalog, facts
 from netspec.spec.expressions import is_expression, names_of, parse_expression
@@ -26,6 +28,7 @@ _BATCH = (2, 3)
 _SIZES = (64, 96)
 _ATTEMPTS = 4
 _MODE = re.compile(r"training|eval|(?<![a-z])spec")  # without these words nothing depends on it
+_STEPS = Steps(lower_layers, lower_layer, declare_child)
 Sizes = tuple[dict[str, int], dict[str, int]]
 
 
@@ -43,7 +46,7 @@ def lower(
     """
     sizes = _example_sizes(spec)
     for attempt in range(_ATTEMPTS):
-        context = Context(_probes(spec, sizes), activation, find_spec)
+        context = Context(_probes(spec, sizes), activation, find_spec, _STEPS)
         program = _lower(spec, args, context, outputs)
         if program is not None:
             return program

@@ -9,11 +9,11 @@ from netspec.ir.expr import CallPart, Expr, Part, Tuple, Value, substitute
 from netspec.ir.graph import Assign, ByMode, Graph, Loop, NewList, Place
 from netspec.ir.limits import MAX_LAYERS
 from netspec.ir.lower import containers
-from netspec.ir.lower import layers as lowering
 from netspec.ir.lower.context import Lowered, Operand, Refused, refuse, tuple_of
 from netspec.ir.lower.evaluate import static_value
 from netspec.ir.lower.finish import as_chain, finish
 from netspec.ir.lower.instances import GraphInstance, ListInstance
+from netspec.ir.lower.modifiers import asks_each_copy
 from netspec.ir.lower.scope import Binding, Scope, Slot
 from netspec.ir.lower.state import lower_after
 from netspec.spec.schema import Layer, Repeat
@@ -47,7 +47,7 @@ def lower_repeat(
 
 def _condition(layer: Layer) -> dict[str, None]:
     """A condition on the whole repeat was decided before; one on its variables is each copy's."""
-    return {} if lowering.asks_each_copy(layer) else {"when": None}
+    return {} if asks_each_copy(layer) else {"when": None}
 
 
 def _rounds(layer: Layer, scope: Scope, place: Place) -> Loop_:
@@ -108,7 +108,7 @@ def _declare_copies(copy: Layer, name: str, scope: Scope, place: Place, rounds: 
     inner = containers.list_scope(scope, name)
     inner.copies = True
     for index, variables in enumerate(rounds):
-        lowering.declare_child(
+        scope.context.steps.declare_child(
             copy, str(index), inner.with_args({**inner.args, **variables}), place
         )
     binding = scope.names.setdefault(name, Binding(place))
@@ -164,7 +164,7 @@ def _chain(
         name = names[index] if names else str(index)
         round_ = inner.with_args({**inner.args, **variables})
         round_.previous = carried[0]
-        lowering.lower_layer(copy, name, round_, place, partial(list, carried))
+        inner.context.steps.lower_layer(copy, name, round_, place, partial(list, carried))
         registered = round_.last_name or name
         if registered in inner.names and inner.names[registered].refused:
             raise Refused

@@ -1,0 +1,177 @@
+"""What a layer registers: its module, block, container or list, before any call."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from torch import nn
+
+from netspec.errors import did_you_mean
+from netspec.ir.graph import NewModule, Place
+from netspec.ir.lower import blocks, containers
+from netspec.ir.lower.calls import refuse_in_place
+from netspec.ir.lower.context import Operand, refuse
+from netspec.ir.lower.instances import (
+    FunctionInstance,
+    Instance,
+    ModuleInstance,
+    WeightedActivation,
+)
+from netspec.ir.lower.modifiers import check_modifiers, condition_of
+from netspec.ir.lower.reading import static_arguments
+from netspec.ir.lower.scope import Binding, PendingTie, Scope, Slot
+from netspec.ir.lower.state import lower_after, lower_param, new_state
+from netspec.ops import catalog
+from netspec.ops.catalog import Operator
+from netspec.spec.schema import (
+    ActLayer,
+    BlockLayer,
+    ContainerLayer,
+    Layer,
+    ModuleLayer,
+    ParamLayer,
+    SpecLayer,
+)  # fmt: skip
+
+
+@cache
+def _members() -> frozenset[str]:
+    return frozenset(dir(nn.Module()))
+
+
+def registered_name(key: str, layer: Layer, scope: Scope, place: Place) -> str:
+    name = key
+    if scope.numbered and not (layer.as_ == "inline" and _container(layer)):
+        name = str(scope.holder.counter)
+        scope.holder.counter += 1
+        if not key.isdigit():
+            scope.names[key] = scope.names.setdefault(name, Binding(place))
+    if name in _members():
+        fact = f"`{name}` is a member of nn.Module, and a layer would hide it"
+        raise refuse("NS210", fact, place.key_span(), help=f"call it `{name}_`")
+    binding = scope.names.get(name)
+    if binding is None or binding.value is not None or binding.instance is not None:
+        scope.names[name] = Binding(place)
+    return name
+
+
+def _container(layer: Layer) -> bool:
+    return isinstance(layer, ContainerLayer) or layer.repeat is not None
+
+
+def register_tensor(layer: Layer, operand: Operand, name: str, scope: Scope, place: Place) -> None:
+    slot = Slot(
+        name, place, new_state(layer, operand), lower_after(layer, scope, place), keep=layer.keep
+    )
+    scope.holder.add(slot)
+    binding = scope.names[name]
+    binding.at = scope.part(name)
+    binding.value = Operand(binding.at, operand.facts)
+
+
+def declare_child(layer: Layer, key: str, scope: Scope, place: Place) -> None:
+    """A child of a list: declared, not called; its number is its name."""
+    if layer.when is not None:
+        condition = condition_of(layer, scope, place)
+        if condition is not None and condition.static and not condition.facts[0]:
+            return
+    if layer.repeat is not None:
+        raise refuse("NS218", "in a list, repeat the list itself", place.key_span())
+    check_modifiers(layer, place)
+    name = scope.last_name = registered_name(key, layer, scope, place)
+    if isinstance(layer, ParamLayer):
+        operand = lower_param(layer, scope, place)
+        register_tensor(layer, operand, name, scope, place)
+        return
+    declare(layer, name, scope, place)
+
+
+def declare(layer: Layer, name: str, scope: Scope, place: Place) -> Binding:
+    """Registers what a layer registers, without calling it."""
+    binding = scope.names.setdefault(name, Binding(place))
+    binding.at = scope.part(name)
+    for target, source in (layer.tie or {}).items():
+        path = (*scope.part(name).path, *target.split("."))
+        scope.ties.append(PendingTie(path, source, place.at("tie", target)))
+    match layer:
+        case ModuleLayer(module=cls):
+            operator = _find_module(cls, place.at("module"))
+            binding.instance = _module(layer, operator, name, scope, place)
+        case ActLayer():
+            binding.instance = _activation(layer, name, scope, place)
+        case BlockLayer():
+            binding.instance = blocks.block_instance(layer, name, scope, place)
+        case SpecLayer():
+            binding.instance = blocks.spec_instance(layer, name, scope, place)
+        case ContainerLayer(as_="list"):
+            binding.instance = containers.list_instance(layer, name, scope, place)
+        case ContainerLayer():
+            binding.instance = containers.container_instance(layer, name, scope, place)
+        case _:
+            fact = f"a `{layer.kind}` layer cannot be declared or put in a list"
+            raise refuse("NS218", fact, place.key_span())
+    return binding
+
+
+def _find_module(name: str, place: Place) -> Operator:
+    operator = catalog.find_module(name)
+    if operator is None:
+        help = did_you_mean(name, catalog.module_names())
+        if catalog.find_function(name) is not None:
+            help = f"`{name}` is a function: write `call: {name}`"
+        if "." in name:
+            help = "a module is named by itself: `Conv2d`, not `torch.nn.Conv2d`"
+        raise refuse("NS206", f"there is no module `{name}`", place.span(), help)
+    return operator
+
+
+def _module(
+    layer: Layer, operator: Operator, name: str, scope: Scope, place: Place
+) -> ModuleInstance:
+    given = static_arguments(layer, scope, place)
+    slot = Slot(name, place, keep=layer.keep)
+    scope.holder.add(slot)
+    return ModuleInstance(name, operator, given, slot, lower_after(layer, scope, place))
+
+
+def _activation(layer: ActLayer, name: str, scope: Scope, place: Place) -> Instance:
+    activation = scope.context.activation
+    function = layer.act if layer.pin or activation.fn is None else activation.fn
+    operator = catalog.module_of_activation(function)
+    at = place.at("act")
+    if operator is None:
+        help = did_you_mean(function, catalog.activation_names())
+        if function.endswith("_") and catalog.module_of_activation(function.rstrip("_")):
+            fact = f"`{function}` overwrites its input, which this version cannot prove safe"
+            raise refuse("NS401", fact, at.span(), f"write `act: {function.rstrip('_')}`")
+        named = catalog.function_of_activation(function)
+        if named is not None:
+            help = f"an activation is named by its function: `{named.name}`"
+        raise refuse("NS206", f"there is no activation `{function}`", at.span(), help)
+    given = static_arguments(layer, scope, place)
+    refuse_in_place(function, given, place)
+    weights = weights_of(operator)
+    if activation.form == "module" or weights:
+        module = _module(layer, operator, name, scope, place)
+        if activation.form == "module":
+            return module
+        return WeightedActivation(function, module, weights)
+    if layer.init is not None or layer.tie is not None:
+        raise refuse("NS502", f"`{function}` has no parameters", place.key_span())
+    if scope.indexed:  # a ModuleList has no gaps: something has to stand at this number
+        identity = catalog.find_module("Identity")
+        assert identity is not None, "torch.nn has Identity"
+        new = NewModule(identity, (), ())
+        scope.holder.add(Slot(name, place, new, called=True))
+    return FunctionInstance(function, given)
+
+
+@cache
+def weights_of(operator: Operator) -> tuple[str, ...]:
+    """The parameters of an activation's module: PReLU's `weight`."""
+    try:
+        module = operator.target()
+    except TypeError:
+        return ()
+    assert isinstance(module, nn.Module), "an activation's module is one"
+    return tuple(name for name, _ in module.named_parameters())

@@ -1,0 +1,64 @@
+"""Modifiers: which mean something for which kind of layer, and whether a layer exists."""
+
+from __future__ import annotations
+
+from netspec.ir.graph import Place
+from netspec.ir.lower.context import Operand, refuse
+from netspec.ir.lower.evaluate import evaluate_plain
+from netspec.ir.lower.scope import Scope
+from netspec.spec.expressions import is_expression, names_of, parse_expression
+from netspec.spec.schema import (
+    Layer,
+    Repeat,
+)  # fmt: skip
+
+_STATEFUL = ("module", "act", "block", "spec", "layers")
+_MODIFIERS = {
+    "init": (*_STATEFUL, "param", "buffer"),
+    "freeze": (*_STATEFUL, "param"),
+    "tie": _STATEFUL,
+    "declare": _STATEFUL,
+    "args": ("module", "call", "act", "block", "spec"),
+    "from": ("module", "call", "act", "block", "spec", "layers", "use", "value"),
+    "repeat": ("module", "call", "act", "block", "spec", "layers", "use", "value", "param"),
+}
+
+
+def check_modifiers(layer: Layer, place: Place) -> None:
+    """Each modifier means something for this kind of layer. Raises Refused (NS218)."""
+    given = layer.model_fields_set
+    for name, kinds in _MODIFIERS.items():
+        field = "from_" if name == "from" else name
+        if field in given and layer.kind not in kinds and getattr(layer, field):
+            fact = f"`{name}` means nothing for a `{layer.kind}` layer"
+            help = f"it is for {', '.join(kinds)}"
+            raise refuse("NS218", fact, place.source.key_span_of((*place.path, name)), help)
+    if layer.as_ is not None and layer.repeat is None and layer.kind != "layers":
+        fact = f"`as` goes with `repeat` or `layers`, and `{place.path[-1]}` has neither"
+        raise refuse("NS218", fact, place.source.key_span_of((*place.path, "as")))
+    if layer.kind == "param" and layer.repeat is not None and layer.as_ != "list":
+        fact = "a repeated `param` is a list of parameters"
+        raise refuse("NS218", fact, place.key_span(), "add `as: list`")
+
+
+def condition_of(layer: Layer, scope: Scope, place: Place) -> Operand | None:
+    if layer.when is None:
+        return None
+    condition = evaluate_plain(layer.when, scope, place.at("when"))
+    if condition.is_tensor or condition.sized:
+        on = "a tensor's values" if condition.is_tensor else "a free size"
+        fact = f"whether `{place.path[-1]}` exists depends on {on}"
+        help = "a condition is on args, known sizes or `training`"
+        raise refuse("NS303", fact, place.at("when").span(), help)
+    return condition
+
+
+def asks_each_copy(layer: Layer) -> bool:
+    """Whether the `when` of a repeat is asked for each copy: it names the loop's variables."""
+    if layer.when is None:
+        return True
+    repeat = layer.repeat
+    own = {"i", (repeat.as_ or "w") if isinstance(repeat, Repeat) else "i", "training"}
+    if not isinstance(layer.when, str) or not is_expression(layer.when):
+        return False
+    return bool(own & names_of(parse_expression(layer.when)))

@@ -1,0 +1,64 @@
+"""What a layer reads: the values of its `from`, and its own arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from netspec.ir.graph import Place
+from netspec.ir.lower.context import Operand, Refused, refuse
+from netspec.ir.lower.evaluate import evaluate, evaluate_plain
+from netspec.ir.lower.scope import Scope
+from netspec.spec.expressions import is_expression
+from netspec.spec.schema import Layer
+
+Layers = Sequence[Layer] | Mapping[str, Layer]
+
+
+def items_of(layers: Layers) -> Iterator[tuple[str | int, Layer]]:
+    """The layers with the keys by which the text has them."""
+    return iter(layers.items()) if isinstance(layers, Mapping) else enumerate(layers)
+
+
+def inputs_of(layer: Layer, scope: Scope, place: Place) -> list[Operand]:
+    """The values that a layer reads: those of `from`, else the one before."""
+    if layer.from_ is None:
+        if scope.broken and scope.previous is None:
+            raise Refused
+        if scope.previous is None:
+            raise refuse("NS207", "nothing comes before, so `from` is needed", place.key_span())
+        return [scope.previous]
+    if not layer.from_:
+        fact = f"`from` is empty, and `{place.path[-1]}` needs an input"
+        raise refuse("NS212", fact, place.at("from").span(), "name a layer, or leave `from` out")
+    if isinstance(layer.from_, str):
+        return [reference(layer.from_, scope, place.at("from"))]
+    return [reference(name, scope, place.at("from", i)) for i, name in enumerate(layer.from_)]
+
+
+def reference(text: str, scope: Scope, place: Place) -> Operand:
+    """A name, a path (`layer4.1.sum`) or an expression → its value."""
+    if is_expression(text):
+        return evaluate(text, scope, place)
+    return scope.value(text, place)
+
+
+def arguments(layer: Layer, scope: Scope, place: Place) -> dict[str, Operand]:
+    """The layer's own arguments: its free keys, and those in `args`."""
+    found = {key: evaluate_plain(v, scope, place.at(key)) for key, v in layer.extra.items()}
+    for key, value in (layer.args or {}).items():
+        if key in found:
+            fact = f"`{key}` is given twice, once in `args`"
+            raise refuse("NS205", fact, place.source.key_span_of((*place.path, "args", key)))
+        found[key] = evaluate_plain(value, scope, place.at("args", key))
+    return found
+
+
+def static_arguments(layer: Layer, scope: Scope, place: Place) -> dict[str, Operand]:
+    """The arguments of something that is constructed: all known when the model is built."""
+    found = arguments(layer, scope, place)
+    for key, operand in found.items():
+        if not operand.static:
+            on = "a tensor" if operand.is_tensor else "a free size or the mode"
+            fact = f"`{key}` depends on {on}, and a module's arguments are known when it is built"
+            raise refuse("NS303", fact, place.at(key).span())
+    return found
