@@ -97,6 +97,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 
 def nearest(word: str, known: Sequence[str]) -> list[str]:
     """The known names that a typo of this word may have meant, best first, at most two."""
+    known = list(dict.fromkeys(known))
     folded = {name.lower().replace("_", ""): name for name in known}
     exact = folded.get(word.lower().replace("_", ""))
     if exact is not None and exact != word:

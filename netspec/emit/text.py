@@ -123,6 +123,8 @@ def _laid_out(prefix: str, value: ast.expr, depth: int, suffix: str = "") -> lis
             loop = f"for {ast.unparse(generator.target)} in {ast.unparse(generator.iter)}"
             made = _laid_out(indent, elt, depth + 1)
             return [f"{prefix}[", *made, f"{indent}{loop}", f"{indent[4:]}]{suffix}"]
+        case ast.BinOp() | ast.BoolOp() | ast.Compare() | ast.IfExp() if prefix.endswith("= "):
+            return [f"{prefix}(", f"{indent}{text}", f"{indent[4:]}){suffix}"]
         case _:
             return [f"{prefix}{text}{suffix}"]
 

@@ -29,11 +29,17 @@ class Source:
 
     def span_of(self, path: Path) -> Span:
         """The place of the value at this path, or of the nearest thing around it that exists."""
-        return self.places.value_span(self.file, path)
+        return self.places.value_span(self._named(path), path)
 
     def key_span_of(self, path: Path) -> Span:
         """The place of the key at this path (of an item of a list, the item), else as span_of."""
-        return self.places.key_span(self.file, path)
+        return self.places.key_span(self._named(path), path)
+
+    def _named(self, path: Path) -> str:
+        """What a message calls the place: a mapping has no lines, so its keys say where."""
+        if self.text or not path:
+            return self.file
+        return f"{self.file}, {'.'.join(map(str, path))}"
 
     def line_of(self, path: Path) -> int:
         """The line of the key at this path, counted from 1; 0 for a mapping given in Python."""

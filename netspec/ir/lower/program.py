@@ -171,10 +171,12 @@ def _other_sizes(sizes: Sizes, failed: set[int], attempt: int) -> Sizes:
     low, high = sizes
     changed: tuple[dict[str, int], dict[str, int]] = (dict(low), dict(high))
     for name in low:
-        if 0 in failed and 1 not in failed:
-            changed[0][name] = high[name] + (high[name] - low[name]) * 2 ** (attempt + 1)
-        else:
-            changed[1][name] = max(1, low[name] // 2 if attempt == 0 else low[name] - 1)
+        if 0 in failed:  # too small: beyond the other one
+            step = abs(high[name] - low[name]) * 2 ** (attempt + 1)
+            changed[0][name] = high[name] + step
+        else:  # too large: below the other one, or next to it
+            smaller = low[name] // 2 if attempt == 0 else low[name] - attempt
+            changed[1][name] = smaller if smaller >= 1 else low[name] + attempt + 1
     return changed
 
 
