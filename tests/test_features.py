@@ -36,8 +36,6 @@ from tests.features import (
 )
 from tests.twins.registry import TWINS, Twin
 
-# What a twin can and its model can't. The table in docs/compatibility.md says why.
-KNOWN: frozenset[tuple[str, str]] = frozenset({("train_outputs", "jit.script")})
 TABLE = (Path(__file__).parents[1] / "docs" / "compatibility.md").read_text(encoding="utf-8")
 FORMS = ("module", "functional")
 
@@ -64,8 +62,7 @@ def twin_of(spec: str) -> Twin:
 
 def agree(twin: Twin, form: str, feature: str, error: str | None, theirs: str | None) -> None:
     """A model can do what its twin can, and the table says the same."""
-    if (twin.spec, feature) not in KNOWN:
-        assert error is None or theirs is not None, error
+    assert error is None or theirs is not None, error
     assert works_in(TABLE, twin, form, feature) == (error is None), error or "it works by now"
     assert error is None or exception(twin, form, feature, error, theirs) in TABLE
 

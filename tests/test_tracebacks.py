@@ -157,7 +157,6 @@ def test_error_after_the_folder_was_changed(
     assert (frame.lineno, frame.line) == line_of(SPECS / "lenet.yaml", "fc1:")
 
 
-@pytest.mark.xfail(reason="the text travels with the model, but is not shown yet")
 def test_the_text_is_shown_where_the_file_is_gone(tmp_path: Path) -> None:
     specs = shutil.copytree(SPECS, tmp_path / "specs")
     (tmp_path / "model.pickle").write_bytes(pickle.dumps(netspec.build(specs / "lenet.yaml")))

@@ -16,7 +16,7 @@ from netspec.ir.lower.reading import arguments
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Slot
 from netspec.ir.lower.state import lower_after
 from netspec.ops.facts import Fact, TensorType, memo_key
-from netspec.spec.load import Definition
+from netspec.spec.load import Definition, Spec
 from netspec.spec.schema import (
     Block,
     BlockLayer,
@@ -41,14 +41,20 @@ def block_instance(layer: BlockLayer, name: str, scope: Scope, place: Place) -> 
 def spec_instance(layer: SpecLayer, name: str, scope: Scope, place: Place) -> GraphInstance:
     """Another spec as a part: a block whose text is a file of its own."""
     spec = scope.context.find_spec(layer.spec, place.at("spec"))
+    definition = scope.context.parts.get(spec.source.file)
+    if definition is None:
+        definition = scope.context.parts[spec.source.file] = _as_block(spec)
+    given = arguments(layer, scope, place)
+    return _instance(definition, given, layer, name, scope, place, spec.document)
+
+
+def _as_block(spec: Spec) -> Definition:
     document = spec.document
-    block = Block(
+    block = Block.model_construct(
         args=document.args, inputs=list(document.inputs), layers=document.layers,
         outputs=document.outputs, init=document.init,
     )  # fmt: skip
-    definition = Definition(spec.name, block, spec.source, (), spec.blocks)
-    given = arguments(layer, scope, place)
-    return _instance(definition, given, layer, name, scope, place, document)
+    return Definition(spec.name, block, spec.source, (), spec.blocks)
 
 
 def _instance(

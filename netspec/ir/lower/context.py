@@ -11,7 +11,7 @@ from netspec.ir.expr import Const, Expr, Tuple
 from netspec.ir.graph import Graph, New, Place, Probe
 from netspec.ir.limits import MAX_DEPTH, MAX_ELEMENTS, MAX_LAYERS
 from netspec.ops.facts import Fact, OperatorRejects, TensorType
-from netspec.spec.load import Spec
+from netspec.spec.load import Definition, Spec
 
 if TYPE_CHECKING:
     from netspec.ir.lower.known import KnownCall, KnownModule
@@ -96,6 +96,7 @@ class Context:
     find_spec: Callable[[str, Place], Spec]
     steps: Steps
     problems: list[Diagnostic] = field(default_factory=list)
+    parts: dict[str, Definition] = field(default_factory=dict)
     memo: dict[object, Lowered | None] = field(default_factory=dict)
     known: dict[object, KnownModule | KnownCall] = field(default_factory=dict)
     partial: set[int] = field(default_factory=set)
