@@ -54,9 +54,20 @@ class Code:
     literals: tuple[Const | str, ...] = ()
     names: Mapping[int, str] = field(default_factory=dict)
     in_init: bool = False
+    moved: Mapping[int, int] = field(default_factory=dict)  # expression → line, by identity
     used: dict[str, None] = field(default_factory=dict)  # parameters that `forward` reads
 
     def code(self, expr: Expr) -> ast.expr:
+        """The expression as syntax; what moved from another statement stands on its own line."""
+        n = self.nodes
+        if self.moved and id(expr) in self.moved:
+            line, n.line = n.line, self.moved[id(expr)]
+            made = self._code(expr)
+            n.line = line
+            return made
+        return self._code(expr)
+
+    def _code(self, expr: Expr) -> ast.expr:
         n = self.nodes
         match expr:
             case CallPart(target, args, kwargs):

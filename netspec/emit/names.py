@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
-from netspec.ir.expr import Value, values_in
+from netspec.ir.expr import (
+    Choice,
+    Const,
+    Expr,
+    ListOf,
+    Logic,
+    Part,
+    Training,
+    Tuple,
+    Value,
+    operands_of,
+    substitute,
+    values_in,
+)
 from netspec.ir.graph import Assign, ByMode, Graph, Loop
 
 _RESERVED = frozenset({"self", "nn", "F", "torch", "OrderedDict", "len", "min", "max", "int",
@@ -65,6 +78,70 @@ def identifier(text: str) -> str:
     if keyword.iskeyword(name) or keyword.issoftkeyword(name) or name in _RESERVED:
         name = f"{name}_"
     return name
+
+
+def fold(graph: Graph) -> tuple[Graph, dict[int, int]]:
+    """Values that only the next statement reads, and that it would not rebind, put into it.
+
+    `wpe = self.wpe(i); x = x + wpe` is `x = x + self.wpe(i)`: a variable of its own would keep the
+    value alive. Gives the lines of the expressions that moved, by the identity of each. An
+    expression moves only where Python still evaluates everything in the same order.
+    """
+    counts: dict[int, int] = {}
+    for value in _all_reads(graph):
+        counts[value] = counts.get(value, 0) + 1
+    last = _last_reads(graph, [list(dict.fromkeys(_reads(s))) for s in graph.body])
+    lines: dict[int, int] = {}
+    body: list[Assign | Loop] = []
+    for index, statement in enumerate(graph.body):
+        before = body[-1] if body else None
+        if (
+            isinstance(before, Assign)
+            and isinstance(statement, Assign)
+            and _may_move(before, statement, counts, last, index)
+        ):
+            body.pop()
+            if before.place is not None and not isinstance(before.expr, (Value, Const)):
+                lines[id(before.expr)] = before.place.line
+            moved = substitute(statement.expr, {before.targets[0]: before.expr})
+            statement = replace(statement, expr=moved)
+        body.append(statement)
+    if len(body) == len(graph.body):
+        return graph, lines
+    return replace(graph, body=tuple(body)), lines
+
+
+def _may_move(
+    before: Assign, statement: Assign, counts: dict[int, int], last: dict[int, int], index: int
+) -> bool:
+    if len(before.targets) != 1 or before.keep or counts.get(before.targets[0]) != 1:
+        return False
+    value = before.targets[0]
+    reads = list(dict.fromkeys(values_in(statement.expr)))
+    dying = [v for v in reads if last.get(v) == index]
+    if value not in dying or dying[0] == value:
+        return False
+    for node in evaluated(statement.expr):
+        if node == Value(value):
+            return True
+        if not isinstance(node, (Value, Const, Part, Training, ListOf, Tuple)):
+            return False
+    return False
+
+
+def evaluated(expr: Expr) -> Iterator[Expr]:
+    """The nodes below, each after its operands, as Python evaluates them."""
+    if isinstance(expr, (Choice, Logic)):
+        yield expr  # not all of it is evaluated
+    for operand in operands_of(expr):
+        yield from evaluated(operand)
+    yield expr
+
+
+def _all_reads(graph: Graph) -> list[int]:
+    outputs = graph.outputs
+    exprs = [outputs.train, outputs.eval] if isinstance(outputs, ByMode) else [outputs]
+    return [v for s in graph.body for v in _reads(s)] + [v for e in exprs for v in values_in(e)]
 
 
 def name_values(graph: Graph, classes: frozenset[str]) -> Names:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from netspec.emit.children import Maker, grows, line_of, write_rules
 from netspec.emit.classes import ClassPlan, Plan
 from netspec.emit.code import Code
-from netspec.emit.names import Names, name_values
+from netspec.emit.names import Names, fold, name_values
 from netspec.emit.nodes import STORE, Nodes, add_type_params, function_of
 from netspec.ir.expr import Choice, Const, DictOf, Expr, Part, Training, Tuple, Value
 from netspec.ir.graph import (
@@ -58,11 +58,11 @@ class _Class:
         self, plan: ClassPlan, classes: Sequence[ClassPlan], names: frozenset[str]
     ) -> None:
         self.plan = plan
-        self.graph = plan.graph
+        self.graph, self.moved = fold(plan.graph)
         self.classes = classes
         self.nodes = Nodes(max(1, plan.graph.place.line if plan.graph.place else 1))
         self.line = self.nodes.line
-        self.variables: Names = name_values(plan.graph, names)
+        self.variables: Names = name_values(self.graph, names)
 
     def definition(self) -> ast.ClassDef:
         forward, used = self._forward()
@@ -79,7 +79,7 @@ class _Class:
 
     def _forward(self) -> tuple[ast.FunctionDef, list[str]]:
         n = Nodes(self.line)
-        code = Code(n, self.plan.literals, self.variables.of)
+        code = Code(n, self.plan.literals, self.variables.of, moved=self.moved)
         body: list[ast.stmt] = []
         for statement in self.graph.body:
             n.line = (statement.place.line if statement.place else 0) or n.line

@@ -149,9 +149,11 @@ def run_module(
     if pointwise and keeps_type((key, training), copy, args[0]):
         return args[0]
     memo = (key, training, memo_key(args), memo_key(kwargs))
-    if elements_of(module) <= MAX_TINY and _asks_for_cpu(args, dict(kwargs)):
-        return _run(memo, copy, args, kwargs)
-    return _run(memo, _MetaCall(module, training), args, kwargs)
+    found = _run(memo, _MetaCall(module, training), args, kwargs)
+    small = elements_of(module) + elements(found) <= MAX_TINY
+    if small and _asks_for_cpu(args, dict(kwargs)):
+        return _remembered(("cpu", memo), lambda: _on_cpu(copy, args, dict(kwargs)))
+    return found
 
 
 @dataclass(slots=True)
@@ -213,10 +215,14 @@ def _run(
     args: tuple[Fact, ...],
     kwargs: tuple[tuple[str, Fact], ...],
 ) -> Fact:
+    return _remembered(key, lambda: _result(target, args, dict(kwargs)))
+
+
+def _remembered(key: object, find: Callable[[], Fact]) -> Fact:
     found = _memo.get(key, _memo)
     if found is _memo:
         try:
-            found = _result(target, args, dict(kwargs))
+            found = find()
         except OperatorRejects as error:
             found = error
         if len(_memo) > _MEMO_LIMIT:
@@ -230,11 +236,11 @@ def _run(
 def _result(
     target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
 ) -> Fact:
-    if _asks_for_cpu(args, kwargs) and not isinstance(target, _MetaCall):
-        return _on_cpu(target, args, kwargs)
     try:
         with torch.no_grad():
-            return fact_of(_on_meta(target, args, kwargs))
+            found = fact_of(_on_meta(target, args, kwargs))
+        small = elements(found) <= MAX_TINY and not isinstance(target, _MetaCall)
+        return _on_cpu(target, args, kwargs) if small and _asks_for_cpu(args, kwargs) else found
     except NotImplementedError:
         return _on_cpu(target, args, kwargs)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:

@@ -149,6 +149,8 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
 
 def _check_node(node: ast.AST, shift: int) -> None:
     offset = shift + getattr(node, "col_offset", 0)
+    if not isinstance(node, _NODES):
+        _refuse(node, offset)
     for child in ast.iter_child_nodes(node):
         if not isinstance(child, (*_NODES, *_QUIET)):
             where = shift + getattr(child, "col_offset", getattr(node, "col_offset", 0))
@@ -181,8 +183,8 @@ def _check_node(node: ast.AST, shift: int) -> None:
             )
         case ast.FormattedValue(format_spec=spec) if spec is not None:
             _check_format(spec, offset)
-        case _ if not isinstance(node, _NODES):
-            _refuse(node, offset)
+        case ast.FormattedValue(conversion=conversion) if conversion != -1:
+            raise NotAnExpression("`!r` and the like are not for f-strings", offset)
 
 
 def _check_format(spec: ast.expr, offset: int) -> None:

@@ -44,7 +44,8 @@ def find_function(name: str, place: Place) -> Operator:
         help = did_you_mean(name, catalog.function_names())
         if catalog.find_module(name) is not None:
             help = f"`{name}` is a module: write `module: {name}`"
-        raise refuse("NS206", f"there is no function `{name}`", place.span(), help)
+        at = place.at("call") if place.at("call").exists else place
+        raise refuse("NS206", f"there is no function `{name}`", at.span(), help)
     return operator
 
 

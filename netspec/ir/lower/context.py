@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from netspec.errors import Diagnostic, Span
@@ -145,7 +145,13 @@ class Context:
             if len(sizes) < len({probe.index for probe in self.probes}):
                 self.partial |= sizes
             first = next(iter(failed))
-            raise refusal(first, failed[first])
+            refused = refusal(first, failed[first])
+            if sizes and len(failed) < len(self.probes) and refused.diagnostic is not None:
+                works = next(i for i in range(len(self.probes)) if i not in failed)
+                note = f"it works at {sizes_text(self.probes[works])}"
+                diagnostic = replace(refused.diagnostic, notes=(*refused.diagnostic.notes, note))
+                refused = Refused(diagnostic)
+            raise refused
         return tuple(found)
 
     def report(self, refused: Refused) -> None:
@@ -164,6 +170,11 @@ class Context:
             fact = f"parameters and buffers have {self.elements:,} elements up to here"
             help = f"at most {MAX_ELEMENTS:,} are allowed"
             raise refuse("NS217", fact, place.key_span(), help)
+
+
+def sizes_text(probe: Probe) -> str:
+    """The free sizes of a probe: `N = 2, T = 64`."""
+    return ", ".join(f"{name} = {size}" for name, size in probe.sizes)
 
 
 def same(a: Fact, b: Fact) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from netspec.ir.expr import Call, CallPart, Expr, Method, Value, values_in
+from netspec.ir.expr import Call, CallPart, Expr, Method, Part, Value, values_in, walk
 from netspec.ir.graph import New, NewModule, Place
 from netspec.ir.lower.context import Operand
 from netspec.ir.lower.instances import ModuleInstance
@@ -101,6 +101,8 @@ def remember(key: Key, name: str, scope: Scope, source: Operand, value: Operand)
 def _only_input(expr: Call | Method, source: Expr) -> bool:
     """Whether the call reads the input as its first argument, and nowhere else."""
     if not isinstance(source, Value) or values_in(expr) != [source.id]:
+        return False
+    if any(isinstance(node, Part) for node in walk(expr)):
         return False
     return (expr.receiver if isinstance(expr, Method) else expr.args[0]) == source
 

@@ -50,9 +50,10 @@ def lower(
         program = _lower(spec, args, context, outputs)
         if program is not None:
             return program
-        if not context.partial or attempt == _ATTEMPTS - 1:
+        other = _other_sizes(spec, sizes, context.partial, attempt)
+        if not context.partial or attempt == _ATTEMPTS - 1 or other == sizes:
             raise SpecError(_once(context.problems))
-        sizes = _other_sizes(sizes, context.partial, attempt)
+        sizes = other
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -166,11 +167,16 @@ def _next(size: int) -> int:
     return size + 32 if size >= 64 else size + 1
 
 
-def _other_sizes(sizes: Sizes, failed: set[int], attempt: int) -> Sizes:
-    """Other sizes in the place of those that failed where their neighbours did not."""
+def _other_sizes(spec: Spec, sizes: Sizes, failed: set[int], attempt: int) -> Sizes:
+    """Other sizes in the place of those that failed where their neighbours did not.
+
+    Sizes of the spec's own examples stay as they are.
+    """
     low, high = sizes
+    declared = [i for i in spec.document.inputs.values() if isinstance(i, Input)]
+    given = {name for item in declared for name in item.example or {}}
     changed: tuple[dict[str, int], dict[str, int]] = (dict(low), dict(high))
-    for name in low:
+    for name in low.keys() - given:
         if 0 in failed:  # too small: beyond the other one
             step = abs(high[name] - low[name]) * 2 ** (attempt + 1)
             changed[0][name] = high[name] + step
