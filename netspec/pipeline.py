@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from netspec import find
 from netspec.checks.unused import find_unused
 from netspec.emit.classes import plan_classes
 from netspec.emit.module import Built, compile_classes
@@ -21,7 +22,8 @@ from netspec.ir.graph import Place, Program
 from netspec.ir.lower.context import Activation, refuse
 from netspec.ir.lower.program import lower
 from netspec.ops import catalog
-from netspec.source import Source, from_mapping, read_source, read_text
+from netspec.recipe import Recipe, hashable, recipe_of
+from netspec.source import Source, read_text
 from netspec.spec.files import CannotOpen, Files, Kept
 from netspec.spec.load import Spec, load_spec, plain_source
 from netspec.spec.overrides import Override, Overrides, apply_overrides, parse_overrides
@@ -30,19 +32,6 @@ AnySource = str | os.PathLike[str] | Mapping[str, object] | Spec
 Act = str | Mapping[str, str]
 FORMS = ("module", "functional", "inplace")
 _REMEMBERED = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """All that a model is made from, as texts and plain values: enough to make it anew anywhere."""
-
-    main: Kept
-    mapping: str | None  # a spec given as a mapping, as JSON
-    named: tuple[tuple[tuple[str, str], Kept], ...]
-    args: tuple[tuple[str, object], ...]
-    activation: Activation
-    overrides: tuple[Override, ...]
-    outputs: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +47,12 @@ class Compiled:
 
 def load(source: str | os.PathLike[str] | Mapping[str, object]) -> Spec:
     """A spec from a path, a name in `configs/model`, or a mapping. Raises SpecError."""
-    return load_spec(_read(source), _files())
+    return load_spec(find.read(source), find.files())
 
 
 def loads(text: str) -> Spec:
     """A spec from YAML text; messages call it `<string>`. Raises SpecError."""
-    return load_spec(read_text(text), _files())
+    return load_spec(read_text(text), find.files())
 
 
 def compile_spec(
@@ -76,11 +65,11 @@ def compile_spec(
     """The stages in order: read, load, lower, check, write, compile. Raises SpecError."""
     activation = read_activation(act)
     changes = parse_overrides(overrides)
-    asked = (_hashable(args or {}), activation, changes, tuple(outputs or ()))
+    asked = (hashable(args or {}), activation, changes, tuple(outputs or ()))
     remembered = _recall(source, asked)
     if remembered is not None:
         return remembered
-    files = _files()
+    files = find.files()
     spec = _spec_of(source, changes, files)
     compiled = _compile(spec, files, args or {}, activation, changes, tuple(outputs or ()))
     _remember(source, asked, compiled)
@@ -100,7 +89,7 @@ def _compile(
     if problems:
         raise SpecError(problems)
     written = write_trees(plan_classes(program), plain_source(spec.source))
-    recipe = _recipe(spec, files, args, activation, changes, outputs)
+    recipe = recipe_of(spec, files, args, activation, changes, outputs)
     built = _built.get(recipe)
     if built is None:
         built = _built[recipe] = compile_classes(written, recipe, rebuild)
@@ -183,12 +172,8 @@ def rebuild(recipe: Recipe, class_name: str) -> nn.Module:
     In the process that built the model it is the same class; elsewhere the recipe makes it anew.
     """
     if recipe not in _built:
-        if recipe.mapping is not None:
-            main = from_mapping(json.loads(recipe.mapping), recipe.main.file)
-        else:
-            main = recipe.main.source()
         files = Files((), dict(recipe.named))
-        spec = load_spec(apply_overrides(main, recipe.overrides), files)
+        spec = load_spec(apply_overrides(recipe.source(), recipe.overrides), files)
         args, activation = dict(recipe.args), recipe.activation
         _compile(spec, files, args, activation, recipe.overrides, recipe.outputs)
     cls = _built[recipe].classes[class_name]
@@ -227,39 +212,9 @@ def read_activation(act: Act) -> Activation:
     return Activation("functional" if form == "functional" else "module", fn)
 
 
-def model_folders() -> tuple[Path, ...]:
-    """Where specs have names: `configs/model` here, in the installed package, in the checkout."""
-    package = Path(__file__).resolve().parent
-    folders = (Path("configs/model"), package / "configs/model", package.parent / "configs/model")
-    return tuple(folder for folder in folders if folder.is_dir())
-
-
-def _files() -> Files:
-    return Files(model_folders())
-
-
-def _read(source: str | os.PathLike[str] | Mapping[str, object]) -> Source:
-    if isinstance(source, Mapping):
-        return from_mapping(source)
-    return read_source(_path_of(source))
-
-
-def _path_of(source: str | os.PathLike[str]) -> str:
-    """A path as it is given; a bare name is looked up among the named specs."""
-    name = os.fspath(source)
-    if Path(name).suffix or os.sep in name or "/" in name or Path(name).is_file():
-        return name
-    for folder in model_folders():
-        if (folder / f"{name}.yaml").is_file():
-            return str(folder / f"{name}.yaml")
-    names = [file.stem for folder in model_folders() for file in sorted(folder.glob("*.yaml"))]
-    help = did_you_mean(name, names) or f"there are {', '.join(dict.fromkeys(names))}"
-    raise SpecError(Diagnostic("NS105", f"there is no spec `{name}`", Span(name), help=help))
-
-
 def _spec_of(source: AnySource, changes: tuple[Override, ...], files: Files) -> Spec:
     if not isinstance(source, Spec):
-        return load_spec(apply_overrides(_read(source), changes), files)
+        return load_spec(apply_overrides(find.read(source), changes), files)
     if not changes:
         return source
     own = source.source
@@ -282,52 +237,20 @@ def _part_finder(files: Files) -> Callable[[str, Place], Spec]:
     return find
 
 
-def _recipe(
-    spec: Spec,
-    files: Files,
-    args: Mapping[str, object],
-    activation: Activation,
-    changes: tuple[Override, ...],
-    outputs: tuple[str, ...],
-) -> Recipe:
-    main = plain_source(spec.source)
-    mapping = None if main.text else json.dumps(main.value)
-    own = () if isinstance(spec.source, Source) else spec.source.overrides
-    named = tuple((key, _kept(source)) for key, source in files.opened.items())
-    given = tuple(sorted((name, _hashable(value)) for name, value in args.items()))
-    return Recipe(_kept(main), mapping, named, given, activation, own or changes, outputs)
-
-
-def _kept(source: Source) -> Kept:
-    return Kept(source.file, str(source.path) if source.path else None, source.text)
-
-
-def _hashable(value: object) -> object:
-    if isinstance(value, Mapping):
-        return tuple(sorted((str(key), _hashable(item)) for key, item in value.items()))
-    if isinstance(value, (list, tuple)):
-        return tuple(_hashable(item) for item in value)
-    return value
-
-
 def _key(source: AnySource) -> object:
     if isinstance(source, Spec):
         return ("spec", id(source))
     if isinstance(source, Mapping):
         return ("mapping", json.dumps(source, default=repr))
-    return ("path", os.path.abspath(_path_of(source)))
+    return ("path", os.path.abspath(find.path_of(source)))
 
 
 def _recall(source: AnySource, asked: object) -> Compiled | None:
     """The program that the same source gave before, if none of its files has changed since."""
     found = _compiled.get((_key(source), asked))
-    if found is None or not all(_unchanged(kept) for kept in _texts(found[0])):
+    if found is None or not all(_unchanged(kept) for kept in found[0].recipe.texts()):
         return None
     return found[0]
-
-
-def _texts(compiled: Compiled) -> list[Kept]:
-    return [compiled.recipe.main, *(kept for _, kept in compiled.recipe.named)]
 
 
 def _unchanged(kept: Kept) -> bool:

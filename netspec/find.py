@@ -1,0 +1,43 @@
+"""Sources by path or by name: where specs have names, and what a user may call them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.source import Source, from_mapping, read_source
+from netspec.spec.files import Files
+
+
+def model_folders() -> tuple[Path, ...]:
+    """Where specs have names: `configs/model` here, in the installed package, in the checkout."""
+    package = Path(__file__).resolve().parent
+    folders = (Path("configs/model"), package / "configs/model", package.parent / "configs/model")
+    return tuple(folder for folder in folders if folder.is_dir())
+
+
+def files() -> Files:
+    """What opens the files that specs name."""
+    return Files(model_folders())
+
+
+def read(source: str | os.PathLike[str] | Mapping[str, object]) -> Source:
+    """A path, a name or a mapping → its Source. Raises SpecError."""
+    if isinstance(source, Mapping):
+        return from_mapping(source)
+    return read_source(path_of(source))
+
+
+def path_of(source: str | os.PathLike[str]) -> str:
+    """A path as it is given; a bare name is looked up among the named specs."""
+    name = os.fspath(source)
+    if Path(name).suffix or os.sep in name or "/" in name or Path(name).is_file():
+        return name
+    for folder in model_folders():
+        if (folder / f"{name}.yaml").is_file():
+            return str(folder / f"{name}.yaml")
+    names = [file.stem for folder in model_folders() for file in sorted(folder.glob("*.yaml"))]
+    help = did_you_mean(name, names) or f"there are {', '.join(dict.fromkeys(names))}"
+    raise SpecError(Diagnostic("NS105", f"there is no spec `{name}`", Span(name), help=help))

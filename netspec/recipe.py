@@ -1,0 +1,66 @@
+"""What a model was made from: enough to make its classes anew in any process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from netspec.ir.lower.context import Activation
+from netspec.source import Source, from_mapping
+from netspec.spec.files import Files, Kept
+from netspec.spec.load import Spec, plain_source
+from netspec.spec.overrides import Override
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that a model is made from, as texts and plain values: enough to make it anew anywhere."""
+
+    main: Kept
+    mapping: str | None  # a spec given as a mapping, as JSON
+    named: tuple[tuple[tuple[str, str], Kept], ...]
+    args: tuple[tuple[str, object], ...]
+    activation: Activation
+    overrides: tuple[Override, ...]
+    outputs: tuple[str, ...]
+
+    def source(self) -> Source:
+        """The spec's own text, or mapping, read again."""
+        if self.mapping is not None:
+            return from_mapping(json.loads(self.mapping), self.main.file)
+        return self.main.source()
+
+    def texts(self) -> list[Kept]:
+        """Every file that the model was made from."""
+        return [self.main, *(kept for _, kept in self.named)]
+
+
+def recipe_of(
+    spec: Spec,
+    files: Files,
+    args: Mapping[str, object],
+    activation: Activation,
+    changes: tuple[Override, ...],
+    outputs: tuple[str, ...],
+) -> Recipe:
+    """The recipe of a spec that was lowered with these args, form, overrides and outputs."""
+    main = plain_source(spec.source)
+    mapping = None if main.text else json.dumps(main.value)
+    own = () if isinstance(spec.source, Source) else spec.source.overrides
+    named = tuple((key, _kept(source)) for key, source in files.opened.items())
+    given = tuple(sorted((name, hashable(value)) for name, value in args.items()))
+    return Recipe(_kept(main), mapping, named, given, activation, own or changes, outputs)
+
+
+def _kept(source: Source) -> Kept:
+    return Kept(source.file, str(source.path) if source.path else None, source.text)
+
+
+def hashable(value: object) -> object:
+    """A plain value with tuples in the place of lists and mappings."""
+    if isinstance(value, Mapping):
+        return tuple(sorted((str(key), hashable(item)) for key, item in value.items()))
+    if isinstance(value, (list, tuple)):
+        return tuple(hashable(item) for item in value)
+    return value
