@@ -60,16 +60,32 @@ def _unread(graph: Graph) -> Iterator[Diagnostic]:
 
 def _uncalled(graph: Graph) -> Iterator[Diagnostic]:
     """Modules that nothing calls, and parameters and buffers that nothing reads."""
-    state = [c for c in graph.children if isinstance(c.new, (NewParameter, NewBuffer))]
-    read = _parts_read(graph) if state else set()
+    read = _parts_read(graph) if any(map(_is_state, graph.children)) else set()
     for child in graph.children:
+        if isinstance(child.new, NewList) and child.called and not child.kept:
+            yield from _uncalled_items(child)
         if child.place is None or child.called:
             continue
-        if isinstance(child.new, (NewParameter, NewBuffer)):
+        if _is_state(child):
             if child.name not in read:
                 yield _diagnostic(f"nothing reads `{child.name}`", child.place)
         else:
             yield _diagnostic(f"`{child.name}` is declared, and nothing calls it", child.place)
+
+
+def _is_state(child: Child) -> bool:
+    """Whether a child is read, not called: a parameter, a buffer, a list of parameters."""
+    if isinstance(child.new, NewList):
+        return all(isinstance(item.new, NewParameter) for item in child.new.children)
+    return isinstance(child.new, (NewParameter, NewBuffer))
+
+
+def _uncalled_items(listed: Child) -> Iterator[Diagnostic]:
+    assert isinstance(listed.new, NewList), "only lists have items"
+    for item in listed.new.children:
+        if not item.called and item.place is not None and not isinstance(item.new, NewParameter):
+            fact = f"`{listed.name}[{item.name}]` is declared, and nothing calls it"
+            yield _diagnostic(fact, item.place)
 
 
 def _diagnostic(fact: str, place: Place) -> Diagnostic:

@@ -128,6 +128,7 @@ class Child:
     new: New
     after: tuple[Init | Freeze, ...] = ()
     called: bool = field(default=True, compare=False)
+    kept: bool = field(default=False, compare=False)  # `keep: true`
     place: Place | None = field(default=None, compare=False)
 
 

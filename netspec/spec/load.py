@@ -49,6 +49,8 @@ class Spec:
         """The class name: the spec's own, else the file's in CamelCase."""
         if self.document.name:
             return self.document.name
+        if self.source.path is None:
+            return "Model"
         stem = FilePath(self.source.file).stem
         words = re.findall(r"[A-Za-z0-9]+", stem)
         name = "".join(word[:1].upper() + word[1:] for word in words)

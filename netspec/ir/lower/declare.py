@@ -131,7 +131,8 @@ def _module(
     given = static_arguments(layer, scope, place)
     slot = Slot(name, place, keep=layer.keep)
     scope.holder.add(slot)
-    return ModuleInstance(name, operator, given, slot, lower_after(layer, scope, place))
+    shown = f"{scope.label}[{name}]" if scope.indexed and scope.label else name
+    return ModuleInstance(shown, operator, given, slot, lower_after(layer, scope, place))
 
 
 def _activation(layer: ActLayer, name: str, scope: Scope, place: Place) -> Instance:

@@ -32,7 +32,7 @@ def lower_repeat(
     names = _names(layer, rounds, scope, place)
     value: Operand | None
     if layer.as_ == "list" or layer.declare:
-        _declare_copies(copy, name, scope, place, rounds)
+        _declare_copies(layer, copy, name, scope, place, rounds)
         return
     if not rounds:
         value = inputs[0] if len(inputs) == 1 else tuple_of(scope.context, inputs)
@@ -102,8 +102,11 @@ def _with(scope: Scope, variables: Mapping[str, Operand]) -> Scope:
     return scope.with_args({**scope.args, **variables})
 
 
-def _declare_copies(copy: Layer, name: str, scope: Scope, place: Place, rounds: Loop_) -> None:
-    slot = Slot(name, place, keep=copy.keep)
+def _declare_copies(
+    layer: Layer, copy: Layer, name: str, scope: Scope, place: Place, rounds: Loop_
+) -> None:
+    copy = copy.model_copy(update={"keep": layer.keep})
+    slot = Slot(name, place, keep=layer.keep)
     scope.holder.add(slot)
     inner = containers.list_scope(scope, name)
     inner.copies = True

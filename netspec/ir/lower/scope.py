@@ -31,7 +31,9 @@ class Slot:
 
     def child(self) -> Child:
         assert self.new is not None, f"slot `{self.name}` was never filled"
-        return Child(self.name, self.new, self.after, self.called or self.keep, self.place)
+        return Child(
+            self.name, self.new, self.after, self.called or self.keep, self.keep, self.place
+        )
 
 
 @dataclass(slots=True, eq=False)
