@@ -8,11 +8,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from netspec.ir.expr import (
+    Call,
+    CallPart,
     Choice,
     Const,
     Expr,
     ListOf,
     Logic,
+    Method,
     Part,
     Training,
     Tuple,
@@ -25,6 +28,7 @@ from netspec.ir.graph import Assign, ByMode, Graph, Loop
 
 _RESERVED = frozenset({"self", "nn", "F", "torch", "OrderedDict", "len", "min", "max", "int",
                        "float", "abs", "round", "sum", "range", "getattr", "slice"})  # fmt: skip
+_MOST_CALLS = 2  # in one another: `x + self.attn(self.ln1(x))`
 _PASSING = ("x", "out", "h")  # names of values that are rebound from layer to layer
 
 
@@ -94,16 +98,22 @@ def fold(graph: Graph) -> tuple[Graph, dict[int, int]]:
     lines: dict[int, int] = {}
     body: list[Assign | Loop] = []
     for index, statement in enumerate(graph.body):
-        before = body[-1] if body else None
-        if (
-            isinstance(before, Assign)
-            and isinstance(statement, Assign)
-            and _may_move(before, statement, counts, last, index)
-        ):
+        while body and isinstance(statement, Assign):
+            before = body[-1]
+            if not isinstance(before, Assign):
+                break
+            if not _may_move(before, statement, counts, last, index):
+                break
+            moved = substitute(statement.expr, {before.targets[0]: before.expr})
+            if _calls_deep(moved) > _MOST_CALLS:
+                break
             body.pop()
             if before.place is not None and not isinstance(before.expr, (Value, Const)):
                 lines[id(before.expr)] = before.place.line
-            moved = substitute(statement.expr, {before.targets[0]: before.expr})
+            here = last[before.targets[0]]
+            for value in values_in(before.expr):  # they die here now
+                if last[value] < here:
+                    last[value] = here
             statement = replace(statement, expr=moved)
         body.append(statement)
     if len(body) == len(graph.body):
@@ -127,6 +137,12 @@ def _may_move(
         if not isinstance(node, (Value, Const, Part, Training, ListOf, Tuple)):
             return False
     return False
+
+
+def _calls_deep(expr: Expr) -> int:
+    """How many calls lie in one another at most."""
+    inner = max(map(_calls_deep, operands_of(expr)), default=0)
+    return inner + isinstance(expr, (Call, CallPart, Method))
 
 
 def evaluated(expr: Expr) -> Iterator[Expr]:

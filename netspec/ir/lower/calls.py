@@ -107,12 +107,16 @@ def _with_mode(
     if "training" in names:
         if "training" not in kwargs and len(args) <= names.index("training"):
             kwargs["training"] = _training(scope)
-    elif "dropout_p" in kwargs and kwargs["dropout_p"].static and kwargs["dropout_p"].facts[0]:
+    elif "dropout_p" in kwargs and _is_rate(kwargs["dropout_p"]):
         p, mode = kwargs["dropout_p"], _training(scope)
         values = tuple(p.facts[0] if on else 0.0 for on in mode.facts)
         expr = Choice(mode.expr, p.expr, Const(0.0))
         kwargs["dropout_p"] = Operand(expr, values, sized=False, modal=True)
     return kwargs
+
+
+def _is_rate(operand: Operand) -> bool:
+    return operand.static and type(operand.facts[0]) in (int, float) and operand.facts[0] != 0
 
 
 def _training(scope: Scope) -> Operand:

@@ -269,6 +269,9 @@ def _item(found: Operand | Module, index: ast.expr, scope: Scope, place: Place) 
     )
     if _plain(values[0]) and position.static:
         return scope.context.settle(expr, values, operand)
+    number = position.facts[0] if position.static else None
+    if isinstance(operand.expr, (Tuple, ListOf)) and isinstance(number, int):
+        return replace(operand, expr=operand.expr.items[number], facts=values)
     sized, modal = join([operand, position])
     return Operand(expr, values, sized, modal)
 

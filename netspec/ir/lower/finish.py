@@ -38,7 +38,14 @@ from netspec.ir.graph import (
     Tie,
 )  # fmt: skip
 from netspec.ir.lower.context import Lowered, Operand, Refused, join, refuse, tuple_of
-from netspec.ir.lower.instances import meta_modules_of, parameters_of
+from netspec.ir.lower.instances import (
+    GraphInstance,
+    ListInstance,
+    ModuleInstance,
+    WeightedActivation,
+    meta_modules_of,
+    parameters_of,
+)
 from netspec.ir.lower.reading import reference
 from netspec.ir.lower.scope import Binding, GraphBuilder, PendingTie, Scope, undefined
 from netspec.ir.lower.state import check_init, lower_rules
@@ -185,8 +192,6 @@ def fill_open_slots(builder: GraphBuilder, scope: Scope) -> None:
 
 
 def _fill(binding: Binding, builder: GraphBuilder) -> None:
-    from netspec.ir.lower.instances import ListInstance, ModuleInstance, WeightedActivation
-
     instance = binding.instance
     if isinstance(instance, WeightedActivation):
         instance = instance.holder
@@ -196,6 +201,10 @@ def _fill(binding: Binding, builder: GraphBuilder) -> None:
         instance.close()
     elif isinstance(instance, ModuleInstance) and instance.module is None:
         instance.make(builder.context, (), binding.place)
+    elif isinstance(instance, GraphInstance) and instance.slot.new is None:
+        fact = f"`{instance.name}` is declared, and nothing calls it"
+        help = "call it, or leave it out: what it takes is not known otherwise"
+        raise refuse("NS501", fact, binding.place.key_span(), help)
 
 
 def _check_inits(children: tuple[Child, ...]) -> None:
