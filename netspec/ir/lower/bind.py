@@ -165,6 +165,9 @@ def _bind_inputs(
         if parameter.keyword_only or not _takes(parameter, rest[0]):
             continue
         given[parameter.name] = rest.pop(0)
+    if rest and signature.star is None and isinstance(rest[0].facts[0], tuple):
+        fact = f"`{what}` takes tensors, and an input is {words_for(rest[0])}"
+        raise _NoMatch(2, "NS212", fact, "from", "take an item of it: `from: =name[0]`")
     if rest and signature.star is None:
         fact = (
             f"`{what}` takes {_count(len(given), 'input')} here, and {len(inputs)} {_are(inputs)}"

@@ -226,6 +226,9 @@ def _contained(
     slot.after = after
     binding = scope.names.setdefault(name, Binding(place))
     binding.at = scope.part(name)
+    if not lowered.graph.children and not lowered.graph.body:  # no copy's `when` holds
+        del scope.holder.slots[name]
+        return inputs[0] if len(inputs) == 1 else tuple_of(scope.context, inputs)
     spliced = names is None and not taps and layer.as_ is None and as_chain(lowered.graph) is None
     if spliced and _only_calls(lowered.graph):
         slot.new = NewList(lowered.graph.children)
