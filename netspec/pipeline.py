@@ -22,6 +22,7 @@ from netspec.ir.graph import Place, Program
 from netspec.ir.lower.context import Activation, refuse
 from netspec.ir.lower.program import lower
 from netspec.ops import catalog
+from netspec.ops.facts import memo_key
 from netspec.recipe import Recipe, hashable, recipe_of
 from netspec.source import Source, read_text
 from netspec.spec.files import CannotOpen, Files, Kept
@@ -65,7 +66,7 @@ def compile_spec(
     """The stages in order: read, load, lower, check, write, compile. Raises SpecError."""
     activation = read_activation(act)
     changes = parse_overrides(overrides)
-    asked = (hashable(args or {}), activation, changes, tuple(outputs or ()))
+    asked = (memo_key(hashable(args or {})), activation, changes, tuple(outputs or ()))
     remembered = _recall(source, asked)
     if remembered is not None:
         return remembered

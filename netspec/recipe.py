@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from netspec.ir.lower.context import Activation
+from netspec.ops.facts import memo_key
 from netspec.source import Source, from_mapping
 from netspec.spec.files import Files, Kept
 from netspec.spec.load import Spec, plain_source
@@ -20,7 +21,8 @@ class Recipe:
     main: Kept
     mapping: str | None  # a spec given as a mapping, as JSON
     named: tuple[tuple[tuple[str, str], Kept], ...]
-    args: tuple[tuple[str, object], ...]
+    args: tuple[tuple[str, object], ...] = field(compare=False)
+    typed_args: object  # what compares: 1, 1.0 and True are three values
     activation: Activation
     overrides: tuple[Override, ...]
     outputs: tuple[str, ...]
@@ -50,7 +52,8 @@ def recipe_of(
     own = () if isinstance(spec.source, Source) else spec.source.overrides
     named = tuple((key, _kept(source)) for key, source in files.opened.items())
     given = tuple(sorted((name, hashable(value)) for name, value in args.items()))
-    return Recipe(_kept(main), mapping, named, given, activation, own or changes, outputs)
+    key = memo_key(given)
+    return Recipe(_kept(main), mapping, named, given, key, activation, own or changes, outputs)
 
 
 def _kept(source: Source) -> Kept:

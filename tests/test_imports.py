@@ -31,7 +31,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "emit": BELOW_CHECK,
     "view": BELOW_CHECK,
     "find": {"errors", "source", "spec"},
-    "recipe": {"source", "spec", "ir"},
+    "recipe": {"source", "spec", "ops", "ir"},
     "pipeline": BELOW_PIPELINE | {"find", "recipe"},
     "__init__": BELOW_PIPELINE | {"pipeline"},
     "run": BELOW_PIPELINE | {"pipeline", "__init__"},

@@ -21,7 +21,9 @@ from netspec.ops.catalog import Operator
 
 MAX_OUTPUTS = 1_000
 MAX_TINY = 1_000_000
+MANY = -1  # fills a tensor with 0, 1, 2, …
 _MAX_CHANNELS = 10_000
+_BITS = (("python", "&"), ("python", "|"), ("python", "^"), ("python", "~"))
 _TINY = ((2, 3), (3, 5))  # batch and other sizes at which an activation is asked
 _MEMO_LIMIT = 100_000
 
@@ -132,6 +134,8 @@ def _same_on_cpu(
 
 def run(key: object, target: Callable[..., object], args: tuple[Fact, ...]) -> Fact:
     """The fact of what any callable gives, which `key` identifies; for Python's own operators."""
+    if key in _BITS and sum(map(elements, args)) <= MAX_TINY:  # `meta` takes them of floats too
+        return _remembered((key, memo_key(args)), lambda: _on_cpu(target, args, {}))
     return _run((key, memo_key(args)), target, args, ())
 
 
@@ -166,7 +170,12 @@ class _MetaCall:
     def __call__(self, *args: object, **kwargs: object) -> object:
         if self.module.training is not self.training:
             self.module.train(self.training)
-        return self.module(*args, **kwargs)
+        fast = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)  # it looks at devices, not at shapes
+        try:
+            return self.module(*args, **kwargs)
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
 
 
 _POINTWISE = ("torch.nn.modules.activation", "torch.nn.modules.batchnorm")
@@ -265,15 +274,15 @@ def _on_meta(
 def _on_cpu(
     target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
 ) -> Fact:
-    """The fact of an operator from small tensors on the CPU, all of zeros and all of ones.
+    """The fact of an operator from small tensors on the CPU: of zeros, of ones, of many numbers.
 
-    Raises OperatorRejects where it refuses both, or where its result's shape depends on the values.
+    Raises OperatorRejects where it refuses all, or where its result's shape depends on the values.
     """
     if sum(elements(a) for a in (*args, *kwargs.values())) > MAX_TINY:
         raise OperatorRejects("it has no `meta` facts, and the inputs are too large to try it on")
     found: list[Fact] = []
     refusal: Exception | None = None
-    for fill in (0, 1):
+    for fill in (0, 1, MANY):
         positional = [to_value(a, fill) for a in args]
         named = {name: to_value(value, fill) for name, value in kwargs.items()}
         try:
@@ -284,7 +293,7 @@ def _on_cpu(
     if not found:
         assert refusal is not None, "it gave nothing, so it refused"
         raise OperatorRejects(_words(refusal))
-    if found[0] != found[-1]:
+    if any(fact != found[0] for fact in found):
         raise OperatorRejects("the shape of its result depends on the values of its input")
     return found[0]
 
@@ -324,13 +333,16 @@ def _words(error: Exception) -> str:
 def to_value(fact: Fact, fill: int | None = None) -> object:
     """A fact as something that torch can be called with: a tensor type becomes a tensor.
 
-    The tensor is on `meta`, or with `fill` on the CPU and full of that number.
+    The tensor is on `meta`, or with `fill` on the CPU and full of that number, or of MANY.
     """
     if isinstance(fact, TensorType):
         shape, stride = fact.shape, fact.stride
         if fill is None:
             return torch.empty_strided(shape, stride, dtype=fact.dtype, device="meta")
-        return torch.empty_strided(shape, stride, dtype=fact.dtype).fill_(fill)
+        made = torch.empty_strided(shape, stride, dtype=fact.dtype)
+        if fill != MANY:
+            return made.fill_(fill)
+        return made.copy_(torch.arange(made.numel()).reshape(shape).to(fact.dtype))
     if isinstance(fact, tuple):
         return tuple(to_value(item, fill) for item in fact)
     if isinstance(fact, Slice):
