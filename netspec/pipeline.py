@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,11 +72,24 @@ def compile_spec(
     remembered = _recall(source, asked)
     if remembered is not None:
         return remembered
-    files = find.files()
-    spec = _spec_of(source, changes, files)
-    compiled = _compile(spec, files, args or {}, activation, changes, tuple(outputs or ()))
+    with _without_collections():
+        files = find.files()
+        spec = _spec_of(source, changes, files)
+        compiled = _compile(spec, files, args or {}, activation, changes, tuple(outputs or ()))
     _remember(source, asked, compiled)
     return compiled
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """No garbage collection while many small things are made and kept: it would find nothing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _compile(

@@ -29,7 +29,7 @@ class Row:
     ms: float
     ratio: float  # of the medians
     ratio_of_minima: float
-    quartiles: tuple[float, float]  # of the rounds' own ratios
+    quartiles: tuple[float, float, float]  # of the rounds' own ratios
     rounds: int
     goal: str = ""
     note: str = ""
@@ -78,14 +78,14 @@ def compare(
 ) -> Row:
     """Two lists of seconds, round by round → a row."""
     ratios = [b / a for a, b in zip(base, other, strict=True)]
-    low, _, high = quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+    low, middle, high = quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
     return Row(
         what=what,
         base_ms=1e3 * median(base),
         ms=1e3 * median(other),
         ratio=median(other) / median(base),
         ratio_of_minima=min(other) / min(base),
-        quartiles=(low, high),
+        quartiles=(low, middle, high),
         rounds=len(ratios),
         goal=goal,
         note=note,
@@ -96,12 +96,12 @@ def ratio_table(rows: Iterable[Row], base: str, other: str) -> str:
     """The rows as Markdown."""
     head = (
         "what", f"{base}, ms", f"{other}, ms", "ratio of medians", "of minima",
-        "quartiles of the rounds", "goal", "",
+        "quartiles of the rounds' ratios", "goal", "",
     )  # fmt: skip
     cells = [
         (
             row.what, f"{row.base_ms:.3g}", f"{row.ms:.3g}", f"**{row.ratio:.3f}**",
-            f"{row.ratio_of_minima:.3f}", f"{row.quartiles[0]:.3f} – {row.quartiles[1]:.3f}",
+            f"{row.ratio_of_minima:.3f}", " · ".join(f"{ratio:.3f}" for ratio in row.quartiles),
             row.goal, row.note,
         )
         for row in rows

@@ -27,7 +27,7 @@ from handwritten import ChainFunctional, chain, resnet50
 from torch import nn
 
 import netspec
-from netspec import pipeline
+from netspec import find, pipeline
 from netspec.checks.unused import find_unused
 from netspec.emit.classes import plan_classes
 from netspec.emit.module import compile_classes
@@ -36,7 +36,6 @@ from netspec.ir.lower.program import lower
 from netspec.ops import facts
 from netspec.source import read_source
 from netspec.spec.expressions import parse_expression
-from netspec.spec.files import Files
 from netspec.spec.load import load_spec, plain_source
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -224,7 +223,7 @@ def floor(place: Path, quick: bool) -> list[dict[str, object]]:
 def clock_stages(path: Path, form: str) -> list[float]:
     """Seconds of each stage of one build."""
     activation = pipeline.read_activation(form)
-    files = Files(pipeline.model_folders())
+    files = find.files()
     marks: list[float] = []
     clock(lambda: None)  # collects garbage
     marks.append(time.perf_counter())

@@ -2,7 +2,9 @@
 
     python scripts/bench_forward.py [--quick] [--json FILE]
 
-Each round times both, and the hand-written one a second time: what these two differ by is noise.
+Each round times both, and a second copy of the hand-written one: what these two differ by is noise.
+The models are made anew several times, in another order each time, as the place of its weights in
+memory makes a model a few per cent faster or slower.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from types import FrameType
 import torch
 from _timing import (
     Row,
+    Times,
     clock_many,
     compare,
     interleave,
@@ -79,32 +82,40 @@ def main() -> None:
     noise: list[Row] = []
     operations: list[dict[str, object]] = []
     for subject in subjects():
-        built, written = pair(subject)
-        operations.append(count_operations(subject, built, written))
-        for what, run in (("forward", forward), ("forward + backward", forward_and_backward)):
-            row, control = measure(subject, what, run, built, written, given.quick)
-            rows.append(row)
-            noise.append(control)
+        operations.append(count_operations(subject))
+        for what, training in (("forward", False), ("forward + backward", True)):
+            times = measure(subject, training, given.quick)
+            name = f"{subject.name}, {subject.form}, {what}"
+            rows.append(compare(name, times["hand"], times["netspec"], "≤ 1.00"))
+            noise.append(compare(name, times["hand"], times["again"]))
     print(ratio_table(rows, "hand-written", "netspec"))
-    print("\n### The noise: the hand-written model beside itself\n")
+    print("\n### The noise: the hand-written model beside a second one\n")
     print(ratio_table(noise, "hand-written", "hand-written"))
     print("\n### Bytecode operations that one forward executes in the models' own code\n")
     print_operations(operations)
     write_json(given.json, {"forward": rows, "noise": noise, "operations": operations})
 
 
-def pair(subject: Subject) -> tuple[nn.Module, nn.Module]:
-    """The built and the hand-written model with the same weights; their outputs are equal."""
-    built = netspec.build(MODELS / f"{subject.spec}.yaml", act=subject.form, args=subject.args)
-    written = subject.by_hand()
-    written.load_state_dict(built.state_dict())
-    for training in (False, True):
+def models(subject: Subject, turn: int = 0) -> dict[str, nn.Module]:
+    """The built and two hand-written models with the same weights; their outputs are equal."""
+    spec = MODELS / f"{subject.spec}.yaml"
+    makers: list[tuple[str, Callable[[], nn.Module]]] = [
+        ("hand", subject.by_hand),
+        ("netspec", partial(netspec.build, spec, act=subject.form, args=subject.args)),
+        ("again", subject.by_hand),
+    ]
+    first = turn % len(makers)
+    found = {name: make() for name, make in makers[first:] + makers[:first]}
+    for model in found.values():
+        model.load_state_dict(found["hand"].state_dict())
+    for training in (True, False):
         outputs = []
-        for model in (built, written):
+        for model in found.values():
             torch.manual_seed(0)
             outputs.append(model.train(training)(subject.x))
-        assert torch.equal(*outputs), f"{subject.name}: the two models differ"
-    return built, written
+        same = all(torch.equal(outputs[0], other) for other in outputs[1:])
+        assert same, f"{subject.name}: the models differ"
+    return found
 
 
 def forward(model: nn.Module, x: Tensor) -> None:
@@ -116,36 +127,27 @@ def forward_and_backward(model: nn.Module, x: Tensor) -> None:
     model(x).sum().backward()
 
 
-def measure(
-    subject: Subject,
-    what: str,
-    run: Callable[[nn.Module, Tensor], None],
-    built: nn.Module,
-    written: nn.Module,
-    quick: bool,
-) -> tuple[Row, Row]:
-    """The built model beside the hand-written one, and that one beside itself."""
-    training = run is forward_and_backward
-    built.train(training)
-    written.train(training)
-    calls = 1 if quick else subject.calls
-    timed = {
-        name: partial(clock_many, partial(run, model, subject.x), calls)
-        for name, model in (("hand", written), ("netspec", built), ("again", written))
-    }
-    with torch.set_grad_enabled(training):
-        interleave(timed, 2)  # warms up
-        times = interleave(timed, 3 if quick else 200)
-    name = f"{subject.name}, {subject.form}, {what}"
-    return (
-        compare(name, times["hand"], times["netspec"], "≤ 1.00"),
-        compare(name, times["hand"], times["again"]),
-    )
+def measure(subject: Subject, training: bool, quick: bool) -> Times:
+    """Seconds of one call of each model, round by round."""
+    run = forward_and_backward if training else forward
+    turns, rounds = (1, 2) if quick else (6, 60)
+    times: Times = {"hand": [], "netspec": [], "again": []}
+    for turn in range(turns):
+        timed = {
+            name: partial(clock_many, partial(run, model.train(training), subject.x), subject.calls)
+            for name, model in models(subject, turn).items()
+        }
+        with torch.set_grad_enabled(training):
+            interleave(timed, 2)  # warms up
+            for name, seconds in interleave(timed, rounds).items():
+                times[name] += seconds
+    return times
 
 
-def count_operations(subject: Subject, built: nn.Module, written: nn.Module) -> dict[str, object]:
-    ours = executed(built.eval(), subject.x)
-    theirs = executed(written.eval(), subject.x)
+def count_operations(subject: Subject) -> dict[str, object]:
+    found = models(subject)
+    ours = executed(found["netspec"], subject.x)
+    theirs = executed(found["hand"], subject.x)
     return {
         "name": f"{subject.name}, {subject.form}",
         "netspec": sum(ours.values()),

@@ -889,7 +889,8 @@ def test_a_mapping_becomes_plain() -> None:
     assert isinstance(source.value, dict)
     assert type(source.value["c"]) is int and type(source.value["d"]) is str
     assert (source.file, source.text, source.path) == ("<mapping>", "", None)
-    assert source.span_of(("a", 1)) == source.key_span_of(("a",)) == Span("<mapping>")
+    assert source.span_of(("a", 1)) == Span("<mapping>, a.1")
+    assert source.key_span_of(("a",)) == Span("<mapping>, a")
     assert source.line_of(("a",)) == 0
     given["a"][1].append(3)  # type: ignore[index]
     assert source.value["a"] == [1, [2.5, None]]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import keyword
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from netspec.ir.expr import (
     Call,
@@ -91,10 +93,11 @@ def fold(graph: Graph) -> tuple[Graph, dict[int, int]]:
     value alive. Gives the lines of the expressions that moved, by the identity of each. An
     expression moves only where Python still evaluates everything in the same order.
     """
-    counts: dict[int, int] = {}
-    for value in _all_reads(graph):
-        counts[value] = counts.get(value, 0) + 1
-    last = _last_reads(graph, [list(dict.fromkeys(_reads(s))) for s in graph.body])
+    reads = [_reads(statement) for statement in graph.body]
+    outputs = graph.outputs
+    last_exprs = [outputs.train, outputs.eval] if isinstance(outputs, ByMode) else [outputs]
+    counts = Counter(chain(*reads, *map(values_in, last_exprs)))
+    last = _last_reads(graph, reads)
     lines: dict[int, int] = {}
     body: list[Assign | Loop] = []
     for index, statement in enumerate(graph.body):
@@ -122,14 +125,13 @@ def fold(graph: Graph) -> tuple[Graph, dict[int, int]]:
 
 
 def _may_move(
-    before: Assign, statement: Assign, counts: dict[int, int], last: dict[int, int], index: int
+    before: Assign, statement: Assign, counts: Mapping[int, int], last: dict[int, int], index: int
 ) -> bool:
     if len(before.targets) != 1 or before.keep or counts.get(before.targets[0]) != 1:
         return False
     value = before.targets[0]
-    reads = list(dict.fromkeys(values_in(statement.expr)))
-    dying = [v for v in reads if last.get(v) == index]
-    if value not in dying or dying[0] == value:
+    first = next((v for v in values_in(statement.expr) if last.get(v) == index), value)
+    if first == value or last.get(value) != index:
         return False
     for node in evaluated(statement.expr):
         if node == Value(value):
@@ -152,12 +154,6 @@ def evaluated(expr: Expr) -> Iterator[Expr]:
     for operand in operands_of(expr):
         yield from evaluated(operand)
     yield expr
-
-
-def _all_reads(graph: Graph) -> list[int]:
-    outputs = graph.outputs
-    exprs = [outputs.train, outputs.eval] if isinstance(outputs, ByMode) else [outputs]
-    return [v for s in graph.body for v in _reads(s)] + [v for e in exprs for v in values_in(e)]
 
 
 def name_values(graph: Graph, classes: frozenset[str]) -> Names:

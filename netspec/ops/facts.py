@@ -190,7 +190,9 @@ class _CpuCopy:
     copy: nn.Module | None = None
 
     def __call__(self, *args: object, **kwargs: object) -> object:
-        if self.copy is None:
+        if self.copy is None and not elements_of(self.module):
+            self.copy = self.module.train(self.training)
+        elif self.copy is None:
             self.copy = deepcopy(self.module).to_empty(device="cpu").train(self.training)
         return self.copy(*args, **kwargs)
 

@@ -171,7 +171,9 @@ def _define(
 
 
 def _expression_problems(source: Text) -> list[Diagnostic]:
-    problems = []
+    problems: list[Diagnostic] = []
+    if source.text and "=" not in source.text and not isinstance(source, Overridden):
+        return problems
     for path, text in _strings(source.value, ()):
         if is_expression(text):
             try:

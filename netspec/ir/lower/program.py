@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,7 +26,6 @@ from netspec.spec.schema import Block, Document, Input
 _BATCH = (2, 3)
 _SIZES = (64, 96)
 _ATTEMPTS = 4
-_MODE = re.compile(r"training|eval|(?<![a-z])spec")  # without these words nothing depends on it
 _STEPS = Steps(lower_layers, lower_layer, declare_child)
 Sizes = tuple[dict[str, int], dict[str, int]]
 
@@ -198,11 +196,13 @@ def _probes(spec: Spec, sizes: Sizes) -> tuple[Probe, ...]:
 
 def _by_mode(spec: Spec) -> bool:
     """Whether anything may differ between train and eval mode: facts are then found in both."""
-    return any(
-        _mentions_mode(source.value)
-        for source in spec.files
-        if not source.text or _MODE.search(source.text)
-    )
+    return any(_mentions_mode(source.value) for source in spec.files if _may_mention(source.text))
+
+
+def _may_mention(text: str) -> bool:
+    """A quick look before the walk; without these words nothing depends on the mode."""
+    parts = text.count("spec") > text.count("netspec")
+    return not text or "training" in text or "eval" in text or parts
 
 
 def _mentions_mode(value: Any) -> bool:
