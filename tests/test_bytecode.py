@@ -78,8 +78,7 @@ def basic_block_with_downsample(self, x):
     out = F.relu(out)
     out = self.conv2(out)
     out = self.bn2(out)
-    x = self.downsample(x)
-    out = out + x
+    out = out + self.downsample(x)
     out = F.relu(out)
     return out
 
@@ -97,12 +96,8 @@ def gpt_attention(self, x):
 
 
 def gpt_block(self, x):
-    out = self.ln1(x)
-    out = self.attn(out)
-    x = x + out
-    out = self.ln2(x)
-    out = self.mlp(out)
-    x = x + out
+    x = x + self.attn(self.ln1(x))
+    x = x + self.mlp(self.ln2(x))
     return x
 
 

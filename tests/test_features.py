@@ -20,6 +20,7 @@ from tests.compare import compare_state, flatten
 from tests.features import (
     ELSEWHERE,
     FEATURES,
+    SEED,
     SPECS,
     Subject,
     attempt,
@@ -30,19 +31,22 @@ from tests.features import (
     exception,
     hand_written,
     hooks,
+    imported,
     replicate,
     run,
+    same,
     works_in,
 )
-from tests.twins.registry import TWINS, Twin
+from tests.twins.registry import TWINS, Twin, floats
 
 TABLE = (Path(__file__).parents[1] / "docs" / "compatibility.md").read_text(encoding="utf-8")
 FORMS = ("module", "functional")
 
 
 def slow(twin: Twin) -> bool:
-    """What resnet18 shows as well takes seconds in resnet50."""
-    return twin.slow or twin.spec == "resnet50"
+    """What resnet18 shows as well takes seconds in resnet50; other args seldom show anything."""
+    plain = any(t.spec == twin.spec and not t.args and not t.slow for t in TWINS)
+    return twin.slow or twin.spec == "resnet50" or bool(twin.args and plain)
 
 
 def case(twin: Twin, *more: str) -> object:
@@ -108,6 +112,74 @@ def test_default_compiler(spec: str, form: str, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         compile_inductor(built(twin_of(spec), form), tmp_path)
+
+
+# Of the language's constructs, what the networks above don't have
+
+CONSTRUCTS = {
+    "a loop that carries one value beside another": """
+netspec: 1
+inputs: {x: [N, 4], c: [N, 4]}
+blocks:
+  Step: {inputs: [x, c], layers: {fc: {module: Linear, out_features: 4}, sum: =fc + c}}
+layers:
+  step: {block: Step, repeat: 5, from: [x, c]}
+""",
+    "names that clash with names of Python": """
+netspec: 1
+inputs: {x: [N, 4]}
+layers:
+  block1-0: {module: Linear, out_features: 4}
+  "0": {module: Linear, out_features: 4}
+  torch: {module: Linear, out_features: 4}
+  F: {act: relu}
+  nn: {module: Linear, out_features: 4}
+""",
+    "a mixture of experts, other outputs in training": """
+netspec: 1
+inputs: {x: [N, 4]}
+layers:
+  experts: {module: Linear, repeat: 2, as: list, out_features: 4}
+  gate: {module: Linear, from: x, out_features: 2}
+  share: =gate.softmax(-1)
+  mix: "=experts[0](x) * share[:, 0:1] + experts[1](x) * share[:, 1:2]"
+outputs: {train: [mix, share], eval: mix}
+""",
+    "sizes that are known at run time": """
+netspec: 1
+inputs: {x: {shape: [N, T, 4], example: {T: 5}}}
+layers:
+  k: {const: =arange(4)}
+  fc: {module: Linear, out_features: 4}
+  drop: {call: dropout, p: 0.5}
+  placed: =drop + arange(x.shape[1]).unsqueeze(-1) * k
+  more: {when: =training, module: Linear, out_features: 4}
+  mean: =more.mean(1)
+""",
+}
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("construct", CONSTRUCTS)
+def test_constructs(construct: str, form: str, training: bool, tmp_path: Path) -> None:
+    spec = netspec.loads(CONSTRUCTS[construct])
+    shape = (7, 4) if construct.startswith("sizes") else (4,)
+    count = 2 if construct.startswith("a loop") else 1
+
+    def make() -> nn.Module:
+        return netspec.build(spec, act=form, seed=SEED).train(training)
+
+    def source(folder: Path) -> nn.Module:
+        return imported(netspec.to_python(spec, act=form), "construct", folder).train(training)
+
+    def inputs(n: int) -> tuple[Tensor, ...]:
+        return tuple(floats(n, *shape, seed=seed) for seed in range(count))
+
+    same(run(source(tmp_path), inputs(2)), run(make(), inputs(2)))
+    model = Subject(construct, make, source, inputs)
+    for feature in FEATURES.keys() - {"jit.trace"}:  # its check runs a dropout twice
+        assert attempt(feature, model, tmp_path) is None, feature
 
 
 # In other processes: one for all that are not slow, one for the slow ones
@@ -285,6 +357,29 @@ def assert_survives(model: nn.Module) -> None:
         back = pickle.loads(data)
         assert all(map(torch.equal, flatten(back(x)), expected))
         netspec.pipeline.forget()
+
+
+@pytest.mark.parametrize("values", [(1, True, 1.0), (2.0, 2), (False, 0, 0.0, -0.0)])
+def test_equal_args_of_other_types_are_other_models(values: tuple[object, ...]) -> None:
+    text = "netspec: 1\nargs: {k: null}\ninputs: {x: [N, 4]}\nlayers:\n  out: =x * k\n"
+    spec = netspec.loads(text)
+    models = [netspec.build(spec, args={"k": value}) for value in values]
+    for model, value in zip(models, values, strict=True):
+        for each in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            assert repr(value) in map(repr, type(each).forward.__code__.co_consts)
+    netspec.build("lenet", args={"num_classes": 1})
+    with pytest.raises(netspec.SpecError, match="an int is expected"):
+        netspec.build("lenet", args={"num_classes": 1.0})
+
+
+def test_copies_keep_their_class_when_the_program_is_no_longer_remembered() -> None:
+    model = netspec.build("lenet", device="meta")
+    for k in range(40):
+        netspec.build("lenet", device="meta", args={"num_classes": 20 + k})
+    again = netspec.build("lenet", device="meta")
+    for each in (model, again):
+        assert type(copy.deepcopy(each)) is type(each)
+        assert type(pickle.loads(pickle.dumps(each))) is type(each)
 
 
 def test_a_saved_state_is_read_with_weights_only() -> None:

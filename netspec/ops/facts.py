@@ -378,6 +378,8 @@ def memo_key(fact: object) -> object:
     """A key that tells 1, 1.0 and True apart."""
     if isinstance(fact, tuple):
         return tuple([memo_key(item) for item in fact])
-    if isinstance(fact, (bool, float)):
-        return (type(fact).__name__, fact)
+    if isinstance(fact, float):
+        return ("float", repr(fact))  # 0.0 and -0.0 are two, nan is one
+    if isinstance(fact, bool):
+        return ("bool", fact)
     return fact

@@ -202,9 +202,14 @@ class Reference:
     def parameters(self) -> Iterator[nn.Parameter]:
         return self.root.thing.parameters()  # type: ignore[no-any-return]
 
+    def value(self, path: str) -> Any:
+        """What a layer, or one inside, gave in the last call."""
+        return self.last.value(path)
+
     def __call__(self, *inputs: Tensor) -> Any:
         env = Env(self.root, {}, self.document.get("blocks") or {})
         env.names = dict(zip(self.document["inputs"], inputs, strict=True))
+        self.last = env
         return self.block(self.document, self.args, env)
 
     # Blocks and layers, in their order

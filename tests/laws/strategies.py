@@ -76,6 +76,7 @@ class Registered:
     shape: Shape
     out: Shape
     linear: bool = False
+    only_in: Scope | None = None  # it reads what is around it there
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,6 @@ class Plan:
     draw: Draw
     blocks: dict[str, Any] = field(default_factory=dict)
     infos: list[BlockInfo] = field(default_factory=list)
-    given: dict[str, Any] = field(default_factory=dict)
     left: int = BUDGET
 
     def chance(self, percent: int) -> bool:
@@ -128,6 +128,7 @@ class Scope:
     paths: list[str] = field(default_factory=list)
     needs: set[Size] = field(default_factory=set)
     read_outside: set[str] = field(default_factory=set)
+    taken: set[str] = field(default_factory=set)
     only_modules: bool = True
 
     # Names and reading
@@ -150,18 +151,24 @@ class Scope:
         taken: set[str] = set()
         found = []
         for scope in self.chain():
-            found += [module for module in scope.modules if module.name not in taken]
+            found += [
+                m for m in scope.modules if m.name not in taken and m.only_in in (None, self)
+            ]
             taken |= scope.layers.keys()
         return found
 
     def read(self, value: Value) -> None:
         if value in value.scope.unread:
             value.scope.unread.remove(value)
-        if value.scope is not self and value.name is not None:
-            for scope in self.chain():
-                if scope is value.scope:
-                    break
-                scope.read_outside.add(value.name)
+        if value.name is not None:
+            self.mention(value.name)
+
+    def mention(self, name: str) -> None:
+        """From here on, no scope between here and the name's own calls a layer by it."""
+        for scope in self.chain():
+            if name in scope.layers:
+                break
+            scope.read_outside.add(name)
 
     def text(self, value: Value) -> str:
         """How an expression names a value."""
@@ -173,7 +180,7 @@ class Scope:
 
     def fresh(self, base: str) -> str:
         number = 1
-        taken = self.layers.keys() | self.read_outside | self.args.keys()
+        taken = self.layers.keys() | self.read_outside | self.args.keys() | self.taken
         taken |= {value.name for value in self.values if value.name is not None}
         while f"{base}{number}" in taken:
             number += 1
@@ -328,7 +335,9 @@ def linear(scope: Scope, value: Value) -> None:
         layer["bias"] = False
     same = [m for m in scope.visible_modules() if m.linear and (m.shape[-1], m.out[-1]) == (value.last, width)]
     if same and plan.chance(60):
-        layer["tie"] = {"weight": f"{plan.pick(same).name}.weight"}
+        other = plan.pick(same).name
+        scope.mention(other)
+        layer["tie"] = {"weight": f"{other}.weight"}
     elif plan.chance(10):
         call = plan.pick(["zeros_", {"normal_": {"std": 0.1}}, {"constant_": {"val": 0.5}}])
         layer["init"] = {"weight": call}
@@ -643,11 +652,11 @@ def again(scope: Scope, value: Value) -> bool:
 def use(scope: Scope, value: Value) -> None:
     modules = [m for m in scope.visible_modules() if m.shape == value.shape]
     module = scope.plan.pick(modules)
+    scope.mention(module.name)
     if scope.plan.chance(50):
         scope.add("again", {"use": module.name}, module.out, value)
         return
     scope.add("again", f"={module.name}({scope.text(value)})", module.out)
-    scope.read_outside.add(module.name)
 
 
 @operation(both(named, features), 3)
@@ -738,6 +747,9 @@ def repeat_convolution(scope: Scope, value: Value) -> None:
 def container(scope: Scope, value: Value) -> None:
     plan = scope.plan
     inner = scope.nested(value, plan.chance(45))
+    inline = inner.listed == scope.listed and plan.chance(15)
+    if inline:  # its layers come to stand beside these
+        inner.taken |= scope.layers.keys() | scope.taken
     scope.read(value)
     inner.grow(plan.number(1, 4))
     inner.close()
@@ -747,8 +759,9 @@ def container(scope: Scope, value: Value) -> None:
         layer["repeat"] = plan.number(1, 3)
         if scope.listed and inner.listed and plan.chance(35):
             layer["as"] = "inline"
-    elif scope.listed and inner.listed and plan.chance(25):
+    elif inline:
         layer["as"] = "inline"
+        scope.taken |= inner.layers.keys() | inner.taken
     elif plan.chance(15):
         layer["as"] = "graph"
     elif inner.only_modules and plan.chance(50):
@@ -761,18 +774,9 @@ def container(scope: Scope, value: Value) -> None:
         way = f"{name}.0" if "repeat" in layer else name
         scope.paths += [f"{way}.{v.name}" for v in inner.values]
         scope.paths += [f"{way}.{path}" for path in inner.paths]
-    if not scope.listed and registers(inner.body()) and not inner.read_outside:
-        scope.modules.append(Registered(name, value.shape, out))
-
-
-def registers(layers: Any) -> bool:
-    """Whether anything in it is a module in every form."""
-    for layer in map(full, layers if isinstance(layers, list) else layers.values()):
-        if layer.keys() & {"module", "param", "buffer", "block"}:
-            return True
-        if "layers" in layer and registers(layer["layers"]):
-            return True
-    return False
+    if not scope.listed and layer.get("as") != "inline":
+        here = scope if inner.read_outside else None
+        scope.modules.append(Registered(name, value.shape, out, only_in=here))
 
 
 # Blocks
@@ -907,21 +911,17 @@ class Case:
     """A spec, and how its inputs are made."""
 
     document: dict[str, Any]
-    args: dict[str, Any]
-    inputs: tuple[tuple[tuple[int, ...], bool], ...]
+    inputs: tuple[tuple[int, ...], ...]
+    paths: tuple[str, ...]  # of values, inner ones too
 
     def tensors(self) -> list[Tensor]:
         generator = torch.Generator().manual_seed(11)
-        return [
-            torch.randint(0, 7, shape, generator=generator) if whole
-            else torch.randn(shape, generator=generator)
-            for shape, whole in self.inputs
-        ]  # fmt: skip
+        return [torch.randn(shape, generator=generator) for shape in self.inputs]
 
 
-def _inputs(plan: Plan, scope: Scope) -> tuple[dict[str, Any], list[tuple[tuple[int, ...], bool]]]:
+def _inputs(plan: Plan, scope: Scope) -> tuple[dict[str, Any], list[tuple[int, ...]]]:
     declared: dict[str, Any] = {}
-    made = []
+    made: list[tuple[int, ...]] = []
     kind = plan.pick(["row", "sequence", "image"])
     first: Shape = ()
     for name in ("x", "z")[: 2 if plan.chance(25) else 1]:
@@ -943,7 +943,7 @@ def _inputs(plan: Plan, scope: Scope) -> tuple[dict[str, Any], list[tuple[tuple[
         value = Value(name, shape, scope)
         scope.values.append(value)
         scope.unread.append(value)
-        made.append(((BATCH, *(FREE if isinstance(s, str) else s for s in shape)), False))
+        made.append((BATCH, *(FREE if isinstance(size, str) else size for size in shape)))
     return declared, made
 
 
@@ -970,7 +970,8 @@ def specs(draw: Draw) -> Case:
         ])  # fmt: skip
     if scope.args:
         document["args"] = scope.args
-    return Case(document, plan.given, tuple(made))
+    named = [value.name for value in scope.values if value.name is not None and not value.hidden]
+    return Case(document, tuple(made), (*named, *scope.paths))
 
 
 def _outputs(plan: Plan, scope: Scope) -> Any:
@@ -1078,7 +1079,7 @@ WORDS = (
 )  # fmt: skip
 odd_values = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 9), st.sampled_from([0.5, -1.0, 10**6, 2**31, 2**63, 10**18, 1e308]),
-    st.sampled_from(WORDS), st.sampled_from(HOSTILE_TEXTS), st.just([]), st.just({}),
+    st.sampled_from(WORDS), st.sampled_from(HOSTILE_TEXTS), st.builds(list), st.builds(dict),
     st.lists(st.one_of(st.integers(-2, 5), st.sampled_from(WORDS)), max_size=3),
     st.dictionaries(st.sampled_from(KEYS), st.one_of(st.integers(-2, 5), st.sampled_from(WORDS)), max_size=2),
 )  # fmt: skip

@@ -103,6 +103,22 @@ def check_against_interpreter(case: Case) -> None:
     functional.load_state_dict(module.state_dict(), strict=True)
 
 
+@law(40, 600)
+def test_taps_give_what_the_interpreter_has_there(examples: int) -> None:
+    def check(case_and_choice: tuple[Case, list[int]]) -> None:
+        case, choice = case_and_choice
+        paths = list(dict.fromkeys(case.paths[k % len(case.paths)] for k in choice))
+        inputs = case.tensors()
+        reference = Reference(case.document).make(SEED, *inputs).eval()
+        output = reference(*inputs)
+        expected = {"output": output, **{path: reference.value(path) for path in paths}}
+        for form in FORMS:
+            model = netspec.build(case.document, act=form, outputs=paths, seed=SEED).eval()
+            assert differences(model(*inputs), expected) == [], form
+
+    over(examples, st.tuples(specs(), st.lists(st.integers(0, 20), max_size=3)), check)
+
+
 def results(model: Any, inputs: list[Tensor]) -> dict[str, object]:
     """Keys and values at first, outputs and gradients in both modes, and values at last."""
     first = {key: value.clone() for key, value in model.state_dict().items()}
