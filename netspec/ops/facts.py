@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -148,15 +148,15 @@ def run_module(
 ) -> Fact:
     """The fact of a call of this `meta` module, which `key` identifies, in the given mode."""
 
-    copy = _CpuCopy(module, training)
+    twin = _CpuCopy(module, training)
     pointwise = len(args) == 1 and not kwargs and type(module).__module__ in _POINTWISE
-    if pointwise and keeps_type((key, training), copy, args[0]):
+    if pointwise and keeps_type((key, training), twin, args[0]):
         return args[0]
     memo = (key, training, memo_key(args), memo_key(kwargs))
     found = _run(memo, _MetaCall(module, training), args, kwargs)
     small = elements_of(module) + elements(found) <= MAX_TINY
     if small and _asks_for_cpu(args, dict(kwargs)):
-        return _remembered(("cpu", memo), lambda: _on_cpu(copy, args, dict(kwargs)))
+        return _remembered(("cpu", memo), lambda: _on_cpu(twin, args, dict(kwargs)))
     return found
 
 
@@ -187,14 +187,30 @@ class _CpuCopy:
 
     module: nn.Module
     training: bool
-    copy: nn.Module | None = None
+    made: nn.Module | None = None
 
     def __call__(self, *args: object, **kwargs: object) -> object:
-        if self.copy is None and not elements_of(self.module):
-            self.copy = self.module.train(self.training)
-        elif self.copy is None:
-            self.copy = deepcopy(self.module).to_empty(device="cpu").train(self.training)
-        return self.copy(*args, **kwargs)
+        if self.made is None and not elements_of(self.module):
+            self.made = self.module.train(self.training)
+        elif self.made is None:
+            self.made = _on_cpu_device(self.module).train(self.training)
+        return self.made(*args, **kwargs)
+
+
+def _on_cpu_device(module: nn.Module) -> nn.Module:
+    """A copy of a `meta` module on the CPU, its numbers whatever they are."""
+    if module._modules:
+        return deepcopy(module).to_empty(device="cpu")
+    made = copy(module)
+    made._parameters = {
+        name: value if value is None else nn.Parameter(torch.zeros(value.shape, dtype=value.dtype))
+        for name, value in module._parameters.items()
+    }
+    made._buffers = {
+        name: value if value is None else torch.zeros(value.shape, dtype=value.dtype)
+        for name, value in module._buffers.items()
+    }
+    return made
 
 
 def meta_module(key: object, make: Callable[[], nn.Module]) -> nn.Module:
