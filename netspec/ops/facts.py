@@ -359,10 +359,9 @@ def to_value(fact: Fact, fill: int | None = None) -> object:
         shape, stride = fact.shape, fact.stride
         if fill is None:
             return torch.empty_strided(shape, stride, dtype=fact.dtype, device="meta")
-        made = torch.empty_strided(shape, stride, dtype=fact.dtype)
-        if fill != MANY:
-            return made.fill_(fill)
-        return made.copy_(torch.arange(made.numel()).reshape(shape).to(fact.dtype))
+        held = 1 + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
+        numbers = torch.arange(max(held, 0)) if fill == MANY else torch.full((max(held, 0),), fill)
+        return numbers.to(fact.dtype).as_strided(shape, stride)
     if isinstance(fact, tuple):
         return tuple(to_value(item, fill) for item in fact)
     if isinstance(fact, Slice):
