@@ -37,10 +37,14 @@ def compile_classes(
     # Without `__name__`: dynamo would import it wherever it inlines a frame of these globals.
     namespace: dict[str, Any] = {}
     by_file: dict[str, list[ast.stmt]] = {}
+    files: dict[int, str] = {}
     for source, tree in written.classes:
         assert source is not None, "a class has a source"
-        _show_lines(source)
-        by_file.setdefault(_file(source), []).append(tree)
+        file = files.get(id(source))
+        if file is None:
+            file = files[id(source)] = _file(source)
+            _show_lines(source, file)
+        by_file.setdefault(file, []).append(tree)
     by_file.setdefault(_file(written.source), []).append(written.builder)
     for file, trees in by_file.items():
         _run(ast.Module([*ast.parse(IMPORTS).body, *trees], []), file, namespace)
@@ -74,9 +78,9 @@ def _file(source: Text) -> str:
     return f"{source.file.rstrip('>')} {digest}>"
 
 
-def _show_lines(source: Text) -> None:
+def _show_lines(source: Text, file: str) -> None:
     """Lets tracebacks show the text where there is no file; one that is there, Python reads."""
-    file, text = _file(source), source.text
+    text = source.text
     if source.path is not None:
         linecache.cache.setdefault(file, (lambda: text,))
     elif text:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from netspec.ir.expr import Item, Value
 from netspec.ir.graph import Place
 from netspec.ir.lower.context import Lowered, Operand, Refused, refuse
-from netspec.ir.lower.finish import finish
+from netspec.ir.lower.finish import fill_open_slots, finish
 from netspec.ir.lower.instances import GraphInstance, ListInstance
 from netspec.ir.lower.reading import items_of
 from netspec.ir.lower.scope import Binding, GraphBuilder, Holder, Scope, Slot
@@ -110,6 +110,7 @@ def lower_inline(
     )  # fmt: skip
     scope.context.steps.lower_layers(layer.layers, inner, place.at("layers"))
     bind_inner(inner, name, scope)
+    fill_open_slots(scope.graph, inner)
     if inner.previous is None or _any_refused(inner):
         raise Refused
     return inner.previous

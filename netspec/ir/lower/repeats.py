@@ -11,7 +11,7 @@ from netspec.ir.limits import MAX_LAYERS
 from netspec.ir.lower import containers
 from netspec.ir.lower.context import Lowered, Operand, Refused, refuse, tuple_of
 from netspec.ir.lower.evaluate import static_value
-from netspec.ir.lower.finish import as_chain, finish
+from netspec.ir.lower.finish import as_chain, fill_open_slots, finish
 from netspec.ir.lower.instances import GraphInstance, ListInstance
 from netspec.ir.lower.modifiers import asks_each_copy
 from netspec.ir.lower.scope import Binding, Scope, Slot
@@ -144,6 +144,7 @@ def _inline(
         inner.holder = type(scope.holder)()
     value = _chain(copy, inner, place, inputs, rounds, names)
     containers.bind_inner(inner, name, scope)
+    fill_open_slots(scope.graph, inner)
     return value
 
 
