@@ -246,7 +246,7 @@ class Reference:
         if "repeat" in layer:
             self.repeat(layer, key, env)
             return
-        condition = self.plain(layer.get("when", True), env)
+        condition = layer.get("when") is None or self.plain(layer["when"], env)
         by_mode = "training" in str(layer.get("when", ""))
         names = self.names_of(layer, key, env) if condition or by_mode else [key]
         skipped = not condition and not (by_mode and self.trial)

@@ -151,9 +151,7 @@ class Scope:
         taken: set[str] = set()
         found = []
         for scope in self.chain():
-            found += [
-                m for m in scope.modules if m.name not in taken and m.only_in in (None, self)
-            ]
+            found += [m for m in scope.modules if m.name not in taken and m.only_in in (None, self)]
             taken |= scope.layers.keys()
         return found
 
@@ -198,9 +196,7 @@ class Scope:
 
     # Adding
 
-    def add(
-        self, base: str, layer: Layer, shape: Shape | None, reads: Value | None = None
-    ) -> str:
+    def add(self, base: str, layer: Layer, shape: Shape | None, reads: Value | None = None) -> str:
         """Adds a layer; `reads` is the value that it takes by `from`, or by standing after it."""
         plan = self.plan
         plan.left -= 1
@@ -333,7 +329,11 @@ def linear(scope: Scope, value: Value) -> None:
         layer["in_features"] = value.last
     if plan.chance(25):
         layer["bias"] = False
-    same = [m for m in scope.visible_modules() if m.linear and (m.shape[-1], m.out[-1]) == (value.last, width)]
+    same = [
+        m
+        for m in scope.visible_modules()
+        if m.linear and (m.shape[-1], m.out[-1]) == (value.last, width)
+    ]
     if same and plan.chance(60):
         other = plan.pick(same).name
         scope.mention(other)
@@ -367,9 +367,16 @@ def convolution(scope: Scope, value: Value) -> None:
     plan = scope.plan
     channels, height, width = value.shape
     kernel = plan.pick([1, 3])
-    layer: dict[str, Any] = {"module": "Conv2d", "out_channels": scope.number(out := plan.pick(WIDTHS))}
+    layer: dict[str, Any] = {
+        "module": "Conv2d",
+        "out_channels": scope.number(out := plan.pick(WIDTHS)),
+    }
     layer["kernel_size"] = scope.number(kernel)
-    padded = kernel == 1 or plan.chance(70) or not all(isinstance(s, int) and s > 3 for s in (height, width))
+    padded = (
+        kernel == 1
+        or plan.chance(70)
+        or not all(isinstance(s, int) and s > 3 for s in (height, width))
+    )
     if kernel == 3 and padded:
         layer["padding"] = 1
     if plan.chance(20):
@@ -468,7 +475,12 @@ def tied(scope: Scope, value: Value) -> None:
     plan = scope.plan
     first = scope.add("fc", {"module": "Linear", "out_features": value.last}, value.shape, value)
     second = {"module": "Linear", "out_features": value.last, "tie": {"weight": f"{first}.weight"}}
-    scope.add("fc", second, value.shape, plan.pick([scope.previous, value if value.name else scope.previous]))
+    scope.add(
+        "fc",
+        second,
+        value.shape,
+        plan.pick([scope.previous, value if value.name else scope.previous]),
+    )
 
 
 @operation(lambda scope, value: bool(outside(scope)), 10)
@@ -570,7 +582,9 @@ def part(scope: Scope, value: Value) -> None:
     scope.add("part", expression(scope, pattern, value), (*value.shape[:-1], last))
 
 
-@operation(lambda scope, value: isinstance(value.last, int) and value.last % 2 == 0 and value.rank < 3, 2)
+@operation(
+    lambda scope, value: isinstance(value.last, int) and value.last % 2 == 0 and value.rank < 3, 2
+)
 def unflatten(scope: Scope, value: Value) -> None:
     out = (*value.shape[:-1], 2, value.last // 2)  # type: ignore[operator]
     dim = value.rank
@@ -582,7 +596,9 @@ def unflatten(scope: Scope, value: Value) -> None:
 
 @operation(rank(2, 3, 4), 2)
 def reduction(scope: Scope, value: Value) -> None:
-    text = scope.plan.pick(["={}.mean(1)", "={}.sum(dim=1)", "={}.amax(1)", "={}.max(1)[0]", "={}.select(1, 0)"])
+    text = scope.plan.pick(
+        ["={}.mean(1)", "={}.sum(dim=1)", "={}.amax(1)", "={}.max(1)[0]", "={}.select(1, 0)"]
+    )
     scope.add("mean", expression(scope, text, value), value.shape[1:])
 
 
@@ -670,7 +686,13 @@ def declared(scope: Scope, value: Value) -> None:
     ])  # fmt: skip
     name = scope.add("enc", {**layer, "declare": True}, None)
     text = scope.text(value)
-    pattern = plan.pick(["={m}({v})", "={m}({v}) + {m}(-{v})", "={m}({m}({v}))" if width == value.last else "={m}({v})"])
+    pattern = plan.pick(
+        [
+            "={m}({v})",
+            "={m}({v}) + {m}(-{v})",
+            "={m}({m}({v}))" if width == value.last else "={m}({v})",
+        ]
+    )
     out = (*value.shape[:-1], width)
     scope.modules.append(Registered(name, value.shape, out))
     scope.add("code", pattern.format(m=name, v=text), out)
@@ -681,10 +703,19 @@ def module_list(scope: Scope, value: Value) -> None:
     plan = scope.plan
     count = plan.number(1, 3)
     if plan.chance(30):
-        items: list[Any] = [{"module": "Linear", "out_features": value.last}, {"act": "tanh"}, "LayerNorm"]
+        items: list[Any] = [
+            {"module": "Linear", "out_features": value.last},
+            {"act": "tanh"},
+            "LayerNorm",
+        ]
         name = scope.add("list", {"as": "list", "layers": items[:count]}, None)
     elif plan.chance(30):
-        params = {"param": [value.last, value.last], "repeat": count, "as": "list", "init": "normal_"}
+        params = {
+            "param": [value.last, value.last],
+            "repeat": count,
+            "as": "list",
+            "init": "normal_",
+        }
         name = scope.add("list", params, None)
         scope.read(value)
         layer = {"repeat": count, "value": f"=_ @ {name}[i]"}
@@ -774,9 +805,18 @@ def container(scope: Scope, value: Value) -> None:
         way = f"{name}.0" if "repeat" in layer else name
         scope.paths += [f"{way}.{v.name}" for v in inner.values]
         scope.paths += [f"{way}.{path}" for path in inner.paths]
-    if not scope.listed and layer.get("as") != "inline":
+    if not scope.listed and layer.get("as") != "inline" and registers(inner.body()):
         here = scope if inner.read_outside else None
         scope.modules.append(Registered(name, value.shape, out, only_in=here))
+
+
+def registers(layers: Any) -> bool:
+    """Whether anything in it is a module; a container of calls alone cannot be called again."""
+    for layer in map(full, layers if isinstance(layers, list) else layers.values()):
+        inner = "layers" in layer and registers(layer["layers"])
+        if inner or layer.keys() & {"module", "act", "param", "buffer", "block"}:
+            return True
+    return False
 
 
 # Blocks
@@ -835,7 +875,9 @@ def define_block(scope: Scope, shape: Shape) -> BlockInfo:
     if not args:
         del block["args"]
     plan.blocks[name] = block
-    info = BlockInfo(name, letters, inputs, inner.previous.shape, tuple(kinds), frozenset(inner.needs), pair)
+    info = BlockInfo(
+        name, letters, inputs, inner.previous.shape, tuple(kinds), frozenset(inner.needs), pair
+    )
     plan.infos.append(info)
     return info
 
@@ -1016,7 +1058,9 @@ def _traits_of(block: dict[str, Any], names: set[str]) -> set[str]:
         found |= {trait for trait, key in _KEYS.items() if key & layer.keys()}
         found |= {trait for trait, word in _WORDS.items() if re.search(word, words)}
         found |= {"branches"} if len(reads) > 1 else set()
-        found |= {"outer values"} if reads & (names - own) - set(block.get("inputs", "xz")) else set()
+        found |= (
+            {"outer values"} if reads & (names - own) - set(block.get("inputs", "xz")) else set()
+        )
         if "layers" in layer:
             found |= {"containers"} | _traits_of(layer, names | own)
     return found
@@ -1049,7 +1093,9 @@ HOSTILE_TEXTS = (
     " a", "a ", "a  b", "é", "😀", "日本語: はい", "\\", "\\n", "\x07", "\x00", "\x7f", "a" * 200, "ab cd " * 60, "<<", "=a: b",
 )  # fmt: skip
 
-plain_texts = st.one_of(st.sampled_from(HOSTILE_TEXTS), st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
+plain_texts = st.one_of(
+    st.sampled_from(HOSTILE_TEXTS), st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+)
 plain_numbers = st.one_of(
     st.integers(-(10**40), 10**40), st.floats(), st.sampled_from([0, 1, -1, 0.0, -0.0, 1e-3, 1e3, 1e22, 1e300, 5e-324]),
 )  # fmt: skip
@@ -1135,7 +1181,9 @@ def _mutate(draw: Draw, holder: Any, key: Any, everywhere: list[Any]) -> None:
     elif way == "add":
         value[draw(st.sampled_from(KEYS))] = draw(odd_values)
     elif way in ("swap", "copy"):
-        other = draw(st.sampled_from(list(holder) if isinstance(holder, dict) else range(len(holder))))
+        other = draw(
+            st.sampled_from(list(holder) if isinstance(holder, dict) else range(len(holder)))
+        )
         if way == "swap":
             holder[key], holder[other] = holder[other], holder[key]
         else:
@@ -1146,7 +1194,11 @@ def _mutate(draw: Draw, holder: Any, key: Any, everywhere: list[Any]) -> None:
 
 def _with_typo(draw: Draw, word: str) -> str:
     at = draw(st.integers(0, max(0, len(word) - 1)))
-    letter = draw(st.sampled_from(["", "", "e", "_", "x", "1", ".", "(", ")", "[", "=", " ", "-", word[:1] * 2]))
+    letter = draw(
+        st.sampled_from(
+            ["", "", "e", "_", "x", "1", ".", "(", ")", "[", "=", " ", "-", word[:1] * 2]
+        )
+    )
     return word[:at] + letter + word[at + draw(st.integers(0, 1)) :]
 
 
@@ -1162,7 +1214,9 @@ def near_texts(draw: Draw) -> str:
     if draw(st.integers(0, 9)) == 9:
         return "".join(draw(st.lists(st.sampled_from((*PIECES, *KEYS, *WORDS)), max_size=40)))
     flow = draw(st.sampled_from([None, None, False]))
-    text = yaml.safe_dump(draw(specs()).document, sort_keys=False, width=120, default_flow_style=flow)
+    text = yaml.safe_dump(
+        draw(specs()).document, sort_keys=False, width=120, default_flow_style=flow
+    )
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(text)))
         way = draw(st.sampled_from(["insert", "insert", "cut", "line", "indent", "truncate"]))
@@ -1176,6 +1230,9 @@ def near_texts(draw: Draw) -> str:
             lines = text.split("\n")
             number = draw(st.integers(0, len(lines) - 1))
             line = lines.pop(number)
-            lines.insert(draw(st.integers(0, len(lines))) if way == "line" else number, line if way == "line" else f"  {line}")
+            lines.insert(
+                draw(st.integers(0, len(lines))) if way == "line" else number,
+                line if way == "line" else f"  {line}",
+            )
             text = "\n".join(lines)
     return text

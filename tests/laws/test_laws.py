@@ -50,6 +50,7 @@ def some(examples: int) -> settings:
     """As many examples each time, and the same ones."""
     return settings(
         max_examples=examples, derandomize=True, deadline=None, database=None,
+        phases=[Phase.explicit, Phase.generate],
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
     )  # fmt: skip
 
@@ -57,7 +58,10 @@ def some(examples: int) -> settings:
 def law(examples: int, *more: int) -> Callable[[Any], Any]:
     """A law over a few examples in every run, and over many in the slow ones."""
     many = more[0] if more else 10 * examples
-    marks = [pytest.param(examples, id="some"), pytest.param(many, id="many", marks=pytest.mark.slow)]
+    marks = [
+        pytest.param(examples, id="some"),
+        pytest.param(many, id="many", marks=pytest.mark.slow),
+    ]
     return pytest.mark.parametrize("examples", marks)
 
 
@@ -116,7 +120,7 @@ def test_taps_give_what_the_interpreter_has_there(examples: int) -> None:
             model = netspec.build(case.document, act=form, outputs=paths, seed=SEED).eval()
             assert differences(model(*inputs), expected) == [], form
 
-    over(examples, st.tuples(specs(), st.lists(st.integers(0, 20), max_size=3)), check)
+    over(examples, st.tuples(specs(), st.lists(st.integers(0, 20), min_size=1, max_size=3)), check)
 
 
 def results(model: Any, inputs: list[Tensor]) -> dict[str, object]:
@@ -162,7 +166,10 @@ def test_the_interpreter_can_say_no() -> None:
     expected = results(Reference(document).make(SEED, *inputs), inputs)
     assert differences(results(netspec.build(document, seed=SEED), inputs), expected) == []
     for change in ({"a": "Sigmoid"}, {"b": "=a * 3"}, {"c": "=b + b"}):
-        other = {**document, "layers": {**document["layers"], **change, "k": {"value": "=a + c", "keep": True}}}
+        other = {
+            **document,
+            "layers": {**document["layers"], **change, "k": {"value": "=a + c", "keep": True}},
+        }
         model = netspec.build(other, outputs=["c"], seed=SEED)
         assert differences(model(*inputs)["c"], expected["eval"]["outputs"]) != []  # type: ignore[index]
 
@@ -187,7 +194,10 @@ def test_a_spec_of_the_repository_survives_dump(path: Path, tmp_path: Path) -> N
 @law(150, 3000)
 def test_any_text_and_value_survives_dump(examples: int) -> None:
     def check(doc: str, args: dict[str, Any], given: dict[str, Any]) -> None:
-        layers = {"a": {"call": "relu", "doc": doc, "args": given}, "b": {"module": "Linear", "args": given}}
+        layers = {
+            "a": {"call": "relu", "doc": doc, "args": given},
+            "b": {"module": "Linear", "args": given},
+        }
         check_dump(netspec.load(
             {"netspec": 1, "doc": doc, "args": args, "inputs": {"x": ["N", 1]}, "layers": layers}
         ))  # fmt: skip

@@ -157,9 +157,17 @@ def _label(name: str, scope: Scope) -> str:
 
 
 def nested_graph(
-    layers: Layers | None, name: str, scope: Scope, place: Place, inputs: list[Operand]
+    layers: Layers | None,
+    name: str,
+    scope: Scope,
+    place: Place,
+    inputs: list[Operand],
+    share: bool = True,
 ) -> tuple[GraphBuilder, Scope]:
-    """A new graph inside of this scope's, with ports for the inputs; and its scope."""
+    """A new graph inside of this scope's, with ports for the inputs; and its scope.
+
+    With `share`, layers that name the input's value from around read the input's own port.
+    """
     context = scope.context
     context.enter(name, place)
     graph = GraphBuilder(class_name(_label(name, scope)), context, scope.source, scope)
@@ -168,7 +176,7 @@ def nested_graph(
     ports = []
     for index, operand in enumerate(inputs):
         port = graph.add_input(names[index] if index < 3 else f"x{index}", operand)
-        if isinstance(operand.expr, Value) and isinstance(port.expr, Value):
+        if share and isinstance(operand.expr, Value) and isinstance(port.expr, Value):
             graph.captures[("value", operand.expr)] = port.expr
         ports.append(port)
     wanted = inner_taps(scope, name)

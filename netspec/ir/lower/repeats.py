@@ -215,7 +215,7 @@ def _contained(
     scope.holder.add(slot)
     slot.called = True
     after = lower_after(layer, scope, place) if copy.kind == "layers" else ()
-    graph, inner = containers.nested_graph(None, name, scope, place, inputs)
+    graph, inner = containers.nested_graph(None, name, scope, place, inputs, share=False)
     try:
         inner.numbered = names is None
         inner.label, inner.copies = name, True
@@ -242,7 +242,9 @@ def _contained(
         if [o.facts for o in given] != [o.facts for o in inputs]:
             fact = f"`{name}` was made for inputs of other shapes than these"
             raise refuse("NS305", fact, at.key_span(), "make it a `block`, and repeat that")
-        return lowered, [*given, *graph.sources[len(given) :]]
+        own = {o.expr.id: k for k, o in enumerate(inner.ports) if isinstance(o.expr, Value)}
+        pairs = zip(graph.inputs, graph.sources, strict=True)
+        return lowered, [given[own[port.id]] if port.id in own else o for port, o in pairs]
 
     instance = GraphInstance(name, slot, again, scope.graph, after)
     binding.instance = instance
