@@ -36,7 +36,7 @@ def main() -> int:
         python = installed_python(extras=set())
         return run([python, "scripts/demo.py", *others])
     python = installed_python(extras={"dev"})
-    selection = [] if options.all else ["-m", "not slow"]
+    selection = ["-m", "not hunt" if options.all else "not slow and not hunt"]
     return run_checks(
         {
             "ruff check": [python, "-m", "ruff", "check"],

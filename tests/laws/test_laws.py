@@ -60,7 +60,7 @@ def law(examples: int, *more: int) -> Callable[[Any], Any]:
     many = more[0] if more else 10 * examples
     marks = [
         pytest.param(examples, id="some"),
-        pytest.param(many, id="many", marks=pytest.mark.slow),
+        pytest.param(many, id="many", marks=pytest.mark.hunt),
     ]
     return pytest.mark.parametrize("examples", marks)
 
