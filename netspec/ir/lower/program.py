@@ -180,7 +180,7 @@ def _other_sizes(spec: Spec, sizes: Sizes, failed: set[int], attempt: int) -> Si
             changed[0][name] = high[name] + step
         else:  # too large: below the other one, or next to it
             smaller = low[name] // 2 if attempt == 0 else low[name] - attempt
-            changed[1][name] = smaller if smaller >= 1 else low[name] + attempt + 1
+            changed[1][name] = smaller if smaller >= 2 else low[name] + attempt + 1  # 1 broadcasts
     return changed
 
 
