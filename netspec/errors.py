@@ -2,7 +2,7 @@
 
 A mistake of the user is a `Diagnostic`; one or more of them travel in a `SpecError`.
 Codes: NS1xx the text, NS2xx names and arguments, NS3xx shapes and types, NS4xx in place and
-aliasing, NS5xx state.
+aliasing, NS5xx state; NS6xx the data of a run, NS7xx the run itself.
 """
 
 from __future__ import annotations
@@ -60,6 +60,10 @@ class SpecError(Exception):
 
     def __reduce__(self) -> tuple[type[SpecError], tuple[tuple[Diagnostic, ...]]]:
         return (type(self), (self.diagnostics,))
+
+
+class RunError(SpecError):
+    """A run that cannot start or go on: its data, device, settings, checkpoint or folder."""
 
 
 def _reading_order(diagnostic: Diagnostic) -> tuple[str, int, int]:

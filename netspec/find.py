@@ -38,6 +38,12 @@ def path_of(source: str | os.PathLike[str]) -> str:
     for folder in model_folders():
         if (folder / f"{name}.yaml").is_file():
             return str(folder / f"{name}.yaml")
-    names = [file.stem for folder in model_folders() for file in sorted(folder.glob("*.yaml"))]
-    help = did_you_mean(name, names) or f"there are {', '.join(dict.fromkeys(names))}"
+    names = spec_names()
+    help = did_you_mean(name, names) or f"there are {', '.join(names)}"
     raise SpecError(Diagnostic("NS105", f"there is no spec `{name}`", Span(name), help=help))
+
+
+def spec_names() -> list[str]:
+    """The names of all named specs."""
+    names = [file.stem for folder in model_folders() for file in sorted(folder.glob("*.yaml"))]
+    return list(dict.fromkeys(names))

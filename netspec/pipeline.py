@@ -188,12 +188,19 @@ def rebuild(recipe: Recipe, class_name: str) -> nn.Module:
     In the process that built the model it is the same class; elsewhere the recipe makes it anew.
     """
     if recipe not in _built:
-        files = Files((), dict(recipe.named))
-        spec = load_spec(apply_overrides(recipe.source(), recipe.overrides), files)
-        args, activation = dict(recipe.args), recipe.activation
-        _compile(spec, files, args, activation, recipe.overrides, recipe.outputs)
+        compile_recipe(recipe, recipe.activation, recipe.outputs)
     cls = _built[recipe].classes[class_name]
     return cls.__new__(cls)
+
+
+def compile_recipe(
+    recipe: Recipe, activation: Activation, outputs: Sequence[str] = ()
+) -> Compiled:
+    """The model of a recipe, from its own texts and no file. Raises SpecError."""
+    files = Files((), dict(recipe.named))
+    spec = load_spec(apply_overrides(recipe.source(), recipe.overrides), files)
+    args = dict(recipe.args)
+    return _compile(spec, files, args, activation, recipe.overrides, tuple(outputs))
 
 
 _built: dict[Recipe, Built] = {}  # every class that instances may have, as in any module

@@ -52,8 +52,14 @@ def recipe_of(
     own = () if isinstance(spec.source, Source) else spec.source.overrides
     named = tuple((key, _kept(source)) for key, source in files.opened.items())
     given = tuple(sorted((name, hashable(value)) for name, value in args.items()))
-    key = memo_key(given)
-    return Recipe(_kept(main), mapping, named, given, key, activation, own or changes, outputs)
+    return Recipe(
+        _kept(main), mapping, named, given, recipe_key(given), activation, own or changes, outputs
+    )
+
+
+def recipe_key(args: tuple[tuple[str, object], ...]) -> object:
+    """What compares of args: 1, 1.0 and True are three values."""
+    return memo_key(args)
 
 
 def _kept(source: Source) -> Kept:

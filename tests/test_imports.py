@@ -33,8 +33,8 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "find": {"errors", "source", "spec"},
     "recipe": {"source", "spec", "ops", "ir"},
     "pipeline": BELOW_PIPELINE | {"find", "recipe"},
-    "__init__": BELOW_PIPELINE | {"pipeline"},
-    "run": BELOW_PIPELINE | {"pipeline", "__init__"},
+    "__init__": BELOW_PIPELINE | {"pipeline", "run"},
+    "run": BELOW_PIPELINE | {"pipeline", "find", "recipe", "__init__"},
     "cli": BELOW_PIPELINE | {"pipeline", "__init__", "run"},
 }
 ONLY_IN: Mapping[str, set[str]] = {

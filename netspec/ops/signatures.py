@@ -108,6 +108,11 @@ def forward_signature_of(module: type[nn.Module]) -> Signature:
     return _signature_of_forward(cast("Callable[..., object]", module))
 
 
+def signature_of_class(cls: type) -> Signature:
+    """What the constructor of any class of torch takes, as its hints say, without `self`."""
+    return _of_module(cls.__name__, cast("Callable[..., object]", cls.__init__))  # type: ignore[misc]
+
+
 @cache
 def _signature_of_forward(module: Callable[..., object]) -> Signature:
     return _of_module(module.__name__, cast("type[nn.Module]", module).forward)

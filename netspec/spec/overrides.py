@@ -10,9 +10,6 @@ from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
 from netspec.source import Path, Plain, Source, from_mapping, read_text
 from netspec.spec.schema import expand_short
 
-Overrides = Mapping[str, object] | Iterable[str]
-
-
 @dataclass(frozen=True, slots=True)
 class Override:
     """One change: the path that it reaches, the new value or `delete`, and how it was written."""
@@ -21,6 +18,9 @@ class Override:
     value: Plain = field(hash=False)
     delete: bool
     text: str
+
+
+Overrides = Mapping[str, object] | Iterable[str | Override]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +75,7 @@ def parse_overrides(overrides: Overrides | None) -> tuple[Override, ...]:
         return tuple(_from_pair(str(key), value) for key, value in overrides.items())
     if isinstance(overrides, str):
         overrides = (overrides,)
-    return tuple(_from_text(str(text)) for text in overrides)
+    return tuple(o if isinstance(o, Override) else _from_text(str(o)) for o in overrides)
 
 
 def _from_pair(key: str, value: object) -> Override:

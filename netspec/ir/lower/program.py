@@ -19,8 +19,10 @@ from netspec.ir.lower.finish import finish
 from netspec.ir.lower.layers import lower_layer, lower_layers
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope
 from netspec.ops import catalog, facts
+from netspec.source import Path
 from netspec.spec.expressions import is_expression, names_of, parse_expression
 from netspec.spec.load import Definition, Spec
+from netspec.spec.overrides import Text
 from netspec.spec.schema import Block, Document, Input
 
 _BATCH = (2, 3)
@@ -97,6 +99,26 @@ def _lower(
         return None
     root = Child(spec.name, lowered.new, place=here)
     return Program(spec.name, root, context.probes, tuple(builder.inputs), spec.source)
+
+
+def evaluate_alone(value: object, names: Mapping[str, object], source: Text, path: Path) -> object:
+    """A plain value or an expression outside of any network, in which these names are known.
+
+    Raises SpecError where it can't be evaluated.
+    """
+    place = Place(source, path)
+    context = Context((Probe((), True),), Activation(), _no_spec, _STEPS)
+    given = {name: context.const(item) for name, item in names.items()}
+    builder = GraphBuilder("alone", context, source)
+    try:
+        return static_value(value, Scope(builder, source, given, {}), place, "it")
+    except Refused as refused:
+        assert refused.diagnostic is not None, "nothing was refused before"
+        raise SpecError(refused.diagnostic) from None
+
+
+def _no_spec(name: str, place: Place) -> Spec:
+    raise AssertionError(f"an expression alone has no part `{name}` at {place.path}")
 
 
 def _plain(value: object) -> object:

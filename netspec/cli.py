@@ -1,0 +1,31 @@
+"""The command `netspec`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+_USAGE = """\
+netspec: PyTorch models from YAML specs
+
+  netspec train [KEY=VALUE …]         train and test a model; -m sweeps, --help tells the keys
+  netspec eval checkpoint=PATH [KEY=VALUE …]   a checkpoint's metrics, confusion and classes
+  netspec predict CHECKPOINT PATH…    the classes of images
+  netspec sample CHECKPOINT           a text that a language model writes
+  netspec report FOLDER               a table and a page of all runs below a folder
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    command = given[0] if given else "--help"
+    if command in ("-h", "--help", "help"):
+        print(_USAGE, end="")
+        return 0
+    if command == "train":
+        from netspec.run.main import train_command
+
+        return train_command(given[1:])
+    sys.stderr.write(f"there is no command `{command}`\n\n{_USAGE}")
+    return 2

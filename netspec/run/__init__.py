@@ -1,0 +1,1 @@
+"""Runs: train, evaluate, sweep; the only place that names Hydra or Lightning."""

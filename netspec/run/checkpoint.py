@@ -1,0 +1,268 @@
+"""Checkpoints: weights, and all that rebuilds their model, in one safetensors file.
+
+The weights stand under the keys of the model's `state_dict`. The file's metadata has, as JSON, the
+spec's texts with args, overrides and form, and what was trained on what. A checkpoint to resume
+from holds the training state as well, below `~state/`. There is no pickle in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from netspec.errors import Diagnostic, RunError, Span, did_you_mean
+from netspec.ir.lower.context import Activation
+from netspec.pipeline import Act, Compiled, compile_recipe, read_activation
+from netspec.recipe import Recipe, hashable, recipe_key
+from netspec.run.folder import BEST, LAST, replace_file
+from netspec.run.plain import flatten, restore
+from netspec.spec.files import Kept
+from netspec.spec.overrides import Override
+
+FORMAT = 1
+_STATE = "~state/"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """A checkpoint as it was read. `info` is plain; `state` is None where it can't be resumed."""
+
+    path: Path
+    recipe: Recipe
+    info: Mapping[str, Any]
+    weights: Mapping[str, torch.Tensor]
+    state: Mapping[str, Any] | None = field(default=None)
+
+    def compile(self, act: Act | None = None) -> Compiled:
+        """The model's program, in another form if asked. Raises SpecError."""
+        activation = self.recipe.activation if act is None else read_activation(act)
+        return compile_recipe(self.recipe, activation)
+
+    def build(self, act: Act | None = None) -> nn.Module:
+        """The model with its weights, in train mode on the CPU. Raises SpecError, RunError."""
+        with torch.random.fork_rng(devices=[]):
+            model = self.compile(act).built.make()
+        load_weights(model, self)
+        return model
+
+
+def load_checkpoint(path: str | os.PathLike[str], *, act: Act | None = None) -> nn.Module:
+    """The model of a checkpoint with its weights, in eval mode on the CPU, from this file alone.
+
+    `path` is the file, also without its suffix, or a run's folder, whose best weights are meant;
+    `act` is a form as in `build`: every form takes the same weights. Raises RunError (NS703, NS704)
+    where the file is no whole checkpoint.
+    """
+    return read_checkpoint(find_checkpoint(path)).build(act).eval()
+
+
+def find_checkpoint(name: str | os.PathLike[str]) -> Path:
+    """The file that a name means. Raises RunError (NS703)."""
+    path = Path(name)
+    tries = [path, path.with_name(f"{path.name}.safetensors"), path / BEST, path / LAST]
+    for candidate in tries:
+        if candidate.is_file():
+            return candidate
+    here = path.parent if path.parent.is_dir() else Path(".")
+    near = did_you_mean(path.name, [file.name for file in here.iterdir()])
+    fact = f"there is no checkpoint `{name}`"
+    help = near or "name a file like outputs/…/checkpoints/best.safetensors, or a run's folder"
+    raise RunError(Diagnostic("NS703", fact, Span(f"from checkpoint={name}"), help=help))
+
+
+def write_checkpoint(
+    path: Path,
+    weights: Mapping[str, torch.Tensor],
+    recipe: Recipe,
+    info: Mapping[str, Any],
+    state: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a checkpoint; the file is whole, or as it was. Raises RunError (NS706): no space."""
+    tensors = {name: _apart(tensor) for name, tensor in weights.items()}
+    head: dict[str, Any] = {"version": FORMAT, "recipe": _recipe_to_plain(recipe), "info": info}
+    if state is not None:
+        kept: dict[str, torch.Tensor] = {}
+        head["state"] = flatten(state, kept)
+        tensors |= {f"{_STATE}{name}": _apart(tensor) for name, tensor in kept.items()}
+    metadata = {"format": "pt", "netspec": json.dumps(head)}
+
+    def fill(to: Path) -> None:
+        try:
+            save_file(tensors, to, metadata)
+        except SafetensorError as error:
+            number = re.search(r"os error (\d+)", str(error))
+            raise OSError(int(number[1]) if number else 0, str(error)) from None
+
+    replace_file(path, fill)
+
+
+def _apart(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor with memory of its own, which safetensors asks for: tied weights are kept twice."""
+    return tensor.detach().to("cpu", copy=True).contiguous()
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Raises RunError (NS703) where the file is not a whole checkpoint of netspec's."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        said = str(error).removeprefix("Error while deserializing header: ")
+        fact = f"`{path.name}` is not a whole safetensors file of {_size(path)}: {said}"
+        raise RunError(Diagnostic("NS703", fact, Span(str(path)))) from None
+    if "netspec" not in metadata:
+        fact = f"`{path.name}` has weights, and no spec: it was not written by netspec"
+        help = "load it with safetensors into a model that netspec.build gives"
+        raise RunError(Diagnostic("NS703", fact, Span(str(path)), help=help))
+    try:
+        head = _Head.model_validate_json(metadata["netspec"])
+        state = None if head.state is None else restore(head.state, _part(tensors, _STATE))
+    except (ValidationError, ValueError, KeyError, TypeError) as error:
+        said = str(error).partition("\n")[0]
+        fact = f"`{path.name}` has a head that this version of netspec can't read: {said}"
+        raise RunError(Diagnostic("NS703", fact, Span(str(path)))) from None
+    weights = {name: value for name, value in tensors.items() if not name.startswith(_STATE)}
+    return Checkpoint(path, head.recipe.recipe(), head.info, weights, state)
+
+
+def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
+
+
+def _size(path: Path) -> str:
+    return f"{path.stat().st_size:,} bytes" if path.is_file() else "no size"
+
+
+def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Put the weights into a model whose keys and shapes are the same.
+
+    Raises RunError (NS704), which names the keys and shapes that differ.
+    """
+    own = model.state_dict()
+    theirs = checkpoint.weights
+    notes = [
+        f"`{name}` is {list(theirs[name].shape)} in the checkpoint, and {list(value.shape)} here"
+        for name, value in own.items()
+        if name in theirs and theirs[name].shape != value.shape
+    ]
+    notes += _listed("the checkpoint has no", [name for name in own if name not in theirs])
+    notes += _listed("the model has no", [name for name in theirs if name not in own])
+    if notes:
+        fact = f"`{checkpoint.path.name}` does not fit the model"
+        help = "take the checkpoint's own spec, or one whose layers have these names and sizes"
+        span = Span(str(checkpoint.path))
+        raise RunError(Diagnostic("NS704", fact, span, tuple(_cut(notes)), help))
+    model.load_state_dict(dict(theirs))
+
+
+def _listed(what: str, names: list[str]) -> list[str]:
+    if not names:
+        return []
+    shown = ", ".join(f"`{name}`" for name in names[:8])
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return [f"{what} {shown}{more}"]
+
+
+def _cut(notes: list[str]) -> list[str]:
+    return notes if len(notes) <= 10 else [*notes[:10], f"and {len(notes) - 10} more differences"]
+
+
+# The recipe as JSON
+
+
+class _Text(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    file: str
+    path: str | None
+    text: str
+
+    def kept(self) -> Kept:
+        return Kept(self.file, self.path, self.text)
+
+
+class _Named(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    owner: str
+    name: str
+    source: _Text
+
+
+class _Change(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    path: tuple[str, ...]
+    value: Any
+    delete: bool
+    text: str
+
+    def override(self) -> Override:
+        return Override(self.path, self.value, self.delete, self.text)
+
+
+class _Recipe(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    main: _Text
+    mapping: str | None
+    named: list[_Named]
+    args: dict[str, Any]
+    form: str
+    fn: str | None
+    overrides: list[_Change]
+    outputs: tuple[str, ...]
+
+    def recipe(self) -> Recipe:
+        if self.form not in ("module", "functional", "inplace"):
+            raise ValueError(f"there is no form {self.form!r}")
+        args = tuple(sorted((name, hashable(value)) for name, value in self.args.items()))
+        return Recipe(
+            self.main.kept(),
+            self.mapping,
+            tuple(((named.owner, named.name), named.source.kept()) for named in self.named),
+            args,
+            recipe_key(args),
+            replace(Activation("module", self.fn), form=self.form),  # type: ignore[arg-type]
+            tuple(change.override() for change in self.overrides),
+            self.outputs,
+        )
+
+
+class _Head(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    version: int
+    recipe: _Recipe
+    info: dict[str, Any]
+    state: Any = None
+
+
+def _recipe_to_plain(recipe: Recipe) -> dict[str, Any]:
+    return {
+        "main": _text(recipe.main),
+        "mapping": recipe.mapping,
+        "named": [
+            {"owner": owner, "name": name, "source": _text(kept)}
+            for (owner, name), kept in recipe.named
+        ],
+        "args": dict(recipe.args),
+        "form": recipe.activation.form,
+        "fn": recipe.activation.fn,
+        "overrides": [
+            {"path": o.path, "value": o.value, "delete": o.delete, "text": o.text}
+            for o in recipe.overrides
+        ],
+        "outputs": recipe.outputs,
+    }
+
+
+def _text(kept: Kept) -> dict[str, str | None]:
+    return {"file": kept.file, "path": kept.path, "text": kept.text}

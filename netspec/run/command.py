@@ -1,0 +1,181 @@
+"""The commands that Hydra drives: from what was typed to one call of Hydra, or a clear no."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from netspec.errors import Diagnostic, RunError, Span, SpecError, did_you_mean
+from netspec.run.overrides import as_written, for_hydra, key_of, last_of_each, not_an_override
+
+PACKAGE = Path(__file__).resolve().parent.parent
+Task = Callable[[DictConfig], object]
+
+
+def run_command(name: str, task: Task, arguments: Sequence[str]) -> int:
+    """Compose the configuration `name` with these arguments and run the task on it, or on each
+    point of a sweep. Gives the exit status; what is wrong is told on stderr."""
+    options = get_args_parser().parse_args(list(arguments))
+    flags = [argument for argument in arguments if argument not in options.overrides]
+    try:
+        with config_folders(name) as (folder, searchpath):
+            overrides = last_of_each([for_hydra(text) for text in options.overrides])
+            if searchpath:
+                overrides.append(f"hydra.searchpath=[{','.join(searchpath)}]")
+            if not is_question(options):
+                compose(folder, name, [text for text in overrides if not is_sweep(text, options)])
+            return call_hydra(folder, name, task, [*flags, *overrides])
+    except SpecError as error:
+        print_error(error)
+        return 1
+
+
+def is_question(options: object) -> bool:
+    """Whether Hydra is only asked to show something."""
+    asked = ("help", "hydra_help", "cfg", "info", "shell_completion", "version")
+    return any(getattr(options, name, None) for name in asked)
+
+
+def is_sweep(override: str, options: object) -> bool:
+    if not getattr(options, "multirun", False):
+        return False
+    from netspec.run.overrides import parsed
+
+    return bool(parsed(override).is_sweep_override())
+
+
+@contextmanager
+def config_folders(name: str) -> Iterator[tuple[Path, list[str]]]:
+    """The folder that has the configuration, and where else Hydra looks for options of groups.
+
+    A user's own `configs/run` in the working folder comes first; netspec's own is always there.
+    """
+    own = next(
+        folder
+        for folder in (PACKAGE / "configs" / "run", PACKAGE.parent / "configs" / "run")
+        if folder.is_dir()
+    )
+    users = Path("configs/run").resolve()
+    folders = [users, own] if users.is_dir() and users != own else [own]
+    primary = next(folder for folder in folders if (folder / f"{name}.yaml").is_file())
+    others = [f"file://{folder}" for folder in folders if folder != primary]
+    yield primary, ([*others, "netspec://model"] if others else [])
+
+
+def compose(folder: Path, name: str, overrides: Sequence[str]) -> DictConfig:
+    """The configuration with these overrides, Hydra's own part included.
+
+    Raises RunError (NS701, NS702) for what Hydra can't find or read.
+    """
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(config_dir=str(folder), version_base="1.3"):
+            return hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
+    except OverrideParseException as error:
+        raise RunError(not_an_override(error.override, str(error))) from None
+    except MissingConfigException as error:
+        raise RunError(_missing(error)) from None
+    except ConfigCompositionException as error:
+        known = _keys(folder, name)
+        raise RunError(_refused(error, overrides, known)) from None
+    except (HydraException, OmegaConfBaseException) as error:
+        span = Span("the run's configuration")
+        raise RunError(Diagnostic("NS702", _first_line(error), span)) from None
+
+
+def _missing(error: MissingConfigException) -> Diagnostic:
+    group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    options = [str(name) for name in error.options or ()]
+    near = did_you_mean(option, options) or (f"there are {', '.join(options)}" if options else None)
+    fact = f"the group `{group}` has no option `{option}`" if group else f"no file `{option}`"
+    return Diagnostic("NS701", fact, Span(f"from {group}={option}"), help=near)
+
+
+def _refused(
+    error: ConfigCompositionException, overrides: Sequence[str], known: Sequence[str]
+) -> Diagnostic:
+    said = str(error)
+    for text in sorted(overrides, key=len, reverse=True):
+        key = key_of(text)
+        if f"'{key}'" in said or text in said:
+            span = Span(f"from the override {as_written(text)}")
+            if key in known:
+                cause = _first_line(error.__cause__ or error)
+                return Diagnostic("NS702", f"`{key}` does not take this value: {cause}", span)
+            return Diagnostic("NS701", f"a run has no `{key}`", span, help=_near(key, known))
+    return Diagnostic("NS702", _first_line(error), Span("the command line"))
+
+
+def _near(key: str, known: Sequence[str]) -> str | None:
+    near = did_you_mean(key, known)
+    if near:
+        return near
+    parent = key.rpartition(".")[0]
+    last = key.rpartition(".")[2]
+    siblings = [name for name in known if name.rpartition(".")[0] == parent and name]
+    by_last = did_you_mean(last, [name.rpartition(".")[2] for name in siblings])
+    if by_last or not siblings:
+        return by_last
+    shown = ", ".join(name.rpartition(".")[2] for name in siblings)
+    return f"`{parent}` has {shown}" if parent else f"there are {shown}"
+
+
+def _keys(folder: Path, name: str) -> list[str]:
+    """Every path of the configuration as it is without overrides."""
+    config = compose(folder, name, [])
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict), "a configuration is a mapping"
+    plain.pop("hydra")
+    return list(_paths(plain, ""))
+
+
+def _paths(value: Mapping[Any, Any], prefix: str) -> Iterator[str]:
+    for key, item in value.items():
+        yield f"{prefix}{key}"
+        if isinstance(item, dict):
+            yield from _paths(item, f"{prefix}{key}.")
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def call_hydra(folder: Path, name: str, task: Task, arguments: Sequence[str]) -> int:
+    """Hydra's own main, as if these arguments had been typed."""
+    before = sys.argv
+    sys.argv = [before[0], *arguments]
+    try:
+        hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(task)()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    finally:
+        sys.argv = before
+    return 0
+
+
+def print_error(error: SpecError) -> None:
+    """The message alone on stderr, without a traceback."""
+    sys.stderr.write(f"{str(error).lstrip()}\n")
+    sys.stderr.flush()
+
+
+def is_worker() -> bool:
+    """Whether this process was started as one of several of the same run."""
+    return int(os.environ.get("LOCAL_RANK", "0")) > 0 or int(os.environ.get("RANK", "0")) > 0

@@ -1,0 +1,1 @@
+"""Data for runs: files → `Data`, whose examples come as `Batches`."""

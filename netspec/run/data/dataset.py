@@ -1,0 +1,65 @@
+"""What a run knows of its data: fields, splits, and how examples become a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from netspec.run.data.augment import Augment
+
+Batch: TypeAlias = tuple[tuple[Tensor, ...], Tensor]
+"""The inputs in the order of `Data.inputs`, and the target; the batch is dimension 0 of each."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One tensor of ONE example, so without the batch; no name means the model's first input."""
+
+    name: str | None
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+class Examples(Protocol):
+    """One split: numbered examples that are read a batch at a time, each time the same."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Tensor) -> Batch:
+        """The examples at these positions (int64, one dimension) as one batch, normalised."""
+        ...
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The model's own inputs and output, all sizes known: what `random` makes examples for."""
+
+    inputs: tuple[Field, ...]
+    output: Field | None
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set as runs use it.
+
+    `task` is "classification", "regression", "language" or "segmentation". `classes` names what
+    classification and segmentation tell apart. `gives` holds what a spec's arguments may be left
+    null for, such as `num_classes`. `facts` is what a prediction needs later, as plain JSON.
+    A split that the data does not have is None; `augment` is for the training split alone.
+    """
+
+    name: str
+    task: str
+    inputs: tuple[Field, ...]
+    target: Field
+    classes: tuple[str, ...] | None
+    train: Examples | None
+    validation: Examples | None
+    test: Examples | None
+    augment: Augment | None
+    gives: Mapping[str, int]
+    facts: Mapping[str, Any]

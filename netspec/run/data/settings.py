@@ -1,0 +1,186 @@
+"""The options of each kind of data, as pydantic models.
+
+A field's description is what a message says is expected there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from netspec.errors import RunError
+from netspec.run.data.complain import diagnose
+
+_COUNT = "a whole number from 1"
+_SHARE = "a fraction below 1, or a number of examples"
+_NAMES = "a list of names, or `null`"
+_PATH = "a path, or `null`"
+
+Count = Annotated[int, Field(ge=1, description=_COUNT)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[Fraction | Annotated[int, Field(ge=0)], Field(description=_SHARE)]
+Path = Annotated[str | None, Field(description=_PATH)]
+Names = Annotated[list[str] | None, Field(min_length=1, description=_NAMES)]
+Switch = Annotated[bool, Field(description="`true` or `false`")]
+Text = Annotated[str, Field(description="a text")]
+OptionalText = Annotated[str | None, Field(description="a text, or `null`")]
+OptionalCount = Annotated[int | None, Field(ge=1, description=f"{_COUNT}, or `null`")]
+Whole = Annotated[int, Field(ge=0, description="a whole number from 0")]
+Seed = Annotated[int, Field(description="a whole number")]
+Moments = Annotated[list[float] | list[list[float]], Field(min_length=2, max_length=2)]
+Normalize = Annotated[
+    Literal["auto", "none"] | Moments | None,
+    Field(description="`auto`, `none`, `[mean, std]` or `[[mean, …], [std, …]]`"),
+]
+
+
+class Settings(BaseModel):
+    """What every kind of data has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    source: Text
+    batch_size: Count = 64
+    eval_batch_size: OptionalCount = 256
+    shuffle: Switch = True
+    workers: Whole = 0
+    limit: OptionalCount = None
+    validation: Share = 0.1
+    split_seed: Seed = 0
+
+
+class AugmentSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    shift: Annotated[int | None, Field(ge=0, description="a number of pixels, or `null`")] = None
+    flip: Annotated[bool | None, Field(description="`true`, `false` or `null`")] = None
+    rotate: Annotated[
+        float | None, Field(ge=0, le=180, description="an angle in degrees from 0 to 180")
+    ] = None
+    scale: Annotated[
+        float | None, Field(ge=0, lt=1, description="a fraction below 1, or `null`")
+    ] = None
+
+
+class ImageSettings(Settings):
+    normalize: Normalize = "auto"
+    augment: Annotated[
+        AugmentSettings | None, Field(description="a mapping with shift, flip, rotate, scale")
+    ] = None
+
+
+class IdxSettings(ImageSettings):
+    name: OptionalText = None
+    root: Path = None
+    prefix: Text = ""
+    transpose: Switch = False
+    first_label: Seed = 0
+    classes: Names = None
+
+
+class CifarSettings(ImageSettings):
+    root: Path = None
+
+
+class FolderSettings(ImageSettings):
+    root: Path = None
+    size: Annotated[
+        int | list[Count] | None,
+        Field(description="a number of pixels, `[height, width]` or `null`"),
+    ] = None
+    channels: Annotated[Literal[1, 3], Field(description="`1` or `3`")] = 3
+    in_memory: Annotated[Literal["auto"] | bool, Field(description="`auto`, `true` or `false`")] = (
+        "auto"
+    )
+    masks: Annotated[str | None, Field(description="the name of a folder, or `null`")] = None
+    images: Annotated[str, Field(description="the name of a folder")] = "images"
+    classes: Annotated[
+        Count | list[str] | None, Field(description="a number, a list of names or `null`")
+    ] = None
+    ignore: Annotated[
+        int | None, Field(ge=0, le=255, description="a pixel's value from 0 to 255, or `null`")
+    ] = 255
+
+
+class CsvSettings(Settings):
+    root: Path = None
+    test: Annotated[str | Share | None, Field(description=f"a path, {_SHARE}, or `null`")] = 0.2
+    target: Annotated[
+        str | int | list[str] | list[int] | None,
+        Field(description="a column, by name or by number from 0, or a list of them"),
+    ] = None
+    features: Annotated[
+        list[str] | list[int] | None, Field(description="a list of columns, or `null`")
+    ] = None
+    delimiter: Annotated[str, Field(min_length=1, max_length=1, description="one character")] = ","
+    header: Switch = True
+    missing: Annotated[
+        Literal["mean", "drop"] | None, Field(description="`mean`, `drop` or `null`")
+    ] = None
+    task: Annotated[
+        Literal["auto", "classification", "regression"],
+        Field(description="`auto`, `classification` or `regression`"),
+    ] = "auto"
+    normalize: Normalize = "auto"
+
+
+class NpzSettings(ImageSettings):
+    normalize: Normalize = "none"
+    root: Path = None
+    inputs: Annotated[
+        dict[str, str] | None,
+        Field(description="a mapping from the model's inputs to the file's arrays, or `null`"),
+    ] = None
+    target: OptionalText = None
+    test: Share = 0.2
+    layout: Annotated[
+        Literal["auto", "channels_first", "channels_last"],
+        Field(description="`auto`, `channels_first` or `channels_last`"),
+    ] = "auto"
+    task: Annotated[
+        Literal["auto", "classification", "regression"],
+        Field(description="`auto`, `classification` or `regression`"),
+    ] = "auto"
+    classes: Names = None
+
+
+class TextSettings(Settings):
+    path: Annotated[
+        str | list[str] | None, Field(description="a file, a folder, or a list of files")
+    ] = None
+    level: Annotated[
+        Literal["characters", "bytes"], Field(description="`characters` or `bytes`")
+    ] = "characters"
+    context: Count = 128
+    stride: OptionalCount = None
+    validation: Annotated[Fraction, Field(description="a fraction below 1")] = 0.1
+    test: Annotated[Fraction, Field(description="a fraction below 1")] = 0.0
+
+
+class RandomSettings(Settings):
+    train: Whole = 512
+    validation: Whole = 128
+    test: Whole = 128
+    classes: OptionalCount = None
+    vocabulary: OptionalCount = None
+    task: Annotated[
+        Literal["classification", "regression"],
+        Field(description="`classification` or `regression`"),
+    ] = "classification"
+    seed: Seed = 0
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def read_settings(model: type[AnySettings], settings: Mapping[str, object]) -> AnySettings:
+    """The `data` group's values → the options of one kind.
+
+    Raises RunError: NS605, once for each option that is unknown or has a wrong value.
+    """
+    try:
+        return model.model_validate(dict(settings))
+    except ValidationError as error:
+        raise RunError(diagnose(error, settings, model)) from None

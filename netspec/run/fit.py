@@ -1,0 +1,306 @@
+"""One run, from settings to a folder with its results."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from torch import nn
+
+from netspec.errors import Diagnostic, RunError, Span
+from netspec.run import folder as files
+from netspec.run.checkpoint import find_checkpoint, load_weights, read_checkpoint
+from netspec.run.data.batches import Batches
+from netspec.run.data.open import settings_of
+from netspec.run.device import Device, find_device
+from netspec.run.keeper import Interrupted, Keeper, SafeIO
+from netspec.run.measure import Measured, measure_split
+from netspec.run.optim import Length
+from netspec.run.prepare import Prepared, prepare
+from netspec.run.processes import Workers, rank, world_size
+from netspec.run.progress import Bar
+from netspec.run.record import Record, describe_run, write_start
+from netspec.run.report.curves import curves_svg
+from netspec.run.settings import Settings
+from netspec.run.strategy import find_strategy
+from netspec.run.task import Task
+from netspec.run.terminal import console, tell_start
+
+Metrics = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaders:
+    """The batches of training and validation."""
+
+    train: Batches
+    validation: Batches | None
+
+
+def train(settings: Settings, overrides: Sequence[str], folder: Path) -> Metrics:
+    """Train, test the best weights, and leave everything in the folder; gives its metrics.json.
+
+    A folder that has a finished run is refused, unless the run is resumed: then its results are
+    given as they are. Raises SpecError and RunError for what can't be, Interrupted for Ctrl-C.
+    """
+    if settings.resume and files.status_of(folder) == "finished":
+        console().print(f"{folder} is finished already", highlight=False)
+        return files.read_metrics(folder) or {}
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    device = find_device(settings.device, settings.trainer.devices)
+    prepared = prepare(settings, overrides)
+    if rank():
+        return _train(prepared, device, folder)
+    with files.held(folder):
+        _refuse_finished(folder, settings)
+        with Workers(settings, overrides, folder):
+            return _train(prepared, device, folder)
+
+
+def _refuse_finished(folder: Path, settings: Settings) -> None:
+    status = files.status_of(folder)
+    if settings.resume or status is None:
+        return
+    fact = f"a run is in this folder, and it is {status}"
+    help = "choose another folder=…" if status == "finished" else f"go on with it: resume={folder}"
+    raise RunError(Diagnostic("NS707", fact, Span(str(folder)), help=help))
+
+
+def _train(prepared: Prepared, device: Device, folder: Path) -> Metrics:
+    settings = prepared.settings
+    model = make_model(prepared)
+    loaders = _loaders(prepared)
+    info = describe_run(prepared)
+    record = Record(folder, prepared, info, device)
+    resumed = _resumable(prepared, folder)
+    if not rank():
+        write_start(folder, prepared, model, record, resumed is not None)
+        tell_start(_start_lines(prepared, record, folder))
+    keeper = Keeper(folder, prepared, info)
+    trainer = _trainer(prepared, device, folder, keeper, info)
+    options = settings_of(settings.data)
+    length = _length(settings, loaders.train)
+    examples = prepared.data.train
+    assert examples is not None, "make_loaders refuses data without a training split"
+    task = Task(model, prepared, length, len(examples), options.batch_size)
+    torch.manual_seed(settings.seed)
+    try:
+        trainer.fit(task, loaders.train, loaders.validation, ckpt_path=resumed, weights_only=False)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        record.stopped("interrupted", keeper, f"{stop}" or None)
+        raise
+    except BaseException as error:
+        record.stopped("failed", keeper, str(error).strip())
+        raise
+    if rank():
+        return {}
+    return _finish(prepared, device, folder, keeper, record, model)
+
+
+def _start_lines(prepared: Prepared, record: Record, folder: Path) -> dict[str, str]:
+    data = prepared.data
+    sizes = [
+        f"{len(split):,} {name}"
+        for name, split in (
+            ("train", data.train),
+            ("validation", data.validation),
+            ("test", data.test),
+        )
+        if split is not None
+    ]
+    name = prepared.compiled.program.name
+    form = prepared.settings.act.form
+    return {
+        "model": f"{name}, {record.parameters:,} parameters, activations as {form}",
+        "data": f"{data.name}: {', '.join(sizes)}",
+        "device": f"{record.device.torch}, {prepared.settings.precision}",
+        "folder": str(folder),
+    }
+
+
+def make_model(prepared: Prepared) -> nn.Module:
+    """The model with its first parameters: from the seed, or from the checkpoint in `weights`."""
+    settings = prepared.settings
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        model: nn.Module = prepared.compiled.built.make()
+    if settings.weights:
+        load_weights(model, read_checkpoint(find_checkpoint(settings.weights)))
+    if settings.compile:
+        model.compile()
+    return model
+
+
+def _loaders(prepared: Prepared) -> Loaders:
+    settings = prepared.settings
+    options = settings_of(settings.data)
+    data = prepared.data
+    if data.train is None:
+        raise RunError(
+            Diagnostic("NS601", f"{data.name} has nothing to train on", Span("the run's data"))
+        )
+    shared: dict[str, Any] = {
+        "rank": rank(),
+        "world": world_size(settings),
+        "workers": options.workers,
+        "pin_memory": torch.cuda.is_available(),
+    }
+    training = Batches(
+        _Arranged(data.train, prepared),
+        options.batch_size,
+        shuffle=options.shuffle,
+        seed=settings.seed,
+        augment=data.augment,
+        training=True,
+        **shared,
+    )
+    if len(training) == 0:
+        fact = f"{data.name} has {len(data.train)} examples to train on, fewer than processes"
+        raise RunError(Diagnostic("NS605", fact, Span("the run's data")))
+    validation = None
+    if data.validation is not None:
+        size = options.eval_batch_size or options.batch_size
+        validation = Batches(
+            _Arranged(data.validation, prepared), size, shuffle=False, seed=0, **shared
+        )
+    return Loaders(training, validation)
+
+
+class _Arranged:
+    """Examples with their inputs in the model's order."""
+
+    def __init__(self, examples: Any, prepared: Prepared) -> None:
+        self.examples = examples
+        self.order = prepared.order
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def batch(self, indices: torch.Tensor) -> Any:
+        inputs, target = self.examples.batch(indices)
+        return tuple(inputs[index] for index in self.order), target
+
+
+def _length(settings: Settings, batches: Batches) -> Length:
+    epochs = settings.trainer.max_epochs
+    steps = math.ceil(len(batches) / settings.trainer.accumulate) * epochs
+    return Length(min(steps, settings.trainer.max_steps or steps), epochs)
+
+
+def _resumable(prepared: Prepared, folder: Path) -> Path | None:
+    """The checkpoint to go on from. Raises RunError (NS709) where the folder's run is another."""
+    path = folder / files.LAST
+    if not prepared.settings.resume:
+        return None
+    if not path.is_file():
+        return None
+    before = read_checkpoint(path)
+    now = describe_run(prepared)
+    changed = [
+        f"`{key}` was {before.info['run'].get(key)!r}, and is {value!r} now"
+        for key, value in now["run"].items()
+        if key in _FIXED and before.info["run"].get(key) != value
+    ]
+    if before.recipe.texts() != prepared.compiled.recipe.texts():
+        changed.append("the spec's text is another one")
+    if changed:
+        fact = "this run can't go on as another one"
+        help = "start a new run, from these weights if you like: weights=…"
+        raise RunError(Diagnostic("NS709", fact, Span(str(folder)), tuple(changed), help))
+    return path
+
+
+_FIXED = ("data", "loss", "optimizer", "task", "seed", "precision", "act")
+
+
+def _trainer(
+    prepared: Prepared, device: Device, folder: Path, keeper: Keeper, info: Mapping[str, Any]
+) -> Trainer:
+    settings = prepared.settings
+    options = settings.trainer
+    batch_size = settings_of(settings.data).batch_size
+    terminal = console()
+    visible = terminal.is_terminal if options.bar == "auto" else options.bar
+    bar = Bar(terminal, batch_size, prepared.monitor.name, visible and not rank())
+    if not rank():
+        keeper.listeners.append(bar.show)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice is about choices that are the run's
+        return Trainer(
+            accelerator="gpu" if device.kind == "cuda" else device.kind,
+            devices=device.which,
+            strategy=find_strategy(options.strategy, device),
+            precision=settings.precision,
+            max_epochs=options.max_epochs,
+            max_steps=options.max_steps or -1,
+            gradient_clip_val=options.gradient_clip,
+            accumulate_grad_batches=options.accumulate,
+            check_val_every_n_epoch=options.validate_every,
+            deterministic="warn" if options.deterministic else False,
+            num_sanity_val_steps=0,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            logger=_logger(options.tensorboard, folder, keeper),
+            callbacks=[bar, keeper],
+            plugins=[SafeIO(prepared, info)],
+            default_root_dir=folder,
+            inference_mode=True,
+        )
+
+
+def _logger(asked: bool, folder: Path, keeper: Keeper) -> Any:
+    """A writer of TensorBoard's events, which gets each row of metrics.csv."""
+    if not asked:
+        return False
+    try:
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        logger = TensorBoardLogger(str(folder), name="", version="tensorboard")
+    except ModuleNotFoundError:
+        fact = "trainer.tensorboard needs a package that is not installed"
+        help = "pip install tensorboard"
+        raise RunError(
+            Diagnostic("NS702", fact, Span("from trainer.tensorboard=true"), help=help)
+        ) from None
+
+    def log(_: Trainer, row: Mapping[str, float | None]) -> None:
+        known = {k: v for k, v in row.items() if v is not None and k not in ("epoch", "step")}
+        logger.log_metrics(known, int(row["step"] or 0))
+
+    keeper.listeners.append(log)
+    return logger
+
+
+def _finish(
+    prepared: Prepared,
+    device: Device,
+    folder: Path,
+    keeper: Keeper,
+    record: Record,
+    model: nn.Module,
+) -> Metrics:
+    """The best weights on the test split, the curves, and metrics.json."""
+    best = folder / files.BEST
+    tested: Measured | None = None
+    if prepared.data.test is not None:
+        fresh = prepared.compiled.built.make()
+        if best.is_file():
+            load_weights(fresh, read_checkpoint(best))
+        else:
+            fresh.load_state_dict(model.state_dict())
+        options = settings_of(prepared.settings.data)
+        precision = prepared.settings.precision
+        tested = measure_split(
+            prepared, fresh, prepared.data.test, options, device.torch, precision
+        )
+    title = f"{prepared.compiled.program.name} on {prepared.data.name}"
+    files.write_text(folder / files.CURVES, curves_svg(keeper.rows, title))
+    return record.finished(keeper, tested)

@@ -1,0 +1,112 @@
+"""A run's folder: whose it is, what is in it, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from netspec.errors import Diagnostic, RunError, Span
+
+RUN, SPEC, SUMMARY = "run.yaml", "spec.yaml", "summary.txt"
+METRICS, CURVES, HISTORY = "metrics.json", "curves.svg", "metrics.csv"
+CHECKPOINTS = "checkpoints"
+BEST, LAST = f"{CHECKPOINTS}/best.safetensors", f"{CHECKPOINTS}/last.safetensors"
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The folder for this process alone; a killed process holds nothing.
+
+    Raises RunError (NS707) where another run is in it.
+    """
+    with told_if_full(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        fact = "another run is in this folder now"
+        help = "give each run a folder of its own: folder=…"
+        raise RunError(Diagnostic("NS707", fact, Span(str(folder)), help=help)) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def status_of(folder: Path) -> str | None:
+    """What metrics.json says of the run in a folder; None where there was none."""
+    found = read_metrics(folder)
+    return None if found is None else str(found.get("status"))
+
+
+def read_metrics(folder: Path) -> dict[str, Any] | None:
+    """A run's metrics.json, or None where there is no whole one."""
+    try:
+        found = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def write_text(path: Path, text: str) -> None:
+    """The whole file, or the one that was there before. Raises RunError (NS706): no space."""
+
+    def fill(to: Path) -> None:
+        with open(to, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+
+    replace_file(path, fill)
+
+
+def write_json(path: Path, value: Mapping[str, object]) -> None:
+    """As write_text; what is no number is null, since JSON has no NaN."""
+    write_text(path, json.dumps(_finite(value), indent=1, ensure_ascii=False) + "\n")
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def replace_file(path: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a file beside this one, see it on the disk, and put it in this one's place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with told_if_full(path):
+            fill(fresh)
+            with open(fresh, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+@contextmanager
+def told_if_full(path: Path) -> Iterator[None]:
+    """Turns a full disk and the like into a RunError (NS706)."""
+    try:
+        yield
+    except OSError as error:
+        known = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
+        # safetensors gives the number in the text alone
+        number = error.errno or next(iter(map(int, re.findall(r"os error (\d+)", str(error)))), 0)
+        if number not in known:
+            raise
+        fact = f"`{path.name}` could not be written: {os.strerror(number).lower()}"
+        help = "what was there before is untouched; make room, then go on with resume=…"
+        raise RunError(Diagnostic("NS706", fact, Span(str(path)), help=help)) from None

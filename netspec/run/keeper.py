@@ -1,0 +1,216 @@
+"""What a run leaves behind: a row of metrics an epoch, the best and the last checkpoint, its state.
+
+The folder is right at any moment: every file is whole, and metrics.json says how far it came.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins.io import CheckpointIO
+
+from netspec.run.checkpoint import read_checkpoint, write_checkpoint
+from netspec.run.folder import BEST, HISTORY, LAST, write_text
+from netspec.run.prepare import Prepared
+from netspec.run.task import Task
+
+Row = dict[str, float | None]
+_PREFIX = "model."
+
+
+class Interrupted(Exception):
+    """The user asked the run to stop; its last checkpoint is written."""
+
+
+class SafeIO(CheckpointIO):
+    """Lightning's checkpoints as safetensors files, written whole or not at all."""
+
+    def __init__(self, prepared: Prepared, info: Mapping[str, Any]) -> None:
+        self.prepared = prepared
+        self.info = info
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        whole = checkpoint.pop("state_dict")
+        weights = {
+            name.removeprefix(_PREFIX): value
+            for name, value in whole.items()
+            if name.startswith(_PREFIX)
+        }
+        recipe = self.prepared.compiled.recipe
+        write_checkpoint(Path(path), weights, recipe, self.info, checkpoint)
+
+    def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        found = read_checkpoint(Path(path))
+        assert found.state is not None, "only last.safetensors is resumed from"
+        weights = {f"{_PREFIX}{name}": value for name, value in found.weights.items()}
+        return {**found.state, "state_dict": weights}
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+class Keeper(Checkpoint):
+    """Writes metrics.csv and the checkpoints; ends a run that is asked to, or gets no better."""
+
+    def __init__(self, folder: Path, prepared: Prepared, info: dict[str, Any]) -> None:
+        self.folder = folder
+        self.prepared = prepared
+        self.info = info
+        self.rows: list[Row] = []
+        self.best: Row | None = None
+        self.since_best = 0
+        self.seconds = 0.0  # of earlier sittings
+        self._begun = time.monotonic()
+        self._asked: str | None = None
+        self._before: dict[int, Any] = {}
+        self.listeners: list[Any] = []  # called with each row
+
+    # A stop that was asked for
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._begun = time.monotonic()
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._ask)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def _ask(self, number: int, frame: object) -> None:
+        """The first signal stops after this batch; a second one stops at once."""
+        if self._asked is not None:
+            raise KeyboardInterrupt
+        self._asked = signal.Signals(number).name
+
+    # Time and place
+
+    def elapsed(self) -> float:
+        """Seconds of training, those before an interruption included."""
+        return self.seconds + time.monotonic() - self._begun
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        settings = self.prepared.settings.trainer
+        step = trainer.global_step
+        if self._asked is not None:
+            self._save(trainer)
+            raise Interrupted(self._asked)
+        stepped = (batch_idx + 1) % settings.accumulate == 0
+        if settings.log_every and stepped and step % settings.log_every == 0:
+            assert isinstance(pl_module, Task), "runs train a Task"
+            self._add(trainer, self._row(trainer, pl_module.seen.values(), None))
+        if settings.checkpoint_every and stepped and step % settings.checkpoint_every == 0:
+            self._save(trainer)
+        if settings.max_minutes and self.elapsed() > 60 * settings.max_minutes:
+            trainer.should_stop = True
+
+    # The end of an epoch
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Task), "runs train a Task"
+        pl_module.look_back()
+        checked = pl_module.checked.values() if self._validated(trainer) else None
+        row = self._row(trainer, pl_module.seen.values(), checked)
+        pl_module.seen.reset()
+        self._add(trainer, row)
+        monitored = row.get(self.prepared.monitor.name)
+        pl_module.step_epoch(monitored)
+        if monitored is not None:
+            self._compare(trainer, row, monitored)
+        self._save(trainer)
+        if self._asked is not None:
+            raise Interrupted(self._asked)
+
+    def _validated(self, trainer: Trainer) -> bool:
+        if self.prepared.data.validation is None:
+            return False
+        every = self.prepared.settings.trainer.validate_every
+        return (trainer.current_epoch + 1) % every == 0 or trainer.should_stop
+
+    def _row(
+        self, trainer: Trainer, seen: Mapping[str, float], checked: Mapping[str, float] | None
+    ) -> Row:
+        names = ("loss", *self.prepared.metrics)
+        row: Row = {
+            "epoch": trainer.current_epoch + 1,
+            "step": trainer.global_step,
+            "seconds": round(self.elapsed(), 3),
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+        }
+        row |= {f"train_{name}": seen[name] for name in names}
+        if self.prepared.data.validation is not None:
+            row |= {f"val_{name}": checked[name] if checked else None for name in names}
+        return row
+
+    def _add(self, trainer: Trainer, row: Row) -> None:
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            write_text(self.folder / HISTORY, csv_text(self.rows))
+        for listener in self.listeners:
+            listener(trainer, row)
+
+    def _compare(self, trainer: Trainer, row: Row, monitored: float) -> None:
+        monitor = self.prepared.monitor
+        old = self.best.get(monitor.name) if self.best else None
+        self.since_best += 1
+        if monitor.better(monitored, old):
+            self.best, self.since_best = row, 0
+            self._save_best(trainer, row)
+        patience = self.prepared.settings.trainer.early_stopping
+        if patience and self.since_best >= patience:
+            trainer.should_stop = True
+
+    # Checkpoints
+
+    def _save_best(self, trainer: Trainer, row: Row) -> None:
+        weights = trainer.strategy.lightning_module_state_dict()
+        if not trainer.is_global_zero:
+            return
+        plain = {
+            name.removeprefix(_PREFIX): value
+            for name, value in weights.items()
+            if name.startswith(_PREFIX)
+        }
+        info = {**self.info, "metrics": row}
+        write_checkpoint(self.folder / BEST, plain, self.prepared.compiled.recipe, info)
+
+    def _save(self, trainer: Trainer) -> None:
+        trainer.save_checkpoint(self.folder / LAST)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "rows": self.rows,
+            "best": self.best,
+            "since_best": self.since_best,
+            "seconds": self.elapsed(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = state_dict["rows"]
+        self.best = state_dict["best"]
+        self.since_best = state_dict["since_best"]
+        self.seconds = state_dict["seconds"]
+
+
+def csv_text(rows: list[Row]) -> str:
+    """Rows as CSV; what was not measured is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: "" if value is None else value for name, value in row.items()})
+    return text.getvalue()

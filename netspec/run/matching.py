@@ -1,0 +1,239 @@
+"""Whether data and model fit: inputs, target, classes; told at the spec's own lines."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from netspec.errors import Diagnostic, RunError, Span
+from netspec.ir.graph import Port
+from netspec.ops.facts import TensorType
+from netspec.pipeline import Compiled
+from netspec.run.data.dataset import Data, Field, Wanted
+from netspec.source import Path
+
+_EXAMPLES = 2  # of the batch that is tried
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What the model gives for a batch of two, in train and in eval mode, by name."""
+
+    train: Mapping[str, TensorType]
+    eval: Mapping[str, TensorType]
+
+
+def named_outputs(result: object) -> dict[str, Tensor]:
+    """A model's result by name: a single tensor is `output`, items of a tuple `output_0`, ….
+
+    Raises TypeError where it holds something else than tensors.
+    """
+    if isinstance(result, Tensor):
+        return {"output": result}
+    if isinstance(result, Mapping):
+        pairs = [(str(name), value) for name, value in result.items()]
+    elif isinstance(result, (tuple, list)):
+        pairs = [(f"output_{index}", value) for index, value in enumerate(result)]
+    else:
+        raise TypeError(f"a model that gives {type(result).__name__} can't be trained")
+    tensors = {name: value for name, value in pairs if isinstance(value, Tensor)}
+    if not tensors:
+        raise TypeError("the model gives no tensor")
+    return tensors
+
+
+def input_order(compiled: Compiled, data: Data) -> tuple[int, ...]:
+    """For each input of the model, which of the data's fields it is.
+
+    Fields go by their names; one without a name is the model's first input. Raises RunError
+    (NS603) where an input is not there, or a field is of another shape or dtype.
+    """
+    ports = compiled.program.inputs
+    by_name = {field.name: index for index, field in enumerate(data.inputs)}
+    order: list[int] = []
+    problems: list[Diagnostic] = []
+    for index, port in enumerate(ports):
+        found = by_name.get(port.name, by_name.get(None) if index == 0 else None)
+        if found is None:
+            problems.append(_no_field(compiled, data, port))
+            continue
+        order.append(found)
+        problem = _misfit(compiled, data, port, data.inputs[found])
+        if problem is not None:
+            problems.append(problem)
+    left = [f"`{data.inputs[i].name}`" for i in set(range(len(data.inputs))) - set(order)]
+    if left and not problems:
+        fact = f"no input takes {', '.join(left)} of {data.name}"
+        problems.append(Diagnostic("NS603", fact, _span(compiled, ("inputs",))))
+    if problems:
+        raise RunError(problems)
+    return tuple(order)
+
+
+def _no_field(compiled: Compiled, data: Data, port: Port) -> Diagnostic:
+    names = ", ".join(f"`{field.name or 'the first input'}`" for field in data.inputs)
+    fact = f"{data.name} has nothing for the input `{port.name}`; it has {names}"
+    return Diagnostic("NS603", fact, _span(compiled, ("inputs", port.name)))
+
+
+def _misfit(compiled: Compiled, data: Data, port: Port, field: Field) -> Diagnostic | None:
+    known = [fact for fact in port.facts if isinstance(fact, TensorType)]
+    if not known:
+        return None
+    wanted = [
+        sizes[0] if len(set(sizes)) == 1 else None
+        for sizes in zip(*(fact.shape for fact in known), strict=True)
+    ][1:]
+    fits = len(wanted) == len(field.shape) and all(
+        size is None or size == own for size, own in zip(wanted, field.shape, strict=True)
+    )
+    span = _span(compiled, ("inputs", port.name))
+    if not fits:
+        shown = ", ".join("?" if size is None else str(size) for size in wanted)
+        fact = (
+            f"the input `{port.name}` takes examples of [{shown}], "
+            f"and {data.name} has {list(field.shape)}"
+        )
+        help = f"{port.name}: [N, {', '.join(map(str, field.shape))}]"
+        return Diagnostic("NS603", fact, span, help=help)
+    wanted_dtype = known[0].dtype
+    if wanted_dtype != field.dtype:
+        own, theirs = _name(wanted_dtype), _name(field.dtype)
+        fact = f"the input `{port.name}` is {own}, and {data.name} has {theirs}"
+        help = f"declare it: `{{shape: […], dtype: {theirs}}}`"
+        return Diagnostic("NS603", fact, span, help=help)
+    return None
+
+
+def find_outputs(compiled: Compiled, data: Data, order: Sequence[int]) -> Outputs:
+    """What the model gives for two examples of the data, tried on `meta`.
+
+    Raises RunError (NS603), at the line of the spec where it fails.
+    """
+    with torch.device("meta"):
+        model = compiled.built.make()
+        inputs = [_empty(data.inputs[index]) for index in order]
+    return Outputs(
+        _types(run_placed(model.train(), inputs, compiled), compiled),
+        _types(run_placed(model.eval(), inputs, compiled), compiled),
+    )
+
+
+def _empty(field: Field) -> Tensor:
+    return torch.empty((_EXAMPLES, *field.shape), dtype=field.dtype, device="meta")
+
+
+def _types(result: object, compiled: Compiled) -> dict[str, TensorType]:
+    try:
+        named = named_outputs(result)
+    except TypeError as error:
+        raise RunError(Diagnostic("NS603", str(error), output_span(compiled))) from None
+    return {
+        name: TensorType(tuple(value.shape), tuple(value.stride()), value.dtype)
+        for name, value in named.items()
+    }
+
+
+def run_placed(model: nn.Module, inputs: Sequence[Tensor], compiled: Compiled) -> object:
+    """One forward pass without gradients; what fails is told at the line of the spec.
+
+    Raises RunError (NS603).
+    """
+    try:
+        with torch.no_grad():
+            return model(*inputs)
+    except (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError) as error:
+        raise RunError(failure(error, compiled)) from None
+
+
+def failure(error: BaseException, compiled: Compiled) -> Diagnostic:
+    """What torch said of a forward pass, at the last line of the spec's files in its traceback."""
+    said = str(error).strip().partition("\n")[0]
+    fact = f"the model does not run on this data: {said[:1].lower()}{said[1:]}"
+    files = {kept.file: kept.text for kept in compiled.recipe.texts()}
+    span = output_span(compiled)
+    for frame in traceback.extract_tb(error.__traceback__):
+        text = files.get(frame.filename)
+        if text is not None and frame.lineno:
+            line = text.splitlines()[frame.lineno - 1]
+            shown = line.strip()
+            span = Span(
+                frame.filename,
+                frame.lineno,
+                line.index(shown) + 1 if shown else 1,
+                len(shown),
+                line,
+            )
+    return Diagnostic("NS603", fact, span)
+
+
+def check_classes(compiled: Compiled, data: Data, outputs: Outputs, binary: bool) -> None:
+    """Whether the first output tells as many classes apart as the data has.
+
+    Raises RunError (NS604), at the layer that gives the output.
+    """
+    count = data.gives.get("vocab_size") if data.task == "language" else len(data.classes or ())
+    if not count or data.task == "regression":
+        return
+    first = next(iter(outputs.eval.values()))
+    dimension = -1 if data.task == "language" else 1
+    if len(first.shape) < 2:
+        fact = f"the model gives {list(first.shape)}, and classes want a dimension of their own"
+        raise RunError(Diagnostic("NS604", fact, output_span(compiled)))
+    given = first.shape[dimension]
+    enough = given >= count if data.task == "language" else given == count or binary
+    if enough:
+        return
+    what = "symbols" if data.task == "language" else "classes"
+    fact = f"the model tells {given} {what} apart, and {data.name} has {count}"
+    args = compiled.spec.document.args
+    fitting = [name for name in ("num_classes", "vocab_size", "vocab", "classes") if name in args]
+    help = f"model.args.{fitting[0]}={count}" if fitting else None
+    raise RunError(Diagnostic("NS604", fact, output_span(compiled), help=help))
+
+
+def output_span(compiled: Compiled) -> Span:
+    """The layer that gives the model's output, or where outputs are declared."""
+    document = compiled.spec.document
+    outputs = document.outputs
+    layers = document.layers
+    if isinstance(outputs, str) and isinstance(layers, dict) and outputs in layers:
+        return _key_span(compiled, ("layers", outputs))
+    if outputs is not None:
+        return _span(compiled, ("outputs",))
+    last: str | int = list(layers)[-1] if isinstance(layers, dict) else len(layers) - 1
+    return _key_span(compiled, ("layers", last))
+
+
+def _span(compiled: Compiled, path: Path) -> Span:
+    return compiled.program.source.span_of(path)
+
+
+def _key_span(compiled: Compiled, path: Path) -> Span:
+    return compiled.program.source.key_span_of(path)
+
+
+def wanted_by(compiled: Compiled) -> Wanted:
+    """The model's inputs and first output as fields of one example, for data that is made up."""
+    fields = tuple(
+        Field(port.name, tuple(fact.shape[1:]), fact.dtype)
+        for port in compiled.program.inputs
+        for fact in port.facts[:1]
+        if isinstance(fact, TensorType)
+    )
+    with torch.device("meta"):
+        model = compiled.built.make().eval()
+        result = run_placed(model, [_empty(field) for field in fields], compiled)
+    try:
+        first = next(iter(named_outputs(result).values()))
+    except TypeError:
+        return Wanted(fields, None)
+    return Wanted(fields, Field(None, tuple(first.shape[1:]), first.dtype))
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,85 @@
+"""What was written after a command → overrides that Hydra takes.
+
+Hydra knows neither a spec's layers nor the arguments of torch's classes; netspec checks both. So
+changes below the open groups are given to Hydra as `++path=value`, which it takes unseen, and a
+deletion in a spec as the value `"~"`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
+
+from netspec.errors import Diagnostic, RunError, Span
+
+OPEN_GROUPS = ("model", "loss", "optimizer", "scheduler")
+DELETED = "~"
+_OPEN = re.compile(
+    rf"(?P<sign>~|\+*)(?P<path>(?:{'|'.join(OPEN_GROUPS)})\.[^=]+)(?P<rest>=.*)?", re.S
+)
+
+
+def for_hydra(override: str) -> str:
+    """One override as Hydra takes it; rewriting it twice changes nothing."""
+    match = _OPEN.fullmatch(override)
+    if match is None:
+        return override
+    sign, path, rest = match["sign"], match["path"], match["rest"]
+    if sign == "~" and path.startswith("model."):
+        return f'++{path}="{DELETED}"'
+    if sign == "~" or rest is None:
+        return override
+    value = rest[1:]
+    if value.startswith("="):  # an expression of the language, which Hydra would read as a list
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        value = f'"{escaped}"'
+    return f"++{path}={value}"
+
+
+def as_written(override: str) -> str:
+    """An override without what `for_hydra` put to it, for messages and tables."""
+    match = _OPEN.fullmatch(override)
+    if match is None or match["rest"] is None:
+        return override
+    if match["rest"] == f'="{DELETED}"':
+        return f"~{match['path']}"
+    return f"{match['path']}{match['rest']}"
+
+
+def key_of(override: str) -> str:
+    """The path that an override changes, without signs."""
+    return override.partition("=")[0].lstrip("+~").partition("@")[0]
+
+
+def value_of(override: str) -> object:
+    """The plain value that Hydra reads in `key=value`. Raises RunError (NS702)."""
+    return parsed(override).value()
+
+
+def parsed(override: str):  # type: ignore[no-untyped-def]
+    """Hydra's own reading of an override. Raises RunError (NS702) where it is none."""
+    try:
+        return OverridesParser.create().parse_override(override)
+    except OverrideParseException as error:
+        raise RunError(not_an_override(override, str(error))) from None
+
+
+def not_an_override(override: str, said: str) -> Diagnostic:
+    shown = as_written(override)
+    reason = said.partition("\n")[0].rstrip(".")
+    return Diagnostic(
+        "NS702",
+        f"`{shown}` is not an override: {reason}",
+        Span("the command line"),
+        help="write `key=value`; quote what has spaces, commas, brackets or `=` in it: "
+        "'key=\"a, b\"'",
+    )
+
+
+def last_of_each(overrides: Sequence[str]) -> list[str]:
+    """The overrides without those that a later one of the same key replaces."""
+    last: Mapping[str, int] = {key_of(text): index for index, text in enumerate(overrides)}
+    return [text for index, text in enumerate(overrides) if last[key_of(text)] == index]

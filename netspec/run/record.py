@@ -1,0 +1,133 @@
+"""What the run's folder says of the run: run.yaml, spec.yaml, summary.txt, metrics.json."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from torch import nn
+
+import netspec
+from netspec.run import folder as files
+from netspec.run.device import Device
+from netspec.run.keeper import Keeper
+from netspec.run.measure import Measured
+from netspec.run.overrides import as_written
+from netspec.run.prepare import Prepared
+from netspec.run.processes import rank
+from netspec.spec.dump import dump_spec
+from netspec.view.summary import summarize
+from netspec.view.table import summary_text
+
+_NOT_SAID = ("folder", "resume")  # what is about this folder, not about the run
+
+
+def describe_run(prepared: Prepared) -> dict[str, Any]:
+    """What a checkpoint carries beside its recipe, as plain values."""
+    settings = prepared.settings
+    return {
+        "run": settings.model_dump(mode="json"),
+        "task": prepared.objective.task,
+        "data": {
+            "name": prepared.data.name,
+            "classes": prepared.data.classes,
+            "facts": dict(prepared.data.facts),
+        },
+        "metrics_asked": list(prepared.metrics),
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    return {
+        "netspec": netspec.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+@dataclass(slots=True)
+class Record:
+    """metrics.json as the run goes on."""
+
+    folder: Path
+    prepared: Prepared
+    info: Mapping[str, Any]
+    device: Device
+    started: str = field(
+        default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds")
+    )
+    parameters: int = 0
+    _clock: float = field(default_factory=time.monotonic)
+
+    def write(self, status: str, **more: Any) -> dict[str, Any]:
+        settings = self.prepared.settings
+        monitor = self.prepared.monitor
+        found: dict[str, Any] = {
+            "status": status,
+            "error": None,
+            "monitor": {"name": monitor.name, "mode": monitor.mode},
+            "best": None,
+            "last": None,
+            "test": None,
+            "overrides": [as_written(text) for text in self.prepared.overrides],
+            "spec": self.prepared.choice.source,
+            "act": settings.act.form,
+            "seed": settings.seed,
+            "parameters": self.parameters,
+            "device": str(self.device.torch),
+            "precision": settings.precision,
+            "versions": versions(),
+            "started": self.started,
+            "seconds": round(time.monotonic() - self._clock, 3),
+            "epochs": 0,
+            **more,
+        }
+        files.write_json(self.folder / files.METRICS, found)
+        return found
+
+    def stopped(self, status: str, keeper: Keeper, error: str | None) -> None:
+        if rank():
+            return
+        self.write(status, error=error, **_results(keeper))
+
+    def finished(self, keeper: Keeper, tested: Measured | None) -> dict[str, Any]:
+        test = tested.metrics if tested is not None else None
+        return self.write("finished", test=test, **_results(keeper))
+
+
+def _results(keeper: Keeper) -> dict[str, Any]:
+    last = keeper.rows[-1] if keeper.rows else None
+    return {
+        "best": keeper.best,
+        "last": last,
+        "epochs": int(last["epoch"] or 0) if last else 0,
+        "seconds": round(keeper.elapsed(), 3),
+    }
+
+
+def write_start(
+    folder: Path, prepared: Prepared, model: nn.Module, record: Record, resumed: bool
+) -> None:
+    """What is known before the first step. A resumed run keeps what is there."""
+    record.parameters = sum(p.numel() for p in model.parameters())
+    if resumed:
+        before = files.read_metrics(folder) or {}
+        record.started = str(before.get("started", record.started))
+        record.write("running", **{key: before.get(key) for key in ("best", "last", "epochs")})
+        return
+    plain = prepared.settings.model_dump(mode="json", exclude=set(_NOT_SAID))
+    files.write_text(folder / files.RUN, OmegaConf.to_yaml(OmegaConf.create(plain)))
+    files.write_text(folder / files.SPEC, dump_spec(prepared.compiled.spec))
+    with torch.device("meta"):
+        empty = prepared.compiled.built.make()
+    summary = summarize(prepared.compiled.program, empty)
+    files.write_text(folder / files.SUMMARY, summary_text(summary, 100))
+    record.write("running")

@@ -1,0 +1,85 @@
+"""A folder of runs → its report beside them: report.txt, report.csv, report.html."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from netspec.run.report.page import page_html
+from netspec.run.report.read import read_runs
+from netspec.run.report.table import Table, metric_title, report_table
+from netspec.run.report.text import table_csv, table_text
+from netspec.run.report.words import metric_text, plain
+
+WIDTH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was written: the text of report.txt, and the paths of all files."""
+
+    text: str
+    paths: tuple[Path, ...]
+
+
+def write_report(folder: Path) -> Report:
+    """Write the report of all runs below the folder into it; the same runs give the same bytes.
+
+    Each file is replaced whole, so that a reader never sees half of one. RunError NS711 where
+    there are no runs.
+    """
+    runs = read_runs(folder)
+    table = report_table(runs)
+    text = f"{headline(table)}\n\n{table_text(table, WIDTH)}"
+    files = {
+        "report.txt": text,
+        "report.csv": table_csv(table),
+        "report.html": page_html(table, _title(folder)),
+    }
+    for name, content in files.items():
+        _replace(folder / name, content)
+    return Report(text, tuple(folder / name for name in files))
+
+
+def headline(table: Table) -> str:
+    """`27 runs, 22 finished; best test accuracy 0.9808: model=alexnet act=module`, in one line."""
+    runs = [row.run for row in table.rows]
+    done = sum(run.status == "finished" for run in runs)
+    head = f"{len(runs)} run{'s' * (len(runs) != 1)}, {done} finished"
+    best = _best(table)
+    return f"{head}; {best}" if best else head
+
+
+def _best(table: Table) -> str | None:
+    first = table.rows[0]
+    if first.rank is None or table.metric is None:
+        return None
+    value = next(
+        each
+        for column, each in zip(table.columns, first.values, strict=True)
+        if column.kind == "metric"
+    )
+    assert isinstance(value, float), "a ranked run has its metric"
+    words = plain(" ".join(first.run.overrides)) or first.run.name
+    return f"best {metric_title(table.metric).removeprefix('best ')} {metric_text(value)}: {words}"
+
+
+def _title(folder: Path) -> str:
+    """The last two parts of the path, as a run's day and hour are."""
+    return "/".join(folder.resolve().parts[-2:]).lstrip("/")
+
+
+def _replace(path: Path, content: str) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(
+            handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n"
+        ) as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

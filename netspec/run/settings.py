@@ -1,0 +1,142 @@
+"""The settings of a run: what Hydra composed, checked key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from netspec.errors import Diagnostic, RunError, Span
+from netspec.run.overrides import as_written, key_of
+
+Plain = dict[str, Any]
+Precision = Literal["32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
+TaskName = Literal["classification", "regression", "language", "segmentation"]
+Positive = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class TrainerSettings(_Checked):
+    """How long and on what it is trained, and what is written down on the way."""
+
+    max_epochs: Positive
+    max_steps: Positive | None = None
+    max_minutes: PositiveFloat | None = None
+    gradient_clip: PositiveFloat | None = None
+    accumulate: Positive = 1
+    early_stopping: Positive | None = None
+    log_every: Positive | None = None
+    checkpoint_every: Positive | None = None
+    validate_every: Positive = 1
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    devices: Positive = 1
+    deterministic: bool = False
+    tensorboard: bool = False
+    bar: Literal["auto"] | bool = "auto"
+
+
+class ActSettings(_Checked):
+    """The form of the activations, and the function that takes the place of theirs."""
+
+    form: str
+    fn: str | None = None
+
+    def as_act(self) -> dict[str, str]:
+        return {"form": self.form} if self.fn is None else {"form": self.form, "fn": self.fn}
+
+
+class Settings(_Checked):
+    """A run: each group's own part is checked where it is used."""
+
+    model: Plain
+    act: ActSettings
+    data: Plain
+    loss: Plain
+    optimizer: Plain
+    scheduler: Plain
+    trainer: TrainerSettings
+    experiment: Plain | None = None
+    task: Literal["auto"] | TaskName = "auto"
+    metrics: Literal["auto"] | list[str] = "auto"
+    monitor: str = "auto"
+    device: str = "auto"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    precision: Precision = "32-true"
+    compile: bool = False
+    threads: Positive | None = None
+    weights: str | None = None
+    resume: bool = False
+    folder: str | None = None
+    preflight: bool = True
+
+
+class EvalSettings(_Checked):
+    """An evaluation of a checkpoint; what is null is as it was in training."""
+
+    checkpoint: str
+    act: ActSettings | None = None
+    data: Plain | None = None
+    split: Literal["train", "validation", "test"] = "test"
+    device: str = "auto"
+    precision: Precision = "32-true"
+    compile: bool = False
+    threads: Positive | None = None
+    metrics: Literal["auto"] | list[str] = "auto"
+    out: str | None = None
+
+
+def read_settings(config: DictConfig, overrides: Sequence[str]) -> Settings:
+    """The composed configuration as Settings. Raises RunError (NS702) for each wrong value."""
+    settings = _read(Settings, config, overrides)
+    assert isinstance(settings, Settings), "that was asked for"
+    return settings
+
+
+def read_eval_settings(config: DictConfig, overrides: Sequence[str]) -> EvalSettings:
+    """The composed configuration as EvalSettings. Raises RunError (NS702)."""
+    settings = _read(EvalSettings, config, overrides)
+    assert isinstance(settings, EvalSettings), "that was asked for"
+    return settings
+
+
+def _read(model: type[BaseModel], config: DictConfig, overrides: Sequence[str]) -> BaseModel:
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        said = str(error).partition("\n")[0]
+        raise RunError(
+            Diagnostic("NS702", said, place_of(str(getattr(error, "full_key", "")), overrides))
+        ) from None
+    try:
+        return model.model_validate(plain)
+    except ValidationError as error:
+        raise RunError([_told(problem, overrides) for problem in error.errors()]) from None
+
+
+def _told(problem: Mapping[str, Any], overrides: Sequence[str]) -> Diagnostic:
+    path = [str(part) for part in problem["loc"]]
+    known = [part for part in path if not part.startswith("literal[") and "[" not in part]
+    key = ".".join(part for part in known if part not in ("int", "float", "bool", "str"))
+    said = problem["msg"][:1].lower() + problem["msg"][1:]
+    if problem["type"] == "extra_forbidden":
+        return Diagnostic("NS701", f"a run has no `{key}`", place_of(key, overrides))
+    if problem["type"] == "missing":
+        return Diagnostic("NS702", f"`{key}` is missing", place_of(key, overrides))
+    fact = f"`{key}` can't be {problem['input']!r}: {said}"
+    return Diagnostic("NS702", fact, place_of(key, overrides))
+
+
+def place_of(key: str, overrides: Sequence[str]) -> Span:
+    """Where a value of the configuration came from: the override, or the files."""
+    for text in reversed(overrides):
+        own = key_of(text)
+        if key == own or key.startswith(f"{own}.") or own.startswith(f"{key}."):
+            return Span(f"from the override {as_written(text)}")
+    return Span(f"the run's configuration, {key}")

@@ -1,0 +1,50 @@
+"""Where a run writes what people read."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+@cache
+def console() -> Console:
+    """The console of this process: stdout, coloured in a terminal alone."""
+    return Console(highlight=False, soft_wrap=True)
+
+
+def quiet() -> None:
+    """Lightning tells every choice; those are the run's, and stand in its configuration."""
+    for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for module in (r"lightning\..*", r"torch\..*", r"torchmetrics\..*"):
+        warnings.filterwarnings("ignore", module=module)
+
+
+def tell_start(lines: Mapping[str, str]) -> None:
+    """What is trained on what, before it begins."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in lines.items():
+        table.add_row(f"[dim]{name}[/]", value)
+    console().print(table)
+
+
+def tell_result(metrics: Mapping[str, Any], folder: Path) -> None:
+    """The figures of the best weights, and where everything is."""
+    best, test = metrics.get("best"), metrics.get("test")
+    monitor = metrics["monitor"]["name"]
+    lines = []
+    if best is not None:
+        lines.append(f"best    epoch {int(best['epoch'])}, {monitor} {best[monitor]:.4f}")
+    if test is not None:
+        figures = "  ".join(f"{name} {value:.4f}" for name, value in test.items())
+        lines.append(f"test    {figures}")
+    lines.append(f"folder  {folder}")
+    lines.append(f"next    python eval.py checkpoint={folder}")
+    console().print("\n".join(lines), markup=False)

@@ -1,0 +1,27 @@
+"""One of the other processes of a run: `python -m netspec.run.worker`, told on stdin what to do."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+
+def main() -> int:
+    """Train as the first process does, and write nothing."""
+    told = json.load(sys.stdin)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's to answer
+    from netspec.errors import SpecError
+    from netspec.run.fit import train
+    from netspec.run.settings import Settings
+
+    try:
+        train(Settings.model_validate(told["settings"]), told["overrides"], Path(told["folder"]))
+    except SpecError:  # the first process tells it
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

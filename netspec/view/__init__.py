@@ -1,0 +1,1 @@
+"""Views of a program: what people look at. Changes nothing."""
