@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from netspec.errors import Diagnostic, SpecError
     from netspec.pipeline import build, check, load, loads, to_python
+    from netspec.run.checkpoint import load_checkpoint
     from netspec.spec.dump import dump_spec as dump
     from netspec.spec.load import Spec
 
 __version__ = "0.1.0"
 __all__ = [
-    "Diagnostic", "Spec", "SpecError", "build", "check", "dump", "load", "loads", "to_python",
+    "Diagnostic", "Spec", "SpecError", "build", "check", "dump", "load", "load_checkpoint", "loads",
+    "to_python",
 ]  # fmt: skip
 
 # Each public name, the module that has it, and its name there: torch is imported when it is needed.
@@ -25,6 +27,7 @@ _HOMES = {
     "build": ("netspec.pipeline", "build"),
     "check": ("netspec.pipeline", "check"),
     "load": ("netspec.pipeline", "load"),
+    "load_checkpoint": ("netspec.run.checkpoint", "load_checkpoint"),
     "loads": ("netspec.pipeline", "loads"),
     "to_python": ("netspec.pipeline", "to_python"),
 }

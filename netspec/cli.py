@@ -27,5 +27,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from netspec.run.main import train_command
 
         return train_command(given[1:])
+    if command == "eval":
+        from netspec.run.evaluate import eval_command
+
+        return eval_command(given[1:])
+    if command == "predict":
+        from netspec.run.predict import predict_command
+
+        return predict_command(given[1:])
+    if command == "sample":
+        from netspec.run.sample import sample_command
+
+        return sample_command(given[1:])
     sys.stderr.write(f"there is no command `{command}`\n\n{_USAGE}")
     return 2

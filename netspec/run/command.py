@@ -26,16 +26,23 @@ from netspec.run.overrides import as_written, for_hydra, key_of, last_of_each, n
 
 PACKAGE = Path(__file__).resolve().parent.parent
 Task = Callable[[DictConfig], object]
+Place = Callable[[Sequence[str], bool], list[str]]
 
 
-def run_command(name: str, task: Task, arguments: Sequence[str]) -> int:
+def _unplaced(overrides: Sequence[str], many: bool) -> list[str]:  # noqa: ARG001
+    return list(overrides)
+
+
+def run_command(name: str, task: Task, arguments: Sequence[str], place: Place = _unplaced) -> int:
     """Compose the configuration `name` with these arguments and run the task on it, or on each
-    point of a sweep. Gives the exit status; what is wrong is told on stderr."""
+    point of a sweep; `place` may change the overrides before. Gives the exit status; what is wrong
+    is told on stderr."""
     options = get_args_parser().parse_args(list(arguments))
     flags = [argument for argument in arguments if argument not in options.overrides]
     try:
         with config_folders(name) as (folder, searchpath):
             overrides = last_of_each([for_hydra(text) for text in options.overrides])
+            overrides = place(overrides, bool(options.multirun))
             if searchpath:
                 overrides.append(f"hydra.searchpath=[{','.join(searchpath)}]")
             if not is_question(options):

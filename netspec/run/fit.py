@@ -239,6 +239,7 @@ def _trainer(
             strategy=find_strategy(options.strategy, device),
             precision=settings.precision,
             max_epochs=options.max_epochs,
+            min_epochs=0,
             max_steps=options.max_steps or -1,
             gradient_clip_val=options.gradient_clip,
             accumulate_grad_batches=options.accumulate,
@@ -299,7 +300,7 @@ def _finish(
         options = settings_of(prepared.settings.data)
         precision = prepared.settings.precision
         tested = measure_split(
-            prepared, fresh, prepared.data.test, options, device.torch, precision
+            prepared.scoring, fresh, prepared.data.test, options, device.torch, precision
         )
     title = f"{prepared.compiled.program.name} on {prepared.data.name}"
     files.write_text(folder / files.CURVES, curves_svg(keeper.rows, title))

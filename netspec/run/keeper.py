@@ -115,15 +115,17 @@ class Keeper(Checkpoint):
             self._add(trainer, self._row(trainer, pl_module.seen.values(), None))
         if settings.checkpoint_every and stepped and step % settings.checkpoint_every == 0:
             self._save(trainer)
-        if settings.max_minutes and self.elapsed() > 60 * settings.max_minutes:
-            trainer.should_stop = True
+        late = settings.max_minutes and self.elapsed() > 60 * settings.max_minutes
+        if late or step >= (settings.max_steps or step + 1):
+            trainer.should_stop = True  # Lightning validates before it stops
 
     # The end of an epoch
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Task), "runs train a Task"
         pl_module.look_back()
-        checked = pl_module.checked.values() if self._validated(trainer) else None
+        checked = pl_module.checked.values() if pl_module.validated else None
+        pl_module.validated = False
         row = self._row(trainer, pl_module.seen.values(), checked)
         pl_module.seen.reset()
         self._add(trainer, row)
@@ -134,12 +136,6 @@ class Keeper(Checkpoint):
         self._save(trainer)
         if self._asked is not None:
             raise Interrupted(self._asked)
-
-    def _validated(self, trainer: Trainer) -> bool:
-        if self.prepared.data.validation is None:
-            return False
-        every = self.prepared.settings.trainer.validate_every
-        return (trainer.current_epoch + 1) % every == 0 or trainer.should_stop
 
     def _row(
         self, trainer: Trainer, seen: Mapping[str, float], checked: Mapping[str, float] | None

@@ -14,13 +14,14 @@ from omegaconf import DictConfig
 from netspec.errors import SpecError
 from netspec.run.command import print_error, run_command
 from netspec.run.overrides import key_of
+from netspec.run.placing import placed
 
 _OF_FOLDER = ("folder", "resume")
 
 
 def train_command(arguments: Sequence[str]) -> int:
     """Train, or sweep with -m; gives the exit status."""
-    return run_command("train", train_job, arguments)
+    return run_command("train", train_job, arguments, placed)
 
 
 def train_job(config: DictConfig) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from netspec.run.data.dataset import Examples
 from netspec.run.data.settings import Settings as DataSettings
 from netspec.run.metrics import to_classes
 from netspec.run.precision import autocast, cast, weights_dtype
-from netspec.run.prepare import Prepared
+from netspec.run.prepare import Scoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Measured:
 
 
 def measure_split(
-    prepared: Prepared,
+    scoring: Scoring,
     model: nn.Module,
     examples: Examples,
     options: DataSettings,
@@ -34,12 +34,12 @@ def measure_split(
     """Metrics over all examples; the model is left in eval mode on the device."""
     dtype = weights_dtype(precision)
     model.to(device, dtype).eval()
-    objective = prepared.objective
+    objective = scoring.objective
     for loss in objective.loss.values():
         loss.module.to(device)
-    meter = prepared.meter().to(device)
+    meter = scoring.meter().to(device)
     meter.stay_local()
-    count = prepared.classes if objective.task in ("classification", "segmentation") else 0
+    count = scoring.classes if objective.task in ("classification", "segmentation") else 0
     confusion = torch.zeros(count, count, dtype=torch.int64)
     batches = Batches(
         examples,
@@ -50,7 +50,7 @@ def measure_split(
     )
     with torch.inference_mode(), autocast(precision, device):
         for batch in batches:
-            inputs, target = prepared.arranged(batch)
+            inputs, target = scoring.arranged(batch)
             result = model(*(cast(value, dtype, device) for value in inputs))
             outputs, aimed, shown, counted = objective.shaped(result, target.to(device))
             aimed = aimed.to(dtype) if aimed.is_floating_point() else aimed

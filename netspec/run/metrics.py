@@ -166,7 +166,7 @@ class Meter(torch.nn.Module):
     def stay_local(self) -> None:
         """Measure what this process alone sees."""
         for _, metric in self._all():
-            metric.sync_on_compute = False
+            metric.distributed_available_fn = _alone
 
     def values(self) -> dict[str, float]:
         """The loss and each metric, over all processes."""
@@ -191,6 +191,10 @@ class Meter(torch.nn.Module):
 
     def _all(self) -> list[tuple[str, Any]]:
         return [("loss", self.mean), *self.metrics.items()]
+
+
+def _alone() -> bool:
+    return False
 
 
 def to_classes(output: Tensor) -> Tensor:

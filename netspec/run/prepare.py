@@ -62,6 +62,28 @@ def _flat(value: Tensor, target: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
+class Scoring:
+    """How a batch goes into the model, and how what comes out is scored.
+
+    `order` says for each input of the model which of the data's it is; `classes` is how many the
+    metrics count.
+    """
+
+    order: tuple[int, ...]
+    objective: Objective
+    metrics: tuple[str, ...]
+    classes: int
+
+    def meter(self, wait: int = 1) -> Meter:
+        return Meter(self.metrics, self.objective.task, self.classes, wait)
+
+    def arranged(self, batch: Batch) -> Batch:
+        """A batch with its inputs in the order of the model's."""
+        inputs, target = batch
+        return tuple(inputs[index] for index in self.order), target
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A run that fits together. `classes` is how many the metrics count."""
 
@@ -76,13 +98,16 @@ class Prepared:
     monitor: Monitor
     classes: int
 
+    @property
+    def scoring(self) -> Scoring:
+        return Scoring(self.order, self.objective, self.metrics, self.classes)
+
     def meter(self, wait: int = 1) -> Meter:
-        return Meter(self.metrics, self.objective.task, self.classes, wait)
+        return self.scoring.meter(wait)
 
     def arranged(self, batch: Batch) -> Batch:
         """A batch with its inputs in the order of the model's."""
-        inputs, target = batch
-        return tuple(inputs[index] for index in self.order), target
+        return self.scoring.arranged(batch)
 
 
 def prepare(settings: Settings, overrides: Sequence[str]) -> Prepared:

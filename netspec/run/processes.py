@@ -53,6 +53,8 @@ class Workers:
             "MASTER_PORT": str(_free_port()),
             "NODE_RANK": "0",
         }
+        if sys.platform == "linux":
+            shared["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", "lo")
         told = json.dumps(
             {
                 "settings": self.settings.model_dump(mode="json"),

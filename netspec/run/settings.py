@@ -85,7 +85,7 @@ class EvalSettings(_Checked):
     data: Plain | None = None
     split: Literal["train", "validation", "test"] = "test"
     device: str = "auto"
-    precision: Precision = "32-true"
+    precision: Precision | None = None
     compile: bool = False
     threads: Positive | None = None
     metrics: Literal["auto"] | list[str] = "auto"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from netspec.errors import RunError
+from netspec.run.data.batches import Batches
 from netspec.run.data.dataset import Batch
 from netspec.run.diverge import diverged
 from netspec.run.optim import Length, Schedule, make_optimizer, make_schedule
@@ -37,6 +38,7 @@ class Task(LightningModule):
         self.examples, self.batch_size = examples, batch_size  # of all processes together
         self.seen = prepared.meter(_WAIT)
         self.checked = prepared.meter()
+        self.validated = False  # since the last row of metrics
         self.schedule: Schedule | None = None
         self.resumed: Mapping[str, Any] | None = None
         self._unseen: list[tuple[int, Tensor]] = []  # losses that may be no numbers
@@ -53,6 +55,11 @@ class Task(LightningModule):
             set_random_state(self.resumed["random"][self.global_rank], self.device)
             self.seen.set_state(self.resumed["seen"][self.global_rank])
             self.resumed = None
+
+    def on_train_epoch_start(self) -> None:
+        loader = self.trainer.train_dataloader
+        assert isinstance(loader, Batches), "a run gives its own batches"
+        loader.set_epoch(self.current_epoch)
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         inputs, target = batch
@@ -113,6 +120,9 @@ class Task(LightningModule):
     def on_validation_epoch_start(self) -> None:
         self.checked.reset()
 
+    def on_validation_epoch_end(self) -> None:
+        self.validated = True
+
     def validation_step(self, batch: Batch, index: int) -> None:
         measure(self.prepared, self.model, batch, self.checked)
 
@@ -126,6 +136,8 @@ class Task(LightningModule):
         self.schedule = make_schedule(
             settings.scheduler, optimizer, self.length, mode, prepared.overrides
         )
+        if self.resumed is not None and self.schedule is not None:
+            self.schedule.scheduler.load_state_dict(self.resumed["schedule"])
         return optimizer
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -140,8 +152,6 @@ class Task(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.resumed = checkpoint["netspec"]
         self._stepped = checkpoint["netspec"]["stepped"]
-        if self.schedule is not None:
-            self.schedule.scheduler.load_state_dict(checkpoint["netspec"]["schedule"])
 
 
 def measure(prepared: Prepared, model: nn.Module, batch: Batch, meter: Any) -> None:

@@ -15,7 +15,9 @@ def main() -> int:
     from netspec.errors import SpecError
     from netspec.run.fit import train
     from netspec.run.settings import Settings
+    from netspec.run.terminal import quiet
 
+    quiet()
     try:
         train(Settings.model_validate(told["settings"]), told["overrides"], Path(told["folder"]))
     except SpecError:  # the first process tells it

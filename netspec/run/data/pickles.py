@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Callable
 
 import numpy
 
 from netspec.errors import Diagnostic, RunError, Span
 
 # How numpy's pickles make an empty array, which their next step fills.
-_RECONSTRUCT: Callable[..., object] = numpy.zeros(0).__reduce__()[0]
+_RECONSTRUCT: object = numpy.zeros(0).__reduce__()[0]
 _BROKEN = (
     pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError,
     OverflowError, ImportError, MemoryError,
@@ -53,7 +52,7 @@ class _Plain(pickle.Unpickler):
         return known[module, name]
 
 
-def _latin(text: str, encoding: str) -> bytes:
+def _latin(text: object, encoding: object) -> bytes:
     if not isinstance(text, str) or encoding not in ("latin1", b"latin1"):
         raise ValueError("a text in another encoding than latin1")
     return text.encode("latin1")

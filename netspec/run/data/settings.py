@@ -108,11 +108,11 @@ class CsvSettings(Settings):
     root: Path = None
     test: Annotated[str | Share | None, Field(description=f"a path, {_SHARE}, or `null`")] = 0.2
     target: Annotated[
-        str | int | list[str] | list[int] | None,
+        str | int | list[str | int] | None,
         Field(description="a column, by name or by number from 0, or a list of them"),
     ] = None
     features: Annotated[
-        list[str] | list[int] | None, Field(description="a list of columns, or `null`")
+        list[str | int] | None, Field(description="a list of columns, or `null`")
     ] = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1, description="one character")] = ","
     header: Switch = True

@@ -13,7 +13,7 @@ _SPLIT = 3  # what a draw is for
 
 
 def held_out(
-    count: int, share: float, seed: int, labels: Tensor | None, option: str = "validation"
+    count: int, share: float | int, seed: int, labels: Tensor | None, option: str = "validation"
 ) -> tuple[Tensor, Tensor]:
     """The positions that stay and those that are taken away, each in rising order.
 
