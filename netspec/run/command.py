@@ -91,18 +91,28 @@ def compose(folder: Path, name: str, overrides: Sequence[str]) -> DictConfig:
     Raises RunError (NS701, NS702) for what Hydra can't find or read.
     """
     GlobalHydra.instance().clear()
-    try:
+    with told(overrides, folder, name):
         with hydra.initialize_config_dir(config_dir=str(folder), version_base="1.3"):
             return hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
+
+
+@contextmanager
+def told(
+    overrides: Sequence[str], folder: Path | None = None, name: str = "train"
+) -> Iterator[None]:
+    """Turns what Hydra says of these overrides into RunErrors (NS701, NS702)."""
+    try:
+        yield
     except OverrideParseException as error:
         raise RunError(not_an_override(error.override, str(error))) from None
     except MissingConfigException as error:
         raise RunError(_missing(error)) from None
     except ConfigCompositionException as error:
-        known = _keys(folder, name)
+        with config_folders(name) as (primary, _):
+            known = _keys(folder or primary, name)
         raise RunError(_refused(error, overrides, known)) from None
-    except (HydraException, OmegaConfBaseException) as error:
-        span = Span("the run's configuration")
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        span = Span("the command line")
         raise RunError(Diagnostic("NS702", _first_line(error), span)) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import sys
@@ -101,10 +102,10 @@ def eval_job(config: DictConfig) -> None:
             span = Span("the command line")
             raise RunError(Diagnostic("NS702", "no checkpoint is named", span, help=help))
         settings = read_eval_settings(config, overrides)
-        path = find_checkpoint(settings.checkpoint)
-        folder = _folder(settings, path)
-        found = evaluate(read_checkpoint(path), settings, overrides)
+        _refuse_written(settings.out)
+        found = evaluate(read_checkpoint(find_checkpoint(settings.checkpoint)), settings, overrides)
         tell(found)
+        folder = _folder(settings.out, found.checkpoint)
         write(found, folder, overrides)
     except SpecError as error:
         print_error(error)
@@ -241,24 +242,43 @@ def _figure(found: Evaluation, name: str, value: float) -> str:
     return f"{name} {value:.4f}{unit}"
 
 
-def _folder(settings: EvalSettings, checkpoint: Path) -> Path:
-    """A folder that has no evaluation yet. Raises RunError (NS707) for one that has."""
-    if settings.out is not None:
-        folder = Path(settings.out)
-        if (folder / EVALUATION).exists() or (folder.exists() and not folder.is_dir()):
-            fact = "an evaluation is in this folder" if folder.is_dir() else "this is a file"
-            span = Span(str(folder))
-            raise RunError(Diagnostic("NS707", fact, span, help="choose another folder: out=…"))
-        return folder
+def _refuse_written(out: str | None) -> None:
+    """Raises RunError (NS707) for a folder that has an evaluation, or is none."""
+    folder = None if out is None else Path(out)
+    if (
+        folder is None
+        or not (folder / EVALUATION).exists()
+        and (folder.is_dir() or not folder.exists())
+    ):
+        return
+    fact = "an evaluation is in this folder" if folder.is_dir() else "this is a file"
+    help = "choose another folder: out=…"
+    raise RunError(Diagnostic("NS707", fact, Span(str(folder)), help=help))
+
+
+def _folder(out: str | None, checkpoint: Path) -> Path:
+    """The folder that was asked for, or a new one in the run's. Raises RunError (NS706)."""
     inside = checkpoint.parent
     run = inside.parent if inside.name == CHECKPOINTS else inside
-    return run / EVALUATIONS / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    parent = run / EVALUATIONS
+    first = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    with told_if_full(parent if out is None else Path(out)):
+        if out is not None:
+            Path(out).mkdir(parents=True, exist_ok=True)
+            return Path(out)
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count(1):
+            folder = parent / (first if number == 1 else f"{first}_{number}")
+            try:
+                folder.mkdir()
+            except FileExistsError:
+                continue
+            return folder
+    raise AssertionError("names do not end")
 
 
 def write(found: Evaluation, folder: Path, overrides: Sequence[str]) -> None:
     """evaluation.json. Raises RunError (NS706) where nothing can be written."""
-    with told_if_full(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     scores = found.scores()
     plain = {
         **asdict(found),

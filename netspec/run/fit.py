@@ -43,25 +43,28 @@ class Loaders:
     validation: Batches | None
 
 
-def train(settings: Settings, overrides: Sequence[str], folder: Path) -> Metrics:
+def train(
+    settings: Settings, overrides: Sequence[str], folder: Path, brief: bool = False
+) -> Metrics:
     """Train, test the best weights, and leave everything in the folder; gives its metrics.json.
+
+    `brief` leaves out what is told of the start and of each epoch.
 
     A folder that has a finished run is refused, unless the run is resumed: then its results are
     given as they are. Raises SpecError and RunError for what can't be, Interrupted for Ctrl-C.
     """
     if settings.resume and files.status_of(folder) == "finished":
-        console().print(f"{folder} is finished already", highlight=False)
         return files.read_metrics(folder) or {}
     if settings.threads:
         torch.set_num_threads(settings.threads)
     device = find_device(settings.device, settings.trainer.devices)
     prepared = prepare(settings, overrides)
     if rank():
-        return _train(prepared, device, folder)
+        return _train(prepared, device, folder, brief)
     with files.held(folder):
         _refuse_finished(folder, settings)
         with Workers(settings, overrides, folder):
-            return _train(prepared, device, folder)
+            return _train(prepared, device, folder, brief)
 
 
 def _refuse_finished(folder: Path, settings: Settings) -> None:
@@ -73,7 +76,7 @@ def _refuse_finished(folder: Path, settings: Settings) -> None:
     raise RunError(Diagnostic("NS707", fact, Span(str(folder)), help=help))
 
 
-def _train(prepared: Prepared, device: Device, folder: Path) -> Metrics:
+def _train(prepared: Prepared, device: Device, folder: Path, brief: bool) -> Metrics:
     settings = prepared.settings
     model = make_model(prepared)
     loaders = _loaders(prepared)
@@ -82,9 +85,10 @@ def _train(prepared: Prepared, device: Device, folder: Path) -> Metrics:
     resumed = _resumable(prepared, folder)
     if not rank():
         write_start(folder, prepared, model, record, resumed is not None)
-        tell_start(_start_lines(prepared, record, folder))
+        if not brief:
+            tell_start(_start_lines(prepared, record, folder))
     keeper = Keeper(folder, prepared, info)
-    trainer = _trainer(prepared, device, folder, keeper, info)
+    trainer = _trainer(prepared, device, folder, keeper, info, brief)
     options = settings_of(settings.data)
     length = _length(settings, loaders.train)
     examples = prepared.data.train
@@ -101,7 +105,7 @@ def _train(prepared: Prepared, device: Device, folder: Path) -> Metrics:
         raise
     if rank():
         return {}
-    return _finish(prepared, device, folder, keeper, record, model)
+    return _finish(prepared, device, folder, keeper, record)
 
 
 def _start_lines(prepared: Prepared, record: Record, folder: Path) -> dict[str, str]:
@@ -221,7 +225,12 @@ _FIXED = ("data", "loss", "optimizer", "task", "seed", "precision", "act")
 
 
 def _trainer(
-    prepared: Prepared, device: Device, folder: Path, keeper: Keeper, info: Mapping[str, Any]
+    prepared: Prepared,
+    device: Device,
+    folder: Path,
+    keeper: Keeper,
+    info: Mapping[str, Any],
+    brief: bool,
 ) -> Trainer:
     settings = prepared.settings
     options = settings.trainer
@@ -230,13 +239,13 @@ def _trainer(
     visible = terminal.is_terminal if options.bar == "auto" else options.bar
     bar = Bar(terminal, batch_size, prepared.monitor.name, visible and not rank())
     if not rank():
-        keeper.listeners.append(bar.show)
+        keeper.listeners.append(bar.note if brief else bar.show)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice is about choices that are the run's
         return Trainer(
             accelerator="gpu" if device.kind == "cuda" else device.kind,
             devices=device.which,
-            strategy=find_strategy(options.strategy, device),
+            strategy=find_strategy(options.strategy, device, world_size(settings)),
             precision=settings.precision,
             max_epochs=options.max_epochs,
             min_epochs=0,
@@ -286,17 +295,13 @@ def _finish(
     folder: Path,
     keeper: Keeper,
     record: Record,
-    model: nn.Module,
 ) -> Metrics:
     """The best weights on the test split, the curves, and metrics.json."""
     best = folder / files.BEST
     tested: Measured | None = None
     if prepared.data.test is not None:
         fresh = prepared.compiled.built.make()
-        if best.is_file():
-            load_weights(fresh, read_checkpoint(best))
-        else:
-            fresh.load_state_dict(model.state_dict())
+        load_weights(fresh, read_checkpoint(best if best.is_file() else folder / files.LAST))
         options = settings_of(prepared.settings.data)
         precision = prepared.settings.precision
         tested = measure_split(

@@ -24,8 +24,8 @@ def train_command(arguments: Sequence[str]) -> int:
     return run_command("train", train_job, arguments, placed)
 
 
-def train_job(config: DictConfig) -> dict[str, Any]:
-    """One job that Hydra starts: trains, and gives what metrics.json has.
+def train_job(config: DictConfig) -> float | None:
+    """One job that Hydra starts: trains, and gives the best value of what is monitored.
 
     In a sweep errors are raised, for the sweep to tell; else they are told here, and end all.
     """
@@ -39,7 +39,7 @@ def train_job(config: DictConfig) -> dict[str, Any]:
     folder = Path(hydra.runtime.output_dir)
     quiet()
     if hydra.mode == RunMode.MULTIRUN:
-        return train(read_settings(config, overrides), overrides, folder)
+        return _point(config, overrides, folder, int(hydra.job.num))
     try:
         found = train(read_settings(config, overrides), overrides, folder)
     except SpecError as error:
@@ -48,8 +48,33 @@ def train_job(config: DictConfig) -> dict[str, Any]:
     except (Interrupted, KeyboardInterrupt):
         sys.stderr.write(f"\nstopped; go on with: {go_on(folder)}\n")
         sys.exit(130)
-    tell_result(found, folder)
-    return found
+    tell_result(found, shown(folder))
+    return _best(found)
+
+
+def _point(config: DictConfig, overrides: list[str], folder: Path, number: int) -> float | None:
+    """One point of a sweep. What fails is written down before it is raised."""
+    from netspec.run.fit import train
+    from netspec.run.keeper import Interrupted
+    from netspec.run.record import write_failure
+    from netspec.run.settings import read_settings
+    from netspec.run.terminal import tell_point
+
+    tell_point(number, overrides)
+    try:
+        found = train(read_settings(config, overrides), overrides, folder, brief=True)
+    except Interrupted:
+        raise KeyboardInterrupt from None  # ends the sweep too
+    except Exception as error:
+        write_failure(folder, overrides, error)
+        raise
+    tell_point(number, overrides, found)
+    return _best(found)
+
+
+def _best(metrics: dict[str, Any]) -> float | None:
+    best = metrics.get("best")
+    return None if best is None else float(best[metrics["monitor"]["name"]])
 
 
 def go_on(folder: Path) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from netspec.run.data.augment import NO_CLASS
 from netspec.run.data.batches import Batches
 from netspec.run.data.dataset import Examples
 from netspec.run.data.settings import Settings as DataSettings
@@ -61,5 +62,7 @@ def measure_split(
 
 
 def _pairs(predicted: Tensor, true: Tensor, count: int) -> Tensor:
-    flat = true.reshape(-1).long() * count + predicted.reshape(-1)
+    true, predicted = true.reshape(-1).long(), predicted.reshape(-1)
+    known = true != NO_CLASS
+    flat = true[known] * count + predicted[known]
     return torch.bincount(flat.cpu(), minlength=count * count).reshape(count, count)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torchmetrics import classification as c
 
 from netspec.errors import Diagnostic, RunError, did_you_mean
+from netspec.run.data.augment import NO_CLASS
 from netspec.run.settings import place_of
 
 
@@ -26,7 +27,9 @@ class Kind:
 
 def _classes(cls: type, **options: Any) -> Callable[[int], torchmetrics.Metric]:
     def make(count: int) -> torchmetrics.Metric:
-        metric: torchmetrics.Metric = cls(count, validate_args=False, **options)
+        metric: torchmetrics.Metric = cls(
+            count, validate_args=False, ignore_index=NO_CLASS, **options
+        )
         return metric
 
     return make

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from netspec.ops.facts import TensorType
 from netspec.pipeline import Compiled
-from netspec.run.data.dataset import Batch, Data
+from netspec.run.data.dataset import Batch, Data, Wanted
 from netspec.run.data.open import open_data
 from netspec.run.loss import USUAL, Loss, make_loss
 from netspec.run.matching import (
@@ -26,6 +26,8 @@ from netspec.run.metrics import Meter, Monitor, choose_metrics, choose_monitor
 from netspec.run.model import ModelChoice, compile_choice, read_choice
 from netspec.run.optim import Length, make_optimizer, make_schedule
 from netspec.run.settings import Settings
+
+Reader = Callable[[Mapping[str, object], Wanted | None], Data]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +112,14 @@ class Prepared:
         return self.scoring.arranged(batch)
 
 
-def prepare(settings: Settings, overrides: Sequence[str]) -> Prepared:
-    """Everything that can be checked before training, checked.
+def prepare(settings: Settings, overrides: Sequence[str], read: Reader = open_data) -> Prepared:
+    """Everything that can be checked before training, checked; `read` opens the data.
 
     Raises SpecError and RunError: a spec that can't be built, data that is broken or does not fit,
     a loss, optimizer, schedule, metric or device that can't be.
     """
     choice = read_choice(settings.model, overrides)
-    compiled, data = compile_with_data(choice, settings)
+    compiled, data = compile_with_data(choice, settings, read)
     order = input_order(compiled, data)
     objective, classes = make_objective(compiled, data, order, settings, overrides)
     metrics = choose_metrics(settings.metrics, objective.task, overrides)
@@ -139,12 +141,14 @@ def prepare(settings: Settings, overrides: Sequence[str]) -> Prepared:
     )
 
 
-def compile_with_data(choice: ModelChoice, settings: Settings) -> tuple[Compiled, Data]:
+def compile_with_data(
+    choice: ModelChoice, settings: Settings, read: Reader = open_data
+) -> tuple[Compiled, Data]:
     """The model and its data: each may tell the other what it leaves open."""
     if settings.data.get("source") == "random":
         compiled = compile_choice(choice, settings.act)
-        return compiled, open_data(settings.data, wanted_by(compiled))
-    data = open_data(settings.data)
+        return compiled, read(settings.data, wanted_by(compiled))
+    data = read(settings.data, None)
     return compile_choice(choice, settings.act, data.gives), data
 
 

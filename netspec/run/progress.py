@@ -79,11 +79,15 @@ class Bar(Callback):
     def _speed(self, now: float) -> float:
         return self._steps * self.batch_size / max(now - self._since, 1e-9)
 
-    def show(self, trainer: Trainer, row: Mapping[str, float | None]) -> None:
-        """A line for a row of metrics.csv."""
+    def note(self, _: Trainer, row: Mapping[str, float | None]) -> None:
+        """Have the bar show a row's metric."""
         value = row.get(self.monitor)
         if value is not None:
             self.measured = f"{self.monitor} {value:.4f}"
+
+    def show(self, trainer: Trainer, row: Mapping[str, float | None]) -> None:
+        """A line for a row of metrics.csv, and the bar shows its metric."""
+        self.note(trainer, row)
         shown = [
             f"{name} {number:.4f}"
             for name, number in row.items()

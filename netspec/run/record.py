@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -131,3 +131,13 @@ def write_start(
     summary = summarize(prepared.compiled.program, empty)
     files.write_text(folder / files.SUMMARY, summary_text(summary, 100))
     record.write("running")
+
+
+def write_failure(folder: Path, overrides: Sequence[str], error: Exception) -> None:
+    """Say in metrics.json that a run failed, if it does not say so already."""
+    found = files.read_metrics(folder) or {}
+    if found.get("status") in ("failed", "finished"):
+        return
+    said = str(error).strip() or type(error).__name__
+    begun = {"overrides": [as_written(text) for text in overrides], **found}
+    files.write_json(folder / files.METRICS, {**begun, "status": "failed", "error": said})

@@ -66,7 +66,7 @@ def confusion_lines(confusion: Sequence[Sequence[int]], names: Sequence[str]) ->
         return _most_confused(confusion, names)
     numbered = any(len(name) > _LONGEST_HEAD for name in names)
     heads = [str(index) for index in range(len(names))] if numbered else list(names)
-    rows = [["true ╲ predicted", *heads]]
+    rows = [["true ╲ predicted", *(f"{head} " for head in heads)]]
     for index, counts in enumerate(confusion):
         label = f"{index} {_cut(names[index])}" if numbered else names[index]
         rows.append([label, *_cells(index, counts)])

@@ -17,6 +17,7 @@ from netspec.run.diverge import diverged
 from netspec.run.optim import Length, Schedule, make_optimizer, make_schedule
 from netspec.run.prepare import Prepared
 from netspec.run.random_state import random_state, set_random_state
+from netspec.run.strategy import Sharded, shard
 
 _WAIT = 50  # training steps between two looks at what they gave
 
@@ -43,6 +44,13 @@ class Task(LightningModule):
         self.resumed: Mapping[str, Any] | None = None
         self._unseen: list[tuple[int, Tensor]] = []  # losses that may be no numbers
         self._stepped = 0
+        self._sharded = False
+
+    def configure_model(self) -> None:
+        strategy = self.trainer.strategy
+        if isinstance(strategy, Sharded) and not self._sharded:
+            shard(self.model, strategy.device_mesh["data_parallel"])
+            self._sharded = True
 
     # Training
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from netspec.run.overrides import as_written
 
 
 @cache
@@ -48,3 +50,17 @@ def tell_result(metrics: Mapping[str, Any], folder: Path) -> None:
     lines.append(f"folder  {folder}")
     lines.append(f"next    python eval.py checkpoint={folder}")
     console().print("\n".join(lines), markup=False)
+
+
+def tell_point(
+    number: int, overrides: Sequence[str], found: Mapping[str, Any] | None = None
+) -> None:
+    """A line when a point of a sweep begins, and one with its figures when it ends."""
+    if found is None:
+        console().print(f"job {number}: {' '.join(map(as_written, overrides))}", markup=False)
+        return
+    best, test = found.get("best"), found.get("test")
+    name = found["monitor"]["name"]
+    figures = [f"best {name} {best[name]:.4f}"] if best else []
+    figures += [f"test {key} {value:.4f}" for key, value in (test or {}).items()]
+    console().print(f"job {number}: {'  '.join(figures)}  {found['seconds']:.1f} s", markup=False)

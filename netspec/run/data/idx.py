@@ -19,7 +19,7 @@ from netspec.errors import Diagnostic, RunError, Span
 from netspec.run.data.dataset import Data
 from netspec.run.data.images import Images, Splits, check_labels, class_names, image_data
 from netspec.run.data.paths import bytes_of, existing
-from netspec.run.data.settings import IdxSettings
+from netspec.run.data.settings import IdxSettings, ImageSettings
 
 EMBEDDED = Path(__file__).resolve().parent / "files"
 
@@ -45,10 +45,10 @@ def idx_data(settings: IdxSettings) -> Data:
     return image_data(settings.name or root.name, settings, Splits(train, test=test), classes)
 
 
-def embedded_data(settings: IdxSettings) -> Data:
+def embedded_data(settings: ImageSettings) -> Data:
     """The data set that netspec brings along, by the name of its source."""
     own = {"root": str(EMBEDDED / settings.source), "name": settings.source}
-    return idx_data(settings.model_copy(update=own))
+    return idx_data(IdxSettings(**{**dict(settings), **own}))
 
 
 def _split(root: Path, settings: IdxSettings, words: tuple[str, ...]) -> Images | None:

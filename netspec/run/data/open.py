@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from netspec.errors import Diagnostic, RunError, did_you_mean
@@ -17,6 +18,8 @@ from netspec.run.data.settings import (
     CsvSettings,
     FolderSettings,
     IdxSettings,
+    ImageSettings,
+    LanguageSettings,
     NpzSettings,
     RandomSettings,
     Settings,
@@ -30,14 +33,18 @@ __all__ = ["Wanted", "open_data", "settings_of"]
 
 
 def _folder_data(settings: FolderSettings) -> Data:
-    # Pillow is needed for image files alone.
+    if find_spec("PIL") is None:
+        fact = "image files are read with Pillow, which is not installed"
+        span = override_span("source", settings.source)
+        raise RunError(Diagnostic("NS605", fact, span, help="`pip install pillow`"))
+    # Late, since Pillow is needed for image files alone.
     from netspec.run.data.folder import folder_data
 
     return folder_data(settings)
 
 
 _KINDS: Mapping[str, tuple[type[Settings], Callable[[Any], Data] | None]] = {
-    "mnist5k": (IdxSettings, embedded_data),
+    "mnist5k": (ImageSettings, embedded_data),
     "idx": (IdxSettings, idx_data),
     "cifar10": (CifarSettings, cifar_data),
     "cifar100": (CifarSettings, cifar_data),
@@ -45,7 +52,7 @@ _KINDS: Mapping[str, tuple[type[Settings], Callable[[Any], Data] | None]] = {
     "csv": (CsvSettings, csv_data),
     "npz": (NpzSettings, npz_data),
     "text": (TextSettings, text_data),
-    "python_docs": (TextSettings, python_docs_data),
+    "python_docs": (LanguageSettings, python_docs_data),
     "random": (RandomSettings, None),
 }
 

@@ -146,10 +146,7 @@ class NpzSettings(ImageSettings):
     classes: Names = None
 
 
-class TextSettings(Settings):
-    path: Annotated[
-        str | list[str] | None, Field(description="a file, a folder, or a list of files")
-    ] = None
+class LanguageSettings(Settings):
     level: Annotated[
         Literal["characters", "bytes"], Field(description="`characters` or `bytes`")
     ] = "characters"
@@ -157,6 +154,12 @@ class TextSettings(Settings):
     stride: OptionalCount = None
     validation: Annotated[Fraction, Field(description="a fraction below 1")] = 0.1
     test: Annotated[Fraction, Field(description="a fraction below 1")] = 0.0
+
+
+class TextSettings(LanguageSettings):
+    path: Annotated[
+        str | list[str] | None, Field(description="a file, a folder, or a list of files")
+    ] = None
 
 
 class RandomSettings(Settings):

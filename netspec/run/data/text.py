@@ -13,7 +13,7 @@ from torch import Tensor
 from netspec.errors import Diagnostic, RunError, Span
 from netspec.run.data.dataset import Batch, Data, Field
 from netspec.run.data.paths import bytes_of, existing
-from netspec.run.data.settings import TextSettings
+from netspec.run.data.settings import LanguageSettings, TextSettings
 from netspec.run.data.split import limited
 
 _BYTES = 256
@@ -44,7 +44,7 @@ def text_data(settings: TextSettings) -> Data:
     return _data(name, b"\n".join(bytes_of(path) for path in paths), str(paths[0]), settings)
 
 
-def python_docs_data(settings: TextSettings) -> Data:
+def python_docs_data(settings: LanguageSettings) -> Data:
     """The Python manual's topics, as `help()` shows them, in the order of their names → Data."""
     from pydoc_data.topics import topics
 
@@ -66,7 +66,7 @@ def _files(path: str | None) -> list[Path]:
     return inside
 
 
-def _data(name: str, raw: bytes, place: str, settings: TextSettings) -> Data:
+def _data(name: str, raw: bytes, place: str, settings: LanguageSettings) -> Data:
     tokens, vocabulary = _tokens(raw, place, settings.level)
     size = len(vocabulary["characters"]) if "characters" in vocabulary else _BYTES
     held = round(len(tokens) * settings.validation)
@@ -109,7 +109,7 @@ def _tokens(raw: bytes, place: str, level: str) -> tuple[Tensor, Mapping[str, An
     return numbers, {"characters": characters}
 
 
-def _windows(tokens: Tensor, stride: int, place: str, settings: TextSettings) -> Windows:
+def _windows(tokens: Tensor, stride: int, place: str, settings: LanguageSettings) -> Windows:
     last = len(tokens) - settings.context - 1
     if last < 0:
         fact = f"a split of {len(tokens):,} {settings.level} has no window of {settings.context}"

@@ -168,3 +168,12 @@ def test_a_file_that_is_no_image(tmp_path: Path) -> None:
     assert message(tmp_path) == message(tmp_path, size=4) == expected
     path.write_bytes(whole[:50])
     assert message(tmp_path, size=4).startswith("error[NS602]: `1.png` cannot be read as an image")
+
+
+def test_pillow_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netspec.run.data.open.find_spec", lambda name: None)
+    assert message(tmp_path) == (
+        "error[NS605]: image files are read with Pillow, which is not installed\n"
+        " --> from data.source=image_folder\n"
+        "  = help: `pip install pillow`"
+    )

@@ -58,14 +58,21 @@ def test_unknown_keys() -> None:
         ("validation", 1.5, "1.5", "a fraction below 1, or a number of examples"),
         ("shuffle", 1, "1", "`true` or `false`"),
         ("normalize", [1.0], "[1.0]", "`auto`, `none`, `[mean, std]` or `[[mean, …], [std, …]]`"),
-        ("classes", "a", "a", "a list of names, or `null`"),
-        ("classes", [1], "[1]", "a list of names, or `null`"),
+        ("eval_batch_size", 0, "0", "a whole number from 1, or `null`"),
     ],
 )
 def test_a_wrong_value(key: str, value: object, shown: str, expected: str) -> None:
     assert messages(source="mnist5k", **{key: value}) == [
         f"error[NS605]: `data.{key}` is `{shown}`, and {expected} is expected\n"
         f" --> from data.{key}={shown}"
+    ]
+
+
+@pytest.mark.parametrize(("value", "shown"), [("a", "a"), ([1], "[1]"), ([], "[]")])
+def test_wrong_names_of_classes(value: object, shown: str) -> None:
+    assert messages(source="idx", classes=value) == [
+        f"error[NS605]: `data.classes` is `{shown}`, and a list of names, or `null` is expected\n"
+        f" --> from data.classes={shown}"
     ]
 
 

@@ -1,0 +1,263 @@
+"""Sweeps: every point is checked before the first job starts, and a report stands at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig, open_dict
+
+from netspec.emit.text import write_text as write_source
+from netspec.errors import Diagnostic, RunError, Span, SpecError
+from netspec.run import folder as files
+from netspec.run.command import print_error, told
+from netspec.run.data.dataset import Data, Wanted
+from netspec.run.data.open import open_data
+from netspec.run.overrides import as_written, key_of
+from netspec.run.placing import SWEEP
+from netspec.run.prepare import Prepared, prepare
+from netspec.run.report import write_report
+from netspec.run.settings import read_settings
+from netspec.run.terminal import console, quiet
+from netspec.view.summary import Summary, summarize
+from netspec.view.table import bytes_text
+
+POINTS = "points.json"
+_NOT_OF_A_POINT = ("folder", "resume", "preflight")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One job of a sweep: its overrides, and what checking it gave."""
+
+    index: int
+    overrides: tuple[str, ...]
+    varied: tuple[str, ...]  # those that differ among points
+    prepared: Prepared | None = None
+    summary: Summary | None = None
+    error: SpecError | None = None
+    same_as: int | None = None
+
+
+def sweep(
+    arguments: Sequence[str],
+    max_batch_size: int | None,
+    *,
+    hydra_context: Any,
+    task_function: Any,
+    config: DictConfig,
+) -> list[JobReturn]:
+    """Check all points, launch the jobs, report; what Hydra calls for `-m`.
+
+    Ends the process with status 1 where a point is wrong (nothing was started then) or a job
+    failed, and with 130 where it was interrupted.
+    """
+    quiet()
+    folder = Path(config.hydra.sweep.dir)
+    try:
+        points = _points(arguments, hydra_context)
+        with files.held(folder):
+            _refuse_other(folder, config)
+            if config.preflight:
+                points = _checked(points, hydra_context, config)
+            _write_plan(folder, arguments, points)
+            returns = _launch(points, max_batch_size, hydra_context, task_function, config)
+            report = write_report(folder)
+    except SpecError as error:
+        print_error(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\nstopped; go on with: python train.py -m resume={folder}\n")
+        sys.exit(130)
+    console().print(report.text, markup=False)
+    console().print("\n".join(f"wrote {path}" for path in report.paths), markup=False)
+    failed = [r for r in returns if r.status != JobStatus.COMPLETED]
+    if failed:
+        sys.stderr.write(f"{len(failed)} of {len(returns)} jobs failed; the report tells why\n")
+        sys.exit(1)
+    return returns
+
+
+# The points
+
+
+def _points(arguments: Sequence[str], hydra_context: Any) -> list[Point]:
+    parser = OverridesParser.create(config_loader=hydra_context.config_loader)
+    overrides = parser.parse_overrides(list(arguments))
+    (jobs,) = BasicSweeper.split_arguments(overrides, None)
+    swept = {o.get_key_element() for o in overrides if o.is_sweep_override()}
+    return [
+        Point(index, tuple(job), tuple(text for text in job if text.partition("=")[0] in swept))
+        for index, job in enumerate(jobs)
+    ]
+
+
+def _checked(points: Sequence[Point], hydra_context: Any, config: DictConfig) -> list[Point]:
+    """The points with what they are. Raises RunError with all that is wrong in any of them."""
+    found: list[Point] = []
+    seen: dict[str, int] = {}
+    for point in points:
+        checked = _check(point, hydra_context, config)
+        if checked.prepared is not None:
+            key = _identity(checked.prepared)
+            if key in seen:
+                checked = Point(
+                    point.index,
+                    point.overrides,
+                    point.varied,
+                    checked.prepared,
+                    checked.summary,
+                    None,
+                    seen[key],
+                )
+            seen.setdefault(key, point.index)
+        found.append(checked)
+    wrong = [point for point in found if point.error is not None]
+    if wrong:
+        raise RunError(
+            [diagnostic for point in wrong for diagnostic in _of_point(point, len(found))]
+        )
+    _list(found)
+    return found
+
+
+def _check(point: Point, hydra_context: Any, config: DictConfig) -> Point:
+    try:
+        job = composed(hydra_context, config, point.overrides)
+        with open_dict(job):
+            del job["hydra"]
+        overrides = [text for text in point.overrides if key_of(text) not in _NOT_OF_A_POINT]
+        prepared = prepare(read_settings(job, overrides), overrides, _open)
+    except SpecError as error:
+        return Point(point.index, point.overrides, point.varied, error=error)
+    with torch.device("meta"):
+        model = prepared.compiled.built.make()
+    summary = summarize(prepared.compiled.program, model)
+    return Point(point.index, point.overrides, point.varied, prepared, summary)
+
+
+def composed(hydra_context: Any, config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The configuration of one job. Raises RunError (NS701, NS702)."""
+    with told(overrides):
+        loaded: DictConfig = hydra_context.config_loader.load_sweep_config(config, list(overrides))
+        return loaded
+
+
+def _open(settings: Mapping[str, object], wanted: Wanted | None = None) -> Data:
+    """As open_data; what many points share is read once."""
+    if wanted is not None:
+        return open_data(settings, wanted)
+    return _opened(json.dumps(settings, sort_keys=True))
+
+
+@lru_cache(maxsize=2)
+def _opened(settings: str) -> Data:
+    return open_data(json.loads(settings))
+
+
+def _identity(prepared: Prepared) -> str:
+    """What makes two points the same run: equal settings, and equal source of the model."""
+    settings = prepared.settings.model_dump(mode="json", exclude={"model", "folder"})
+    return json.dumps(settings, sort_keys=True) + write_source(prepared.compiled.written, "")
+
+
+def _of_point(point: Point, count: int) -> list[Diagnostic]:
+    """The diagnostics of a wrong point, each of which names the point."""
+    assert point.error is not None, "asked of wrong points"
+    note = f"in point {point.index} of {count}: {' '.join(map(as_written, point.varied))}"
+    return [
+        Diagnostic(d.code, d.fact, d.span, (*d.notes, note), d.help)
+        for d in point.error.diagnostics
+    ]
+
+
+def _list(points: Sequence[Point]) -> None:
+    """Every point with its size, before anything starts."""
+    rows = []
+    for point in points:
+        assert point.summary is not None, "every right point has one"
+        same = "" if point.same_as is None else f"same as {point.same_as}: not run again"
+        rows.append(
+            (
+                str(point.index),
+                " ".join(map(as_written, point.varied)),
+                f"{point.summary.parameters:,}",
+                f"{point.summary.flops:,}",
+                bytes_text(point.summary.saved_bytes),
+                same,
+            )
+        )
+    head = ("point", "overrides", "parameters", "FLOPs", "held for backward", "")
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    for row in (head, *rows):
+        cells = [
+            cell.ljust(width) if column in (1, 5) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        console().print("  ".join(cells).rstrip(), markup=False)
+    console().print(f"{len(points)} points, all right (FLOPs and bytes of one example)\n")
+
+
+# The jobs
+
+
+def _refuse_other(folder: Path, config: DictConfig) -> None:
+    if (folder / SWEEP).is_file() and config.resume is not True:
+        fact = "a sweep is in this folder"
+        help = f"go on with it: -m resume={folder}; or choose another folder=…"
+        raise RunError(Diagnostic("NS707", fact, Span(str(folder)), help=help))
+
+
+def _write_plan(folder: Path, arguments: Sequence[str], points: Sequence[Point]) -> None:
+    called = [as_written(text) for text in arguments if key_of(text) not in _NOT_OF_A_POINT]
+    files.write_json(folder / SWEEP, {"overrides": called})
+    numbers = {p.index: str(n) for n, p in enumerate(_to_run(points))}
+    plan = [
+        {
+            "index": point.index,
+            "folder": numbers.get(point.same_as if point.same_as is not None else point.index),
+            "overrides": _shown(point),
+            "parameters": point.summary.parameters if point.summary else None,
+            "flops": point.summary.flops if point.summary else None,
+            "bytes": point.summary.saved_bytes if point.summary else None,
+            "same_as": point.same_as,
+        }
+        for point in points
+    ]
+    files.write_text(folder / POINTS, json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
+
+
+def _shown(point: Point) -> list[str]:
+    return [as_written(text) for text in point.overrides if key_of(text) not in _NOT_OF_A_POINT]
+
+
+def _to_run(points: Sequence[Point]) -> list[Point]:
+    return [point for point in points if point.same_as is None]
+
+
+def _launch(
+    points: Sequence[Point],
+    max_batch_size: int | None,
+    hydra_context: Any,
+    task_function: Callable[[DictConfig], Any],
+    config: DictConfig,
+) -> list[JobReturn]:
+    launcher = Plugins.instance().instantiate_launcher(
+        hydra_context=hydra_context, task_function=task_function, config=config
+    )
+    jobs = [list(point.overrides) for point in _to_run(points)]
+    size = max_batch_size or len(jobs)
+    returns: list[JobReturn] = []
+    for start in range(0, len(jobs), size):
+        returns += launcher.launch(jobs[start : start + size], initial_job_idx=start)
+    return returns
