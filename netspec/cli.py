@@ -39,5 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from netspec.run.sample import sample_command
 
         return sample_command(given[1:])
+    if command == "report":
+        from netspec.run.main import report_command
+
+        return report_command(given[1:])
     sys.stderr.write(f"there is no command `{command}`\n\n{_USAGE}")
     return 2

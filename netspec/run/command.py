@@ -37,7 +37,7 @@ def run_command(name: str, task: Task, arguments: Sequence[str], place: Place = 
     """Compose the configuration `name` with these arguments and run the task on it, or on each
     point of a sweep; `place` may change the overrides before. Gives the exit status; what is wrong
     is told on stderr."""
-    options = get_args_parser().parse_args(list(arguments))
+    options = get_args_parser().parse_intermixed_args(list(arguments))
     flags = [argument for argument in arguments if argument not in options.overrides]
     try:
         with config_folders(name) as (folder, searchpath):
@@ -91,9 +91,11 @@ def compose(folder: Path, name: str, overrides: Sequence[str]) -> DictConfig:
     Raises RunError (NS701, NS702) for what Hydra can't find or read.
     """
     GlobalHydra.instance().clear()
-    with told(overrides, folder, name):
-        with hydra.initialize_config_dir(config_dir=str(folder), version_base="1.3"):
-            return hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
+    with (
+        told(overrides, folder, name),
+        hydra.initialize_config_dir(config_dir=str(folder), version_base="1.3"),
+    ):
+        return hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
 
 
 @contextmanager

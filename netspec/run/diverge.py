@@ -21,7 +21,7 @@ def diverged(
     prepared: Prepared, model: nn.Module, batch: Batch | None, step: int, loss: Tensor
 ) -> Diagnostic:
     """The diagnostic NS708 for a loss that is NaN or infinite at a step (counted from 0)."""
-    value = float(loss)
+    value = float(loss.detach())
     shown = "NaN" if value != value else "infinite"
     notes = []
     span = output_span(prepared.compiled)

@@ -233,8 +233,8 @@ def tell(found: Evaluation) -> None:
     scores = found.scores()
     if scores is not None and found.confusion is not None and found.classes is not None:
         lines += ["", *score_lines(scores)]
-        lines += ["", *confusion_lines(found.confusion, found.classes), ""]
-    console().print("\n".join(lines), markup=False)
+        lines += ["", *confusion_lines(found.confusion, found.classes)]
+    console().print("\n".join([*lines, ""]), markup=False)
 
 
 def _figure(found: Evaluation, name: str, value: float) -> str:
@@ -244,12 +244,10 @@ def _figure(found: Evaluation, name: str, value: float) -> str:
 
 def _refuse_written(out: str | None) -> None:
     """Raises RunError (NS707) for a folder that has an evaluation, or is none."""
-    folder = None if out is None else Path(out)
-    if (
-        folder is None
-        or not (folder / EVALUATION).exists()
-        and (folder.is_dir() or not folder.exists())
-    ):
+    if out is None:
+        return
+    folder = Path(out)
+    if not (folder / EVALUATION).exists() and (folder.is_dir() or not folder.exists()):
         return
     fact = "an evaluation is in this folder" if folder.is_dir() else "this is a file"
     help = "choose another folder: out=…"

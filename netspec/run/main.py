@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -86,3 +87,20 @@ def shown(folder: Path) -> Path:
     """A folder as short as it can be called from here."""
     here = Path.cwd()
     return folder.relative_to(here) if folder.is_relative_to(here) else folder
+
+
+def report_command(arguments: Sequence[str]) -> int:
+    """`netspec report FOLDER`: the table and the page of all runs below a folder."""
+    from netspec.run.report import write_report
+
+    parser = ArgumentParser(
+        prog="netspec report", description="A table and a page of all runs below a folder."
+    )
+    parser.add_argument("folder", type=Path, help="a sweep's folder, or any that holds runs")
+    try:
+        report = write_report(parser.parse_args(arguments).folder)
+    except SpecError as error:
+        print_error(error)
+        return 1
+    sys.stdout.write(f"{report.text}\n" + "".join(f"wrote {path}\n" for path in report.paths))
+    return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from netspec import find
@@ -113,10 +113,47 @@ def compile_choice(
 
     Raises SpecError with every mistake, in the file or at the override.
     """
+    try:
+        return _compile(choice, act, gives or {})
+    except SpecError as error:
+        raise SpecError([_with_line(d, choice) for d in error.diagnostics]) from None
+
+
+def _with_line(diagnostic: Diagnostic, choice: ModelChoice) -> Diagnostic:
+    """A diagnostic placed at an override also tells which line of the file that changes."""
+    where = diagnostic.span.file.removeprefix("from the override ")
+    for override in choice.overrides:
+        if override.text != where or not override.path:
+            continue
+        source = find.read(choice.source)
+        path, _ = _there(source.value, override.path)
+        span = source.key_span_of(path)
+        if not path or not span.line:
+            return diagnostic
+        shown = "".join(f".{key}" for key in path)[1:]
+        note = f"`{shown}` stands at {span.file}:{span.line}"
+        return replace(diagnostic, notes=(*diagnostic.notes, note))
+    return diagnostic
+
+
+def _there(value: Plain, wanted: Sequence[str]) -> tuple[Path, Plain]:
+    """The longest beginning of a path that a spec's file has, and what stands there."""
+    path: Path = ()
+    for key in wanted:
+        if isinstance(value, dict) and key in value:
+            value, path = value[key], (*path, key)
+        elif isinstance(value, list) and key.isdigit() and int(key) < len(value):
+            value, path = value[int(key)], (*path, int(key))
+        else:
+            break
+    return path, value
+
+
+def _compile(choice: ModelChoice, act: ActSettings, gives: Mapping[str, int]) -> Compiled:
     spec = load_choice(choice)
     args = {
         name: value
-        for name, value in (gives or {}).items()
+        for name, value in gives.items()
         if name in spec.document.args and spec.document.args[name] is None
     }
     compiled = compile_spec(choice.source, args, act.as_act(), choice.overrides)

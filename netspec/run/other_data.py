@@ -100,7 +100,7 @@ def with_own_characters(trained: Trained, data: Data) -> Data:
     numbers = [known.find(character) for character in here]
     strange = [c for c, number in zip(here, numbers, strict=True) if number == _UNKNOWN]
     if strange:
-        shown = ", ".join(f"`{character}`" for character in strange[:12])
+        shown = ", ".join(map(repr, strange[:12]))
         more = f" and {len(strange) - 12} more" if len(strange) > 12 else ""
         fact = f"{data.name} has characters that were not there in training: {shown}{more}"
         help = "train with data.level=bytes, which knows every text"

@@ -148,8 +148,8 @@ def predict_command(arguments: Sequence[str]) -> int:
     if predictions:
         console().print("\n".join(_table(predictions)), markup=False)
     broken = [item for item in found if isinstance(item, RunError)]
-    for error in broken:
-        print_error(error)
+    for problem in broken:
+        print_error(problem)
     return 1 if broken else 0
 
 

@@ -37,7 +37,7 @@ class Vocabulary:
             return list(text.encode())
         strange = [c for c in dict.fromkeys(text) if c not in self.characters]
         if strange:
-            shown = ", ".join(f"`{character}`" for character in strange[:12])
+            shown = ", ".join(map(repr, strange[:12]))
             fact = f"the model was trained on a text without {shown}"
             help = f"it knows these characters: {self.characters!r}"
             raise RunError(Diagnostic("NS702", fact, Span("from --prompt"), help=help))

@@ -77,11 +77,18 @@ class Settings(_Checked):
     preflight: bool = True
 
 
+class EvalActSettings(_Checked):
+    """As ActSettings, where what is null is as in the checkpoint."""
+
+    form: str | None = None
+    fn: str | None = None
+
+
 class EvalSettings(_Checked):
     """An evaluation of a checkpoint; what is null is as it was in training."""
 
     checkpoint: str
-    act: ActSettings | None = None
+    act: EvalActSettings | None = None
     data: Plain | None = None
     split: Literal["train", "validation", "test"] = "test"
     device: str = "auto"

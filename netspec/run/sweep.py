@@ -222,10 +222,11 @@ def _write_plan(folder: Path, arguments: Sequence[str], points: Sequence[Point])
     called = [as_written(text) for text in arguments if key_of(text) not in _NOT_OF_A_POINT]
     files.write_json(folder / SWEEP, {"overrides": called})
     numbers = {p.index: str(n) for n, p in enumerate(_to_run(points))}
+    numbers |= {p.index: f"{p.index}-as-{p.same_as}" for p in points if p.same_as is not None}
     plan = [
         {
             "index": point.index,
-            "folder": numbers.get(point.same_as if point.same_as is not None else point.index),
+            "folder": numbers[point.index],
             "overrides": _shown(point),
             "parameters": point.summary.parameters if point.summary else None,
             "flops": point.summary.flops if point.summary else None,
