@@ -33,9 +33,9 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 def main() -> int:
     options, others = parse_arguments()
     if options.command == "demo":
-        python = installed_python(extras=set())
+        python = installed_python(extras={"run"})
         return run([python, "scripts/demo.py", *others])
-    python = installed_python(extras={"dev"})
+    python = installed_python(extras={"dev", "ray"} if options.all else {"dev"})
     selection = ["-m", "not hunt" if options.all else "not slow and not hunt"]
     return run_checks(
         {

@@ -128,13 +128,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise RunError(Diagnostic("NS703", fact, Span(str(path)), help=help))
     try:
         head = _Head.model_validate_json(metadata["netspec"])
+        recipe = head.recipe.recipe()
         state = None if head.state is None else restore(head.state, _part(tensors, _STATE))
-    except (ValidationError, ValueError, KeyError, TypeError) as error:
+    except (ValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
         said = str(error).partition("\n")[0]
         fact = f"`{path.name}` has a head that this version of netspec can't read: {said}"
         raise RunError(Diagnostic("NS703", fact, Span(str(path)))) from None
     weights = {name: value for name, value in tensors.items() if not name.startswith(_STATE)}
-    return Checkpoint(path, head.recipe.recipe(), head.info, weights, state)
+    return Checkpoint(path, recipe, head.info, weights, state)
 
 
 def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
@@ -189,6 +190,8 @@ class _Text(BaseModel):
     text: str
 
     def kept(self) -> Kept:
+        if "\0" in f"{self.file}{self.path}":
+            raise ValueError("a file's name has a null character")
         return Kept(self.file, self.path, self.text)
 
 
@@ -224,6 +227,8 @@ class _Recipe(BaseModel):
     def recipe(self) -> Recipe:
         if self.form not in ("module", "functional", "inplace"):
             raise ValueError(f"there is no form {self.form!r}")
+        if self.mapping is not None and not isinstance(json.loads(self.mapping), dict):
+            raise ValueError("the spec is no mapping")
         args = tuple(sorted((name, hashable(value)) for name, value in self.args.items()))
         return Recipe(
             self.main.kept(),

@@ -24,7 +24,7 @@ from netspec.run.folder import write_text
 from netspec.run.matching import named_outputs
 from netspec.run.scores import aligned
 from netspec.run.terminal import console
-from netspec.run.trained import ImageFacts, read_facts, read_trained
+from netspec.run.trained import read_image_facts, read_trained
 
 _BATCH = 64
 
@@ -72,7 +72,7 @@ def make_classifier(checkpoint: Checkpoint, device: torch.device, invert: bool) 
     if trained.task != "classification" or not classes:
         fact = f"`{checkpoint.path.name}` was trained for {trained.task}, not for classification"
         raise RunError(Diagnostic("NS704", fact, Span(str(checkpoint.path))))
-    facts = read_facts(ImageFacts, trained, checkpoint)
+    facts = read_image_facts(trained, checkpoint)
     model = checkpoint.build().eval().float().to(device)
     moments = Moments(facts.mean, facts.std) if facts.mean and facts.std else None
     scale = image_scale(moments, (facts.channels, *facts.size))

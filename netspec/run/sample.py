@@ -17,7 +17,7 @@ from netspec.run.command import print_error
 from netspec.run.device import find_device
 from netspec.run.matching import named_outputs
 from netspec.run.terminal import console
-from netspec.run.trained import TextFacts, read_facts, read_trained
+from netspec.run.trained import TextFacts, read_text_facts, read_trained
 
 _BYTES = 256
 
@@ -128,7 +128,7 @@ def sample_command(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(list(arguments))
     try:
         checkpoint = read_checkpoint(find_checkpoint(options.checkpoint))
-        facts = read_facts(TextFacts, read_trained(checkpoint), checkpoint)
+        facts = read_text_facts(read_trained(checkpoint), checkpoint)
         device = find_device(options.device).torch
         model = checkpoint.build().eval().float().to(device)
         text = sample_text(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -65,22 +65,31 @@ def read_trained(checkpoint: Checkpoint) -> Trained:
         raise RunError(Diagnostic("NS703", fact, Span(str(checkpoint.path)))) from None
 
 
-AnyFacts = TypeVar("AnyFacts", ImageFacts, TextFacts)
-
-
-def read_facts(kind: type[AnyFacts], trained: Trained, checkpoint: Checkpoint) -> AnyFacts:
-    """The facts of this kind. Raises RunError (NS704) where it was trained on other data."""
+def read_image_facts(trained: Trained, checkpoint: Checkpoint) -> ImageFacts:
+    """How images are prepared. Raises RunError (NS704) where it was not trained on images."""
     try:
-        facts = kind.model_validate(dict(trained.data.facts))
+        facts = ImageFacts.model_validate(dict(trained.data.facts))
     except ValidationError:
-        facts = None
-    if isinstance(facts, ImageFacts) and _fits(facts):
-        return facts
-    if isinstance(facts, TextFacts) and (facts.characters or facts.bytes):
-        return facts
-    what = "images of 1 or 3 channels" if kind is ImageFacts else "text"
+        raise _other_data("images of 1 or 3 channels", trained, checkpoint) from None
+    if not _fits(facts):
+        raise _other_data("images of so many channels", trained, checkpoint)
+    return facts
+
+
+def read_text_facts(trained: Trained, checkpoint: Checkpoint) -> TextFacts:
+    """What the numbers of a text mean. Raises RunError (NS704) where it was not trained on one."""
+    try:
+        facts = TextFacts.model_validate(dict(trained.data.facts))
+    except ValidationError:
+        raise _other_data("text", trained, checkpoint) from None
+    if trained.task != "language" or not (facts.characters or facts.bytes):
+        raise _other_data("text", trained, checkpoint)
+    return facts
+
+
+def _other_data(what: str, trained: Trained, checkpoint: Checkpoint) -> RunError:
     fact = f"`{checkpoint.path.name}` was not trained on {what}, but on {trained.data.name}"
-    raise RunError(Diagnostic("NS704", fact, Span(str(checkpoint.path))))
+    return RunError(Diagnostic("NS704", fact, Span(str(checkpoint.path))))
 
 
 def _fits(facts: ImageFacts) -> bool:
