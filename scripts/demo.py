@@ -1,63 +1,50 @@
-"""One spec, its model, its source and its two forms: what `python3 scripts/dev.py demo` shows."""
+"""LeNet learns real digits and is evaluated: what `python3 scripts/dev.py demo` runs.
+
+Arguments go on to train.py: `python3 scripts/dev.py demo act=functional trainer.max_epochs=5`.
+"""
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
-import torch
-
-import netspec
-
-SPEC = Path(__file__).resolve().parent.parent / "configs" / "model" / "lenet.yaml"
+ROOT = Path(__file__).resolve().parent.parent
 
 
-def main() -> None:
-    model = netspec.build(SPEC, act="module", seed=0).eval()
-    twin = netspec.build(SPEC, act="functional", seed=0).eval()
-
-    title("The spec: configs/model/lenet.yaml")
-    print(SPEC.read_text(encoding="utf-8").rstrip())
-
-    title("Its parameters")
-    print_parameters(model)
-
-    title("Its source, as netspec.to_python writes it")
-    print(netspec.to_python(SPEC).rstrip())
-
-    title("Its two forms, on four images of 28 x 28")
-    print_forms(model, twin)
+def main() -> int:
+    folder = ROOT / "outputs" / f"demo-{datetime.now():%Y-%m-%d-%H-%M-%S}"
+    trained = command("train.py", "model=lenet", *sys.argv[1:], f"folder={folder}")
+    if trained:
+        return trained
+    for form in ("module", "functional"):
+        evaluated = command(
+            "eval.py", f"checkpoint={folder}", f"act={form}", f"out={folder}/{form}"
+        )
+        if evaluated:
+            return evaluated
+    return compare(folder)
 
 
-def print_parameters(model: torch.nn.Module) -> None:
-    sizes = {name: tuple(p.shape) for name, p in model.named_parameters()}
-    width = max(map(len, sizes))
-    for name, size in sizes.items():
-        print(f"{name:<{width}}  {' x '.join(map(str, size))}")
-    print(f"{'together':<{width}}  {sum(p.numel() for p in model.parameters()):,}")
+def command(script: str, *arguments: str) -> int:
+    """Run one of the two commands as a user would, and show it."""
+    print(f"\n$ python {' '.join((script, *arguments))}", flush=True)
+    return subprocess.run([sys.executable, script, *arguments], cwd=ROOT, check=False).returncode
 
 
-def print_forms(model: torch.nn.Module, twin: torch.nn.Module) -> None:
-    images = torch.rand(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        outputs = {"act=module": model(images), "act=functional": twin(images)}
-    for form, output in outputs.items():
-        first = " ".join(f"{value:+.4f}" for value in output[0].tolist())
-        print(f"{form:<16}{first}")
-    equal_outputs = torch.equal(*outputs.values())
-    equal_keys = list(model.state_dict()) == list(twin.state_dict())
-    print(f"equal outputs: {yes(equal_outputs)}; equal keys: {yes(equal_keys)}")
-    if not (equal_outputs and equal_keys):
-        sys.exit("the two forms differ")
-
-
-def title(text: str) -> None:
-    print(f"\n{text}\n{'-' * len(text)}")
-
-
-def yes(fact: bool) -> str:
-    return "yes" if fact else "NO"
+def compare(folder: Path) -> int:
+    """The figures of training and of both evaluations are the same, to the last digit."""
+    told = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["test"]
+    forms = {
+        form: json.loads((folder / form / "evaluation.json").read_text(encoding="utf-8"))["metrics"]
+        for form in ("module", "functional")
+    }
+    same = all(found == told for found in forms.values())
+    print(f"\nmetrics.json and both evaluations agree: {'yes' if same else 'NO'}")
+    return 0 if same else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
         ("bench_build", {"build", "stages", "layers", "first"}, ["ResNet-50, cold", "µs a layer"]),
         ("bench_forward", {"forward", "noise", "operations"}, ["LeNet, batch 1, module, forward"]),
         ("bench_import", {"ratios", "programs"}, ["alone does not import torch"]),
+        ("bench_train", {"steps", "beyond"}, ["`train.py`, the bar drawn", "of the minima"]),
     ],
 )
 def test_a_quick_round_prints_its_tables(

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from netspec.errors import Diagnostic, RunError, Span, SpecError, did_you_mean
+from netspec.run.help import help_text
 from netspec.run.overrides import as_written, for_hydra, key_of, last_of_each, not_an_override
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -43,6 +44,10 @@ def run_command(name: str, task: Task, arguments: Sequence[str], place: Place = 
         with config_folders(name) as (folder, searchpath):
             overrides = last_of_each([for_hydra(text) for text in options.overrides])
             overrides = place(overrides, bool(options.multirun))
+            if options.help:
+                others = [Path(p.removeprefix("file://")) for p in searchpath[:-1]]
+                sys.stdout.write(help_text(name, [folder, *others]))
+                return 0
             if searchpath:
                 overrides.append(f"hydra.searchpath=[{','.join(searchpath)}]")
             if not is_question(options):

@@ -29,7 +29,7 @@ from netspec.run.matching import input_order, wanted_by
 from netspec.run.measure import Measured, measure_split
 from netspec.run.metrics import choose_metrics
 from netspec.run.other_data import check_same_classes, data_settings, with_own_characters
-from netspec.run.overrides import key_of
+from netspec.run.overrides import key_of, parsed
 from netspec.run.prepare import Scoring, make_objective
 from netspec.run.record import versions
 from netspec.run.scores import ClassScore, class_scores, confusion_lines, score_lines
@@ -89,7 +89,10 @@ def _placed(overrides: Sequence[str], many: bool) -> list[str]:
         fact = "an evaluation is of one checkpoint: there is no sweep of them"
         help = "call it once for each, or compare the runs with `netspec report`"
         raise RunError(Diagnostic("NS702", fact, Span("-m"), help=help))
-    return [f"++{text}" if _OWN_CHANGE.fullmatch(text) else text for text in overrides]
+    changes = [text for text in overrides if _OWN_CHANGE.fullmatch(text)]
+    for text in changes:
+        parsed(text)
+    return [f"++{text}" if text in changes else text for text in overrides]
 
 
 def eval_job(config: DictConfig) -> None:

@@ -27,12 +27,14 @@ from netspec.run.processes import Workers, rank, world_size
 from netspec.run.progress import Bar
 from netspec.run.record import Record, describe_run, write_start
 from netspec.run.report.curves import curves_svg
+from netspec.run.sample import sample_text
 from netspec.run.settings import Settings
 from netspec.run.strategy import find_strategy
 from netspec.run.task import Task
 from netspec.run.terminal import console, tell_start
 
 Metrics = dict[str, Any]
+_SAMPLE = 400  # characters that a language model writes at the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +291,15 @@ def _logger(asked: bool, folder: Path, keeper: Keeper) -> Any:
     return logger
 
 
+def _write_sample(prepared: Prepared, model: nn.Module, folder: Path, device: Device) -> None:
+    facts = prepared.data.facts
+    if "characters" not in facts and "bytes" not in facts:
+        return
+    text = sample_text(model.to(device.torch), facts, length=_SAMPLE)
+    files.write_text(folder / files.SAMPLE, text)
+    console().print(f"\na sample, as the model writes it:\n{text}\n", markup=False)
+
+
 def _finish(
     prepared: Prepared,
     device: Device,
@@ -299,14 +310,16 @@ def _finish(
     """The best weights on the test split, the curves, and metrics.json."""
     best = folder / files.BEST
     tested: Measured | None = None
+    fresh = prepared.compiled.built.make()
+    load_weights(fresh, read_checkpoint(best if best.is_file() else folder / files.LAST))
     if prepared.data.test is not None:
-        fresh = prepared.compiled.built.make()
-        load_weights(fresh, read_checkpoint(best if best.is_file() else folder / files.LAST))
         options = settings_of(prepared.settings.data)
         precision = prepared.settings.precision
         tested = measure_split(
             prepared.scoring, fresh, prepared.data.test, options, device.torch, precision
         )
+    if prepared.objective.task == "language":
+        _write_sample(prepared, fresh, folder, device)
     title = f"{prepared.compiled.program.name} on {prepared.data.name}"
     files.write_text(folder / files.CURVES, curves_svg(keeper.rows, title))
     return record.finished(keeper, tested)

@@ -17,6 +17,7 @@ from netspec.errors import Diagnostic, RunError, Span
 
 RUN, SPEC, SUMMARY = "run.yaml", "spec.yaml", "summary.txt"
 METRICS, CURVES, HISTORY = "metrics.json", "curves.svg", "metrics.csv"
+SAMPLE = "sample.txt"  # of a language model
 CHECKPOINTS = "checkpoints"
 BEST, LAST = f"{CHECKPOINTS}/best.safetensors", f"{CHECKPOINTS}/last.safetensors"
 

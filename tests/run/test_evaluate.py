@@ -170,7 +170,8 @@ def test_another_text_has_the_characters_of_training(
         (["{run}", "device=cuda:99"], "error[NS705]"),
         (["{run}", "precison=64-true"], "did you mean `precision`"),
         (["-m", "{run}", "act=module,functional"], "error[NS702]: an evaluation is of one"),
-        (["{run}", "data=text", "data.path={run}.txt"], "error[NS601]"),
+        (["{run}", "data=text", "data.path=nowhere.txt"], "error[NS601]"),
+        (["{run}", "data.root=a=b"], "error[NS702]: `data.root=a=b` is not an override"),
     ],
 )
 def test_mistakes_are_told(
@@ -212,7 +213,7 @@ def test_a_small_matrix_is_whole() -> None:
     assert confusion_lines([[13, 1], [0, 2]], ["cat", "dog"]) == [
         "true ╲ predicted  cat   dog",
         "cat               [13]    1",
-        "dog                  ·   [2]",
+        "dog                 ·    [2]",
     ]
     numbered = confusion_lines([[1, 0], [0, 2]], ["T-shirt/top", "dog"])
     assert numbered[0].split() == ["true", "╲", "predicted", "0", "1"]

@@ -55,8 +55,8 @@ def test_a_prediction_is_that_of_the_model_on_its_data(images: Path, tmp_path: P
     run = read_checkpoint(digits() / "checkpoints" / "best.safetensors")
     data = open_data(run.info["run"]["data"])
     assert data.test is not None
-    file = images / "0" / "5.png"
-    (inputs,), _ = data.test.batch(torch.tensor([5]))
+    file = sorted(images.rglob("*.png"))[0]
+    (inputs,), _ = data.test.batch(torch.tensor([int(file.stem)]))
     with torch.inference_mode():
         probabilities = load_checkpoint(digits())(inputs).softmax(1)[0]
     (row,) = predicted(tmp_path / "a.csv", str(file), "--top", "10")
@@ -80,7 +80,7 @@ def test_a_broken_image_is_told_and_skipped(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "broken.png").write_bytes(b"\x89PNG and no more")
-    good = images / "0" / "5.png"
+    good = sorted(images.rglob("*.png"))[0]
     assert main(["predict", str(digits()), str(tmp_path), str(good), "--top", "1"]) == 1
     told = capsys.readouterr()
     assert told.err.count("error[NS602]: `broken.png` cannot be read as an image") == 1

@@ -1,4 +1,4 @@
-"""Words and attention: tied embeddings, an LSTM tagger, transformer blocks, a small GPT."""
+"""Words and attention: tied embeddings, an LSTM tagger, transformer blocks, two small GPTs."""
 
 from __future__ import annotations
 
@@ -146,3 +146,77 @@ class GPT(nn.Module):
         positions = torch.arange(tokens.shape[1], device=tokens.device)
         x = self.drop(self.wte(tokens) + self.wpe(positions))
         return self.head(self.ln_f(self.h(x)))
+
+
+class CharAttention(nn.Module):
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.dropout = dropout
+        self.ln = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.proj = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, length, width = x.shape
+        parts = self.qkv(self.ln(x)).view(batch, length, 3, self.heads, width // self.heads)
+        q, k, v = parts.permute(2, 0, 3, 1, 4)
+        dropout = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+        x = self.proj(attended.transpose(1, 2).reshape(batch, length, width))
+        return F.dropout(x, self.dropout, self.training)
+
+
+class CharMLP(nn.Module):
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.ln = nn.LayerNorm(width)
+        self.fc = nn.Linear(width, 4 * width)
+        self.act = nn.GELU()
+        self.proj = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.proj(self.act(self.fc(self.ln(x))))
+        return F.dropout(x, self.dropout, self.training)
+
+
+class CharBlock(nn.Module):
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.attn = CharAttention(width, heads, dropout)
+        self.mlp = CharMLP(width, dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(x)
+        return x + self.mlp(x)
+
+
+class CharGPT(nn.Module):
+    def __init__(
+        self,
+        vocab_size: int,
+        context: int,
+        width: int = 128,
+        depth: int = 4,
+        heads: int = 4,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.token = nn.Embedding(vocab_size, width)
+        self.place = nn.Embedding(context, width)
+        self.body = nn.Sequential(*[CharBlock(width, heads, dropout) for _ in range(depth)])
+        self.ln = nn.LayerNorm(width)
+        self.head = nn.Linear(width, vocab_size, bias=False)
+        self.head.weight = self.token.weight
+        for module in self.modules():
+            if isinstance(module, (nn.Embedding, nn.Linear)):
+                nn.init.normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        positions = torch.arange(tokens.shape[1], device=tokens.device)
+        x = F.dropout(self.token(tokens) + self.place(positions), self.dropout, self.training)
+        return self.head(self.ln(self.body(x)))

@@ -249,6 +249,15 @@ TWINS: tuple[Twin, ...] = (
         wrong={"layers.sum": "=wte - wpe"},
     ),
     Twin(
+        spec="char_gpt",
+        args={"vocab_size": 11, "context": 8, "width": 6, "depth": 2, "heads": 3, "dropout": 0.1},
+        make=partial(
+            language.CharGPT, vocab_size=11, context=8, width=6, depth=2, heads=3, dropout=0.1
+        ),
+        inputs=lambda n: (tokens(n, 8, vocab=11),),
+        wrong={"blocks.Block.layers.sum2": "=x + mlp"},
+    ),
+    Twin(
         spec="resnet18",
         make=resnet.resnet18,
         inputs=lambda n: (floats(n, 3, 64, 64),),
