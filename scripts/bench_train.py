@@ -2,11 +2,11 @@
 
     python scripts/bench_train.py [--quick] [--json FILE]
 
-Both train LeNet with Adam on the same digits in the same order, and end with equal weights. The
-clock is read by a hook of torch's after every step of an optimizer, and what counts is the mean time
-from one step to the next within an epoch. In it are reading the batch, forward, backward, and all
-that is done around them: metrics, the watch for a loss that is no number, the bar's pictures.
-Validation and checkpoints, which end an epoch, are not.
+Both train LeNet with Adam on the same digits in the same order, and end with equal weights. A hook
+of torch's reads the clock after every step of an optimizer; what counts is the mean time from one
+step to the next within an epoch. In it are reading the batch, forward, backward, and all that is
+done around them: metrics, the watch for a loss that is no number, the bar's pictures. Validation
+and checkpoints, which end an epoch, are not.
 """
 
 from __future__ import annotations

@@ -104,14 +104,15 @@ class Keeper(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        assert isinstance(pl_module, Task), "runs train a Task"
         settings = self.prepared.settings.trainer
         step = trainer.global_step
-        if self._asked is not None:
+        pl_module.step_batch()  # not in a hook of its own, which would come after what is saved here
+        stepped = (batch_idx + 1) % settings.accumulate == 0
+        if self._asked is not None and stepped:  # gradients between steps are not saved
             self._save(trainer)
             raise Interrupted(self._asked)
-        stepped = (batch_idx + 1) % settings.accumulate == 0
         if settings.log_every and stepped and step % settings.log_every == 0:
-            assert isinstance(pl_module, Task), "runs train a Task"
             self._add(trainer, self._row(trainer, pl_module.seen.values(), None))
         if settings.checkpoint_every and stepped and step % settings.checkpoint_every == 0:
             self._save(trainer)

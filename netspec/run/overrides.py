@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
 
 from netspec.errors import Diagnostic, RunError, Span
@@ -59,10 +60,10 @@ def value_of(override: str) -> object:
     return parsed(override).value()
 
 
-def parsed(override: str):  # type: ignore[no-untyped-def]
+def parsed(override: str) -> Override:
     """Hydra's own reading of an override. Raises RunError (NS702) where it is none."""
     try:
-        return OverridesParser.create().parse_override(override)
+        return OverridesParser.create().parse_overrides([override])[0]
     except OverrideParseException as error:
         raise RunError(not_an_override(override, str(error))) from None
 

@@ -107,7 +107,8 @@ class Task(LightningModule):
             if not good:
                 raise RunError(diverged(self.prepared, self.model, batch, step, loss))
 
-    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+    def step_batch(self) -> None:
+        """What the schedule does after a batch; it stands still where that was no step yet."""
         if self.schedule is not None and self.schedule.interval == "step":
             while self._stepped < self.global_step:
                 self._stepped += 1
