@@ -50,7 +50,7 @@ def run_command(name: str, task: Task, arguments: Sequence[str], place: Place = 
                 return 0
             if searchpath:
                 overrides.append(f"hydra.searchpath=[{','.join(searchpath)}]")
-            if not is_question(options):
+            if not is_question(options) or options.cfg:
                 compose(folder, name, [text for text in overrides if not is_sweep(text, options)])
             return call_hydra(folder, name, task, [*flags, *overrides])
     except SpecError as error:

@@ -41,6 +41,16 @@ def diverged(
     return Diagnostic("NS708", fact, span, tuple(notes), _HELP)
 
 
+def untrained(prepared: Prepared) -> Diagnostic:
+    """The diagnostic NS702 for a loss that no trained parameter has a part in."""
+    names = ", ".join(f"`{name}`" for name in prepared.scoring.objective.loss["train"].names)
+    fact = "no trained parameter has a part in the loss"
+    note = f"the usual loss looks at the first output; the model gives {names}"
+    help = "write a loss over the outputs that are to be trained: loss.layers=…, see docs/runs.md"
+    span = output_span(prepared.compiled)
+    return Diagnostic("NS702", fact, span, (note,), help)
+
+
 def _broken_parameter(model: nn.Module) -> str | None:
     for name, parameter in model.named_parameters():
         if not _finite(parameter.detach()):

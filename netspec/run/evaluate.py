@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
+import errno
 import math
+import os
 import re
 import sys
 import time
@@ -28,9 +29,9 @@ from netspec.run.folder import CHECKPOINTS, told_if_full, write_json
 from netspec.run.matching import input_order, wanted_by
 from netspec.run.measure import Measured, measure_split
 from netspec.run.metrics import choose_metrics
+from netspec.run.objective import Scoring, make_objective
 from netspec.run.other_data import check_same_classes, data_settings, with_own_characters
 from netspec.run.overrides import key_of, parsed
-from netspec.run.prepare import Scoring, make_objective
 from netspec.run.record import versions
 from netspec.run.scores import ClassScore, class_scores, confusion_lines, score_lines
 from netspec.run.settings import EvalSettings, read_eval_settings
@@ -124,10 +125,11 @@ def evaluate(
     On the data of training, with the same batch size, device and precision, the figures are those
     of its run to the last digit. Raises SpecError, RunError.
     """
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
     device = find_device(settings.device).torch
     trained = read_trained(checkpoint)
+    threads = settings.threads or trained.run.threads
+    if threads:
+        torch.set_num_threads(threads)
     compiled = checkpoint.compile(_act(checkpoint, settings))
     chosen = data_settings(trained, settings.data, overrides)
     data = _open(chosen, compiled, trained)
@@ -246,13 +248,17 @@ def _figure(found: Evaluation, name: str, value: float) -> str:
 
 
 def _refuse_written(out: str | None) -> None:
-    """Raises RunError (NS707) for a folder that has an evaluation, or is none."""
+    """Raises RunError (NS707) for a folder that has an evaluation, or can't be one."""
     if out is None:
         return
     folder = Path(out)
-    if not (folder / EVALUATION).exists() and (folder.is_dir() or not folder.exists()):
+    there = [path for path in (folder, *folder.parents) if os.path.exists(path)]
+    if there and not there[0].is_dir():
+        fact = f"`{there[0]}` is a file, and no folder"
+    elif os.path.exists(folder / EVALUATION):
+        fact = "an evaluation is in this folder"
+    else:
         return
-    fact = "an evaluation is in this folder" if folder.is_dir() else "this is a file"
     help = "choose another folder: out=…"
     raise RunError(Diagnostic("NS707", fact, Span(str(folder)), help=help))
 
@@ -262,20 +268,32 @@ def _folder(out: str | None, checkpoint: Path) -> Path:
     inside = checkpoint.parent
     run = inside.parent if inside.name == CHECKPOINTS else inside
     parent = run / EVALUATIONS
+    with told_if_full(parent):
+        return _new_folder(parent) if out is None else _made(Path(out))
+
+
+def _new_folder(parent: Path) -> Path:
+    """A folder that was not there before, by the time of day."""
     first = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    with told_if_full(parent if out is None else Path(out)):
-        if out is not None:
-            Path(out).mkdir(parents=True, exist_ok=True)
-            return Path(out)
-        parent.mkdir(parents=True, exist_ok=True)
-        for number in itertools.count(1):
-            folder = parent / (first if number == 1 else f"{first}_{number}")
-            try:
-                folder.mkdir()
-            except FileExistsError:
-                continue
-            return folder
-    raise AssertionError("names do not end")
+    for name in (first, *(f"{first}_{number}" for number in range(2, 1000))):
+        try:
+            (parent / name).mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return parent / name
+    raise AssertionError("a thousand evaluations end in one second")
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.ENOENT, errno.ELOOP, errno.EINVAL):
+            raise
+        fact = f"this can't be a folder: {os.strerror(error.errno).lower()}"
+        help = "choose another folder: out=…"
+        raise RunError(Diagnostic("NS707", fact, Span(str(folder)), help=help)) from None
+    return folder
 
 
 def write(found: Evaluation, folder: Path, overrides: Sequence[str]) -> None:

@@ -31,7 +31,7 @@ from netspec.run.sample import sample_text
 from netspec.run.settings import Settings
 from netspec.run.strategy import find_strategy
 from netspec.run.task import Task
-from netspec.run.terminal import console, tell_start
+from netspec.run.terminal import console, shown, tell_start
 
 Metrics = dict[str, Any]
 _SAMPLE = 400  # characters that a language model writes at the end
@@ -127,7 +127,7 @@ def _start_lines(prepared: Prepared, record: Record, folder: Path) -> dict[str, 
         "model": f"{name}, {record.parameters:,} parameters, activations as {form}",
         "data": f"{data.name}: {', '.join(sizes)}",
         "device": f"{record.device.torch}, {prepared.settings.precision}",
-        "folder": str(folder),
+        "folder": str(shown(folder)),
     }
 
 
@@ -184,7 +184,7 @@ class _Arranged:
 
     def __init__(self, examples: Any, prepared: Prepared) -> None:
         self.examples = examples
-        self.order = prepared.order
+        self.order = prepared.scoring.order
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -251,7 +251,7 @@ def _trainer(
             precision=settings.precision,
             max_epochs=options.max_epochs,
             min_epochs=0,
-            max_steps=options.max_steps or -1,
+            max_steps=-1,  # the Keeper stops: a Trainer that counts steps resumes an epoch early
             gradient_clip_val=options.gradient_clip,
             accumulate_grad_batches=options.accumulate,
             check_val_every_n_epoch=options.validate_every,
@@ -318,7 +318,7 @@ def _finish(
         tested = measure_split(
             prepared.scoring, fresh, prepared.data.test, options, device.torch, precision
         )
-    if prepared.objective.task == "language":
+    if prepared.scoring.objective.task == "language":
         _write_sample(prepared, fresh, folder, device)
     title = f"{prepared.compiled.program.name} on {prepared.data.name}"
     files.write_text(folder / files.CURVES, curves_svg(keeper.rows, title))

@@ -97,6 +97,21 @@ class Keeper(Checkpoint):
 
     # Time and place
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._tired() or self._spent(trainer.global_step):  # cut between its end and its test
+            trainer.should_stop = True
+
+    def _tired(self) -> bool:
+        """Whether there was nothing better for as many epochs as the run waits."""
+        patience = self.prepared.settings.trainer.early_stopping
+        return patience is not None and self.since_best >= patience
+
+    def _spent(self, step: int) -> bool:
+        """Whether the run's steps or its time are used up."""
+        settings = self.prepared.settings.trainer
+        late = settings.max_minutes is not None and self.elapsed() > 60 * settings.max_minutes
+        return late or (settings.max_steps is not None and step >= settings.max_steps)
+
     def elapsed(self) -> float:
         """Seconds of training, those before an interruption included."""
         return self.seconds + time.monotonic() - self._begun
@@ -109,16 +124,19 @@ class Keeper(Checkpoint):
         step = trainer.global_step
         pl_module.step_batch()  # not in a hook of its own, which would come after what is saved here
         stepped = (batch_idx + 1) % settings.accumulate == 0
-        if self._asked is not None and stepped:  # gradients between steps are not saved
-            self._save(trainer)
-            raise Interrupted(self._asked)
         if settings.log_every and stepped and step % settings.log_every == 0:
             self._add(trainer, self._row(trainer, pl_module.seen.values(), None))
-        if settings.checkpoint_every and stepped and step % settings.checkpoint_every == 0:
-            self._save(trainer)
-        late = settings.max_minutes and self.elapsed() > 60 * settings.max_minutes
-        if late or step >= (settings.max_steps or step + 1):
+        if self._spent(step):
             trainer.should_stop = True  # Lightning validates before it stops
+        # Gradients between steps are not saved, and after an epoch's last batch Lightning would go
+        # on with the next epoch, without validation; what is saved at the epoch's end comes soon.
+        if not stepped or trainer.should_stop or batch_idx + 1 == trainer.num_training_batches:
+            return
+        due = settings.checkpoint_every and step % settings.checkpoint_every == 0
+        if due or self._asked is not None:
+            self._save(trainer)
+        if self._asked is not None:
+            raise Interrupted(self._asked)
 
     # The end of an epoch
 
@@ -141,7 +159,7 @@ class Keeper(Checkpoint):
     def _row(
         self, trainer: Trainer, seen: Mapping[str, float], checked: Mapping[str, float] | None
     ) -> Row:
-        names = ("loss", *self.prepared.metrics)
+        names = ("loss", *self.prepared.scoring.metrics)
         row: Row = {
             "epoch": trainer.current_epoch + 1,
             "step": trainer.global_step,
@@ -167,8 +185,7 @@ class Keeper(Checkpoint):
         if monitor.better(monitored, old):
             self.best, self.since_best = row, 0
             self._save_best(trainer, row)
-        patience = self.prepared.settings.trainer.early_stopping
-        if patience and self.since_best >= patience:
+        if self._tired():
             trainer.should_stop = True
 
     # Checkpoints

@@ -16,6 +16,7 @@ from netspec.errors import SpecError
 from netspec.run.command import print_error, run_command
 from netspec.run.overrides import key_of
 from netspec.run.placing import placed
+from netspec.run.terminal import called, quiet, shown, tell_point, tell_result
 
 _OF_FOLDER = ("folder", "resume")
 
@@ -33,7 +34,6 @@ def train_job(config: DictConfig) -> float | None:
     from netspec.run.fit import train
     from netspec.run.keeper import Interrupted
     from netspec.run.settings import read_settings
-    from netspec.run.terminal import quiet, tell_result
 
     hydra = HydraConfig.get()
     overrides = [text for text in hydra.overrides.task if key_of(text) not in _OF_FOLDER]
@@ -59,7 +59,6 @@ def _point(config: DictConfig, overrides: list[str], folder: Path, number: int) 
     from netspec.run.keeper import Interrupted
     from netspec.run.record import write_failure
     from netspec.run.settings import read_settings
-    from netspec.run.terminal import tell_point
 
     tell_point(number, overrides)
     try:
@@ -80,13 +79,7 @@ def _best(metrics: dict[str, Any]) -> float | None:
 
 def go_on(folder: Path) -> str:
     """The command that goes on with the run in a folder."""
-    return f"python train.py resume={shown(folder)}"
-
-
-def shown(folder: Path) -> Path:
-    """A folder as short as it can be called from here."""
-    here = Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+    return f"{called('train')} resume={shown(folder)}"
 
 
 def report_command(arguments: Sequence[str]) -> int:

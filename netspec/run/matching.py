@@ -27,8 +27,10 @@ class Outputs:
     eval: Mapping[str, TensorType]
 
 
-def named_outputs(result: object) -> dict[str, Tensor]:
+def named_outputs(result: object, first: str | None = None) -> dict[str, Tensor]:
     """A model's result by name: a single tensor is `output`, items of a tuple `output_0`, ….
+
+    `first` names the one that is to come first, where it is there.
 
     Raises TypeError where it holds something else than tensors.
     """
@@ -43,6 +45,8 @@ def named_outputs(result: object) -> dict[str, Tensor]:
     tensors = {name: value for name, value in pairs if isinstance(value, Tensor)}
     if not tensors:
         raise TypeError("the model gives no tensor")
+    if first in tensors:
+        return {first: tensors[first], **tensors}
     return tensors
 
 
@@ -109,8 +113,10 @@ def _misfit(compiled: Compiled, data: Data, port: Port, field: Field) -> Diagnos
     return None
 
 
-def find_outputs(compiled: Compiled, data: Data, order: Sequence[int]) -> Outputs:
-    """What the model gives for two examples of the data, tried on `meta`.
+def find_outputs(
+    compiled: Compiled, data: Data, order: Sequence[int], first: str | None = None
+) -> Outputs:
+    """What the model gives for two examples of the data, tried on `meta`; `first` comes first.
 
     Raises RunError (NS603), at the line of the spec where it fails.
     """
@@ -118,8 +124,8 @@ def find_outputs(compiled: Compiled, data: Data, order: Sequence[int]) -> Output
         model = compiled.built.make()
         inputs = [_empty(data.inputs[index]) for index in order]
     return Outputs(
-        _types(run_placed(model.train(), inputs, compiled), compiled),
-        _types(run_placed(model.eval(), inputs, compiled), compiled),
+        _types(run_placed(model.train(), inputs, compiled), compiled, first),
+        _types(run_placed(model.eval(), inputs, compiled), compiled, first),
     )
 
 
@@ -127,11 +133,15 @@ def _empty(field: Field) -> Tensor:
     return torch.empty((_EXAMPLES, *field.shape), dtype=field.dtype, device="meta")
 
 
-def _types(result: object, compiled: Compiled) -> dict[str, TensorType]:
+def _types(result: object, compiled: Compiled, first: str | None) -> dict[str, TensorType]:
     try:
-        named = named_outputs(result)
+        named = named_outputs(result, first)
     except TypeError as error:
         raise RunError(Diagnostic("NS603", str(error), output_span(compiled))) from None
+    value = next(iter(named.values()))
+    if value.ndim == 0 or len(value) != _EXAMPLES:
+        fact = f"the model gives {list(value.shape)} for {_EXAMPLES} examples, and not one row each"
+        raise RunError(Diagnostic("NS603", fact, output_span(compiled)))
     return {
         name: TensorType(tuple(value.shape), tuple(value.stride()), value.dtype)
         for name, value in named.items()
@@ -217,8 +227,8 @@ def _key_span(compiled: Compiled, path: Path) -> Span:
     return compiled.program.source.key_span_of(path)
 
 
-def wanted_by(compiled: Compiled) -> Wanted:
-    """The model's inputs and first output as fields of one example, for data that is made up."""
+def wanted_by(compiled: Compiled, output: str | None = None) -> Wanted:
+    """The model's inputs and its output (the first, or the one named) as fields of one example, for data that is made up."""
     fields = tuple(
         Field(port.name, tuple(fact.shape[1:]), fact.dtype)
         for port in compiled.program.inputs
@@ -229,7 +239,7 @@ def wanted_by(compiled: Compiled) -> Wanted:
         model = compiled.built.make().eval()
         result = run_placed(model, [_empty(field) for field in fields], compiled)
     try:
-        first = next(iter(named_outputs(result).values()))
+        first = next(iter(named_outputs(result, output).values()))
     except TypeError:
         return Wanted(fields, None)
     return Wanted(fields, Field(None, tuple(first.shape[1:]), first.dtype))

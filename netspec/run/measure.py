@@ -12,8 +12,8 @@ from netspec.run.data.batches import Batches
 from netspec.run.data.dataset import Examples
 from netspec.run.data.settings import Settings as DataSettings
 from netspec.run.metrics import to_classes
+from netspec.run.objective import Scoring
 from netspec.run.precision import autocast, cast, weights_dtype
-from netspec.run.prepare import Scoring
 
 
 @dataclass(frozen=True, slots=True)

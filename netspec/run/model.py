@@ -46,7 +46,7 @@ def read_choice(node: Mapping[str, Any], overrides: Sequence[str]) -> ModelChoic
 def _typed(text: str, node: Mapping[str, Any]) -> Override:
     """An override as it was typed; what interpolates has its value in the node."""
     path = tuple(key_of(text).split(".")[1:])
-    value = parsed(text).value()
+    value: Any = parsed(text).value()
     if isinstance(value, str) and "${" in value:
         value = node
         for key in path:
@@ -116,7 +116,16 @@ def compile_choice(
     try:
         return _compile(choice, act, gives or {})
     except SpecError as error:
-        raise SpecError([_with_line(d, choice) for d in error.diagnostics]) from None
+        raise SpecError([_told(d, choice) for d in error.diagnostics]) from None
+
+
+def _told(diagnostic: Diagnostic, choice: ModelChoice) -> Diagnostic:
+    """A diagnostic of the compiler in the words of a run."""
+    missing = re.fullmatch(r"pass args=\{'(\w+)': …\}(.*)", diagnostic.help or "")
+    if missing:
+        help = f"give it: model.args.{missing[1]}=…{missing[2]}"
+        return replace(diagnostic, help=help)
+    return _with_line(diagnostic, choice)
 
 
 def _with_line(diagnostic: Diagnostic, choice: ModelChoice) -> Diagnostic:

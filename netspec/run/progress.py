@@ -11,13 +11,15 @@ from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-_REFRESH = 0.1  # seconds between two pictures of the bar
+from netspec.run.task import Task
+
+_REFRESH = 0.25  # seconds between two pictures of the bar
 
 
 class Bar(Callback):
     """A bar over the whole run, with loss, metric, samples per second and the time left.
 
-    It is drawn ten times a second at most, so that it costs a step next to nothing.
+    It is drawn four times a second at most, so that it costs a step next to nothing.
     """
 
     def __init__(self, console: Console, batch_size: int, monitor: str, visible: bool) -> None:
@@ -48,9 +50,14 @@ class Bar(Callback):
             auto_refresh=False,
             transient=True,
         )
-        total = _total(trainer)
+        assert isinstance(pl_module, Task), "runs train a Task"
         self._task = self._progress.add_task(
-            "training", total=total, completed=trainer.global_step, loss="", metric="", speed=""
+            "training",
+            total=pl_module.length.steps,
+            completed=trainer.global_step,
+            loss="",
+            metric="",
+            speed="",
         )
         self._progress.start()
 
@@ -114,8 +121,3 @@ class Bar(Callback):
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
-
-
-def _total(trainer: Trainer) -> int:
-    total = trainer.estimated_stepping_batches
-    return int(total) if total != float("inf") else trainer.max_steps

@@ -34,13 +34,13 @@ def describe_run(prepared: Prepared) -> dict[str, Any]:
     settings = prepared.settings
     return {
         "run": settings.model_dump(mode="json"),
-        "task": prepared.objective.task,
+        "task": prepared.scoring.objective.task,
         "data": {
             "name": prepared.data.name,
             "classes": prepared.data.classes,
             "facts": dict(prepared.data.facts),
         },
-        "metrics_asked": list(prepared.metrics),
+        "metrics_asked": list(prepared.scoring.metrics),
         "versions": versions(),
     }
 

@@ -65,6 +65,7 @@ class Settings(_Checked):
     experiment: Plain | None = None
     task: Literal["auto"] | TaskName = "auto"
     metrics: Literal["auto"] | list[str] = "auto"
+    output: str | None = None
     monitor: str = "auto"
     device: str = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0

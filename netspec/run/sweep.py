@@ -28,7 +28,7 @@ from netspec.run.placing import SWEEP
 from netspec.run.prepare import Prepared, prepare
 from netspec.run.report import write_report
 from netspec.run.settings import read_settings
-from netspec.run.terminal import console, quiet
+from netspec.run.terminal import called, console, quiet, shown
 from netspec.view.summary import Summary, summarize
 from netspec.view.table import bytes_text
 
@@ -77,7 +77,7 @@ def sweep(
         print_error(error)
         sys.exit(1)
     except KeyboardInterrupt:
-        sys.stderr.write(f"\nstopped; go on with: python train.py -m resume={folder}\n")
+        sys.stderr.write(f"\nstopped; go on with: {called('train')} -m resume={shown(folder)}\n")
         sys.exit(130)
     console().print(report.text, markup=False)
     console().print("\n".join(f"wrote {path}" for path in report.paths), markup=False)
@@ -227,7 +227,7 @@ def _write_plan(folder: Path, arguments: Sequence[str], points: Sequence[Point])
         {
             "index": point.index,
             "folder": numbers[point.index],
-            "overrides": _shown(point),
+            "overrides": _named(point),
             "parameters": point.summary.parameters if point.summary else None,
             "flops": point.summary.flops if point.summary else None,
             "bytes": point.summary.saved_bytes if point.summary else None,
@@ -238,7 +238,7 @@ def _write_plan(folder: Path, arguments: Sequence[str], points: Sequence[Point])
     files.write_text(folder / POINTS, json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
 
 
-def _shown(point: Point) -> list[str]:
+def _named(point: Point) -> list[str]:
     return [as_written(text) for text in point.overrides if key_of(text) not in _NOT_OF_A_POINT]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.optim import Optimizer
 from netspec.errors import RunError
 from netspec.run.data.batches import Batches
 from netspec.run.data.dataset import Batch
-from netspec.run.diverge import diverged
+from netspec.run.diverge import diverged, untrained
 from netspec.run.optim import Length, Schedule, make_optimizer, make_schedule
 from netspec.run.prepare import Prepared
 from netspec.run.random_state import random_state, set_random_state
@@ -37,8 +38,8 @@ class Task(LightningModule):
         self.prepared = prepared
         self.length = length
         self.examples, self.batch_size = examples, batch_size  # of all processes together
-        self.seen = prepared.meter(_WAIT)
-        self.checked = prepared.meter()
+        self.seen = prepared.scoring.meter(_WAIT)
+        self.checked = prepared.scoring.meter()
         self.validated = False  # since the last row of metrics
         self.schedule: Schedule | None = None
         self.resumed: Mapping[str, Any] | None = None
@@ -55,7 +56,7 @@ class Task(LightningModule):
     # Training
 
     def on_fit_start(self) -> None:
-        for loss in self.prepared.objective.loss.values():
+        for loss in self.prepared.scoring.objective.loss.values():
             loss.module.to(self.device)
 
     def on_train_start(self) -> None:
@@ -71,26 +72,28 @@ class Task(LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         inputs, target = batch
-        objective = self.prepared.objective
+        objective = self.prepared.scoring.objective
         result = self.model(*inputs)
         outputs, aimed, shown, counted = objective.shaped(result, target)
         loss = objective.loss["train"](outputs, aimed)
+        if not loss.requires_grad:
+            raise RunError(untrained(self.prepared))
         self.seen.add(loss, shown, counted)
         self._watch(loss, batch)
+        if self.trainer.world_size == 1:
+            return loss
         return loss * self._share(len(target), index)
 
     def _share(self, count: int, index: int) -> float:
         """What makes the mean over processes that of all examples, where shares are unequal."""
         world = self.trainer.world_size
-        if world == 1:
-            return 1.0
         left = self.examples - index * self.batch_size
         return count * world / min(self.batch_size, left)
 
     def _watch(self, loss: Tensor, batch: Batch) -> None:
         """Stop at the first loss that is no number; a GPU is asked only now and then."""
         if loss.device.type == "cpu":
-            if not torch.isfinite(loss):
+            if not math.isfinite(loss.item()):
                 raise RunError(diverged(self.prepared, self.model, batch, self.global_step, loss))
             return
         self._unseen.append((self.global_step, loss.detach()))
@@ -137,6 +140,20 @@ class Task(LightningModule):
 
     # What Lightning asks for
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Lightning sets this name some 45 times a step; the way of nn.Module costs 80 µs then."""
+        if name == "_current_fx_name":
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        inputs, target = batch
+        moved = tuple(value.to(device, non_blocking=True) for value in inputs)
+        return moved, target.to(device, non_blocking=True)
+
     def configure_optimizers(self) -> Optimizer:
         prepared = self.prepared
         settings = prepared.settings
@@ -166,7 +183,7 @@ class Task(LightningModule):
 def measure(prepared: Prepared, model: nn.Module, batch: Batch, meter: Any) -> None:
     """One batch through a model in eval mode, into a meter."""
     inputs, target = batch
-    objective = prepared.objective
+    objective = prepared.scoring.objective
     outputs, aimed, shown, counted = objective.shaped(model(*inputs), target)
     meter.add(objective.loss["eval"](outputs, aimed), shown, counted)
 

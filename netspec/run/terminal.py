@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from netspec.run.overrides import as_written
 
@@ -29,12 +30,23 @@ def quiet() -> None:
         warnings.filterwarnings("ignore", module=module)
 
 
+def called(name: str) -> str:
+    """How the user calls a command here: the script of a checkout, or the installed `netspec`."""
+    script = Path(sys.argv[0])
+    return f"python {script.with_name(name)}.py" if script.suffix == ".py" else f"netspec {name}"
+
+
+def shown(folder: Path) -> Path:
+    """A folder as short as it can be called from here."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+
+
 def tell_start(lines: Mapping[str, str]) -> None:
     """What is trained on what, before it begins."""
-    table = Table.grid(padding=(0, 2))
+    width = max(map(len, lines))
     for name, value in lines.items():
-        table.add_row(f"[dim]{name}[/]", value)
-    console().print(table)
+        console().print(f"[dim]{name:<{width}}[/]  {escape(value)}")
 
 
 def tell_result(metrics: Mapping[str, Any], folder: Path) -> None:
@@ -48,7 +60,7 @@ def tell_result(metrics: Mapping[str, Any], folder: Path) -> None:
         figures = "  ".join(f"{name} {value:.4f}" for name, value in test.items())
         lines.append(f"test    {figures}")
     lines.append(f"folder  {folder}")
-    lines.append(f"next    python eval.py checkpoint={folder}")
+    lines.append(f"next    {called('eval')} checkpoint={folder}")
     console().print("\n".join(lines), markup=False)
 
 

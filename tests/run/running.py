@@ -81,13 +81,14 @@ def bit_equal(one: Weights, other: Weights) -> bool:
 
 def same_run(one: Path, other: Path) -> None:
     """Two runs gave the same: rows, best and last weights, optimizer, figures of the test."""
-    assert rows(one) == rows(other)
+    assert rows(one) == rows(other), f"{rows(one)}\n{rows(other)}"
     for which in ("last", "best"):
         assert bit_equal(weights(one, which), weights(other, which)), which
-    assert optimizer_bits(one) == optimizer_bits(other)
+    assert optimizer_bits(one) == optimizer_bits(other), "optimizers"
     ours, theirs = metrics(one), metrics(other)
-    assert ours["status"] == theirs["status"] == "finished"
-    assert ours["test"] == theirs["test"] and ours["epochs"] == theirs["epochs"]
+    assert ours["status"] == "finished", ours
+    for key in ("status", "test", "epochs", "parameters", "monitor"):
+        assert ours[key] == theirs[key], key
     assert _timeless(ours["best"]) == _timeless(theirs["best"])
 
 

@@ -116,6 +116,19 @@ def test_nothing_is_overwritten_and_nothing_littered(
     assert (out / "evaluation.json").read_bytes() == before
 
 
+def test_a_folder_that_can_not_be_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    run = f"checkpoint={digits()}"
+    for out in (file, file / "below"):
+        told = refused(capsys, run, "data.limit=10", f"out={out}")
+        assert f"error[NS707]: `{file}` is a file, and no folder" in told
+    told = refused(capsys, run, "data.limit=10", f"out={tmp_path / ('a' * 300)}")
+    assert "error[NS707]: this can't be a folder: file name too long" in told
+
+
 def npz(path: Path, shape: Sequence[int], classes: int) -> Path:
     images = numpy.zeros((20, *shape), numpy.uint8)
     labels = numpy.arange(20) % classes
