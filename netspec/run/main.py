@@ -49,6 +49,8 @@ def train_job(config: DictConfig) -> float | None:
     except (Interrupted, KeyboardInterrupt):
         sys.stderr.write(f"\nstopped; go on with: {go_on(folder)}\n")
         sys.exit(130)
+    if not found:  # a worker, which torchrun or SLURM started
+        return None
     tell_result(found, shown(folder))
     return _best(found)
 
