@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -40,7 +40,7 @@ from netspec.run.terminal import quiet
 SAME_FOR_ALL = ["scheduler=none", "data.augment=null", "threads=1", "device=cpu"]
 WORDS = {"bar": "`train.py`, the bar drawn", "no bar": "`train.py`, no bar", "again": "bare loop"}
 GOALS = {"bar": "≤ 1.10", "no bar": "≤ 1.10", "again": ""}
-Weights = dict[str, Tensor]
+Weights = Mapping[str, Tensor]
 
 
 def main() -> None:

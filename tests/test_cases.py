@@ -33,6 +33,7 @@ FORMS = ("module", "functional")
 PARTING = "\n# -------- act=functional --------\n\n"
 WITH = re.compile(r"^# with (\{.*\})$", re.MULTILINE)
 CODE = re.compile(r"NS\d{3}")
+OF_RUNS = Path(__file__).parent / "run" / "cases"  # tests/run/test_bad_input.py plays them
 
 # What no file can show: the whole call is wrong.
 CALLS: Mapping[str, Mapping[str, object]] = {
@@ -164,7 +165,8 @@ def codes() -> set[str]:
 
 
 def test_each_code_has_a_case_and_a_page() -> None:
-    shown = {case.stem[:5] for case in ERRORS} | {name[:5] for name in CALLS}
+    shown = {case.stem[:5] for case in (*ERRORS, *OF_RUNS.glob("NS*.txt"))}
+    shown |= {name[:5] for name in CALLS}
     pages = {page.stem for page in (CASES.parents[1] / "docs" / "errors").glob("NS*.md")}
     assert shown == codes()
     assert pages == codes()

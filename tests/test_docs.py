@@ -8,7 +8,9 @@
 - ```text output right after a python block is what that prints, after an error its diagnostics.
 - ```text source (or `python source`) right after a spec is its netspec.to_python; with
                  `act=functional`, in that form. Several may follow one another.
-- `no-run WHY`   after python or yaml skips the block, for that reason.
+- ```console      whose lines after `$ ` are commands of netspec has what each of them says, stdout
+                 and stderr together; they run in the page's folder, which is called /here.
+- `no-run WHY`   after python, yaml or console skips the block, for that reason.
 
 Other languages, and yaml that is no whole spec, are left alone.
 """
@@ -29,6 +31,7 @@ from pathlib import Path
 import pytest
 
 import netspec
+from tests.run.console import played
 
 ROOT = Path(__file__).resolve().parent.parent
 FENCE = re.compile(r"(?P<indent> *)(?P<ticks>`{3,}|~{3,}) *(?P<info>[^`]*)$")
@@ -58,8 +61,8 @@ class Block:
         for role in ("output", "source"):
             if role in self.words[1:]:
                 return role
-        if self.language == "python":
-            return "python"
+        if self.language in ("python", "console"):
+            return self.language
         first = next((t for t in self.text.splitlines() if t.strip() and t[0] != "#"), "")
         return "spec" if self.language == "yaml" and first.startswith("netspec:") else ""
 
@@ -114,11 +117,12 @@ class Page:
     printed: dict[int, str] = field(default_factory=dict)
 
     def run_to(self, block: Block) -> str:
-        """What a python block prints, after the python blocks before it have been run."""
+        """What a block gives, after the python and console blocks before it have been run."""
         for earlier in self.blocks:
-            runs = earlier.role == "python" and reason_to_skip(earlier) is None
+            runs = earlier.role in ("python", "console") and reason_to_skip(earlier) is None
             if runs and earlier.line <= block.line and earlier.line not in self.printed:
-                self.printed[earlier.line] = self.run_python(earlier)
+                run = self.run_python if earlier.role == "python" else self.run_console
+                self.printed[earlier.line] = run(earlier)
         return self.printed[block.line]
 
     def run_python(self, block: Block) -> str:
@@ -134,12 +138,22 @@ class Page:
             os.chdir(here)
         return printed.getvalue()
 
+    def run_console(self, block: Block) -> str:
+        here = Path.cwd()
+        os.chdir(self.folder)
+        try:
+            return played(block.text)[0].replace(str(self.folder), "/here")
+        finally:
+            os.chdir(here)
+
 
 def verify(block: Block, page: Page) -> None:
     """Run a block, or compare it with what its owner gives; AssertionError where it is not so."""
     match block.role:
         case "python":
             page.run_to(block)
+        case "console":
+            assert_same_text(page.run_to(block), block.text)
         case "spec":
             verify_spec(block)
         case "output":
@@ -235,6 +249,7 @@ layers:
   fc: {module: Linear, out_features: 2}
 """
 SOURCE = "<the source of SPEC>"
+NO_COMMAND = "\n" + played("$ netspec nosuch")[0].partition("\n")[2]
 
 
 def run_text(text: str, folder: Path) -> None:
@@ -263,6 +278,7 @@ GOOD = {
     "two sources": fenced("yaml", SPEC) + fenced("python source act=functional", SOURCE) * 2,
     "indented": textwrap.indent(fenced("python", "if True:\n    print(1)"), "  ")
     + textwrap.indent(fenced("text output", "1"), "  "),
+    "a command": fenced("console", "$ netspec nosuch" + NO_COMMAND),
     "longer fence": "````python\na = '''\n```\n'''\n````\n",
 }
 BAD = {
@@ -283,6 +299,7 @@ BAD = {
     ),
     "other source": (fenced("yaml", SPEC) + fenced("text source", "pass"), AssertionError),
     "source of nothing": (fenced("text source", SOURCE), AssertionError),
+    "another answer": (fenced("console", "$ netspec nosuch\nyes"), AssertionError),
     "an open fence": ("```python\na = 1\n", AssertionError),
 }
 

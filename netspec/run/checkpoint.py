@@ -75,8 +75,10 @@ def find_checkpoint(name: str | os.PathLike[str]) -> Path:
         if candidate.is_file():
             return candidate
     here = path.parent if path.parent.is_dir() else Path(".")
-    near = did_you_mean(path.name, [file.name for file in here.iterdir()])
+    near = did_you_mean(path.name, [f.name for f in here.iterdir() if f.name != path.name])
     fact = f"there is no checkpoint `{name}`"
+    if path.is_dir():
+        fact, near = f"the folder `{name}` has no {BEST}", None
     help = near or "name a file like outputs/…/checkpoints/best.safetensors, or a run's folder"
     raise RunError(Diagnostic("NS703", fact, Span(f"from checkpoint={name}"), help=help))
 

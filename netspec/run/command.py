@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
     ConfigCompositionException,
     HydraException,
@@ -21,9 +24,16 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from netspec.errors import Diagnostic, RunError, Span, SpecError, did_you_mean
+from netspec.errors import Diagnostic, RunError, Span, SpecError, did_you_mean, nearest
 from netspec.run.help import help_text
-from netspec.run.overrides import as_written, for_hydra, key_of, last_of_each, not_an_override
+from netspec.run.overrides import (
+    as_written,
+    for_hydra,
+    key_of,
+    last_of_each,
+    not_an_override,
+    parsed,
+)
 
 PACKAGE = Path(__file__).resolve().parent.parent
 Task = Callable[[DictConfig], object]
@@ -38,9 +48,9 @@ def run_command(name: str, task: Task, arguments: Sequence[str], place: Place = 
     """Compose the configuration `name` with these arguments and run the task on it, or on each
     point of a sweep; `place` may change the overrides before. Gives the exit status; what is wrong
     is told on stderr."""
-    options = get_args_parser().parse_intermixed_args(list(arguments))
-    flags = [argument for argument in arguments if argument not in options.overrides]
     try:
+        options = read_flags(arguments)
+        flags = [argument for argument in arguments if argument not in options.overrides]
         with config_folders(name) as (folder, searchpath):
             overrides = last_of_each([for_hydra(text) for text in options.overrides])
             overrides = place(overrides, bool(options.multirun))
@@ -51,11 +61,54 @@ def run_command(name: str, task: Task, arguments: Sequence[str], place: Place = 
             if searchpath:
                 overrides.append(f"hydra.searchpath=[{','.join(searchpath)}]")
             if not is_question(options) or options.cfg:
-                compose(folder, name, [text for text in overrides if not is_sweep(text, options)])
+                fixed = [text for text in overrides if not is_sweep(text, options)]
+                composed = compose(folder, name, fixed)
+                if not is_question(options):
+                    make_folder(composed, bool(options.multirun))
             return call_hydra(folder, name, task, [*flags, *overrides])
     except SpecError as error:
         print_error(error)
         return 1
+
+
+_NOT_HERE = ("config_name", "config_path", "config_dir", "package", "experimental_rerun")
+
+
+def read_flags(arguments: Sequence[str]) -> Namespace:
+    """Hydra's flags, and the overrides among them. Raises RunError (NS702)."""
+    parser = get_args_parser()
+    known = [text for action in parser._actions for text in action.option_strings]
+
+    def refuse(message: str) -> NoReturn:
+        said = message.removeprefix("unrecognized arguments: ")
+        fact = message if said == message else f"there is no flag `{said}`"
+        help = did_you_mean(said, known) or "`--help` tells the flags and the keys"
+        raise RunError(Diagnostic("NS702", fact, Span("the command line"), help=help))
+
+    parser.error = refuse  # type: ignore[method-assign]
+    options = parser.parse_intermixed_args(list(arguments))
+    for name in _NOT_HERE:
+        if getattr(options, name, None):
+            fact = f"`--{name.replace('_', '-')}` is not for here: a command has its configuration"
+            help = "options of groups stand in configs/run, here: configs/run/GROUP/NAME.yaml"
+            raise RunError(Diagnostic("NS702", fact, Span("the command line"), help=help))
+    return options
+
+
+def make_folder(config: DictConfig, many: bool) -> None:
+    """Make the folder of the run, or of the sweep. Raises RunError (NS702, NS706)."""
+    node = config.hydra.sweep if many else config.hydra.run
+    try:
+        path = Path(str(node.dir))
+        path.mkdir(parents=True, exist_ok=True)
+    except OmegaConfBaseException as error:
+        raise RunError(Diagnostic("NS702", _first_line(error), Span("the command line"))) from None
+    except (OSError, ValueError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        reason = os.strerror(number).lower() if number else str(error)
+        fact = f"this can't be the folder of a run: {reason}"
+        help = "choose another one: folder=…"
+        raise RunError(Diagnostic("NS706", fact, Span(str(node.dir)), help=help)) from None
 
 
 def is_question(options: object) -> bool:
@@ -67,8 +120,6 @@ def is_question(options: object) -> bool:
 def is_sweep(override: str, options: object) -> bool:
     if not getattr(options, "multirun", False):
         return False
-    from netspec.run.overrides import parsed
-
     return bool(parsed(override).is_sweep_override())
 
 
@@ -118,9 +169,38 @@ def told(
         with config_folders(name) as (primary, _):
             known = _keys(folder or primary, name)
         raise RunError(_refused(error, overrides, known)) from None
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
+    except _OF_HYDRA as error:
+        for text in overrides:
+            if not key_of(text):
+                raise RunError(not_an_override(text, "")) from None
+            if _names_no_option(text, name):
+                fact = f"`{key_of(text)}` takes the name of an option"
+                place = Span(f"from {as_written(text)}")
+                raise RunError(Diagnostic("NS702", fact, place)) from None
         span = Span("the command line")
         raise RunError(Diagnostic("NS702", _first_line(error), span)) from None
+
+
+# What Hydra and its parts raise at values that they did not expect.
+_OF_HYDRA = (
+    HydraException,
+    OmegaConfBaseException,
+    ValueError,
+    AttributeError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AssertionError,
+)
+
+
+def _names_no_option(override: str, name: str) -> bool:
+    """Whether an override gives a group what can't be the name of an option."""
+    with config_folders(name) as (folder, _):
+        groups = {"model", "hydra", *(entry.name for entry in folder.iterdir() if entry.is_dir())}
+    value = parsed(override).value()
+    items = value if isinstance(value, list) else [value]
+    return key_of(override) in groups and not all(isinstance(item, str) for item in items)
 
 
 def _missing(error: MissingConfigException) -> Diagnostic:
@@ -135,10 +215,17 @@ def _refused(
     error: ConfigCompositionException, overrides: Sequence[str], known: Sequence[str]
 ) -> Diagnostic:
     said = str(error)
+    nameless = [text for text in overrides if not key_of(text)]
+    if nameless:
+        return not_an_override(nameless[0], "")
     for text in sorted(overrides, key=len, reverse=True):
         key = key_of(text)
         if f"'{key}'" in said or text in said:
             span = Span(f"from the override {as_written(text)}")
+            if "Ambiguous value" in str(error.__cause__ or error):
+                fact = f"`{key}` has several values, and this is no sweep"
+                help = f"-m runs one after another; one value with commas is quoted: '{key}=\"…\"'"
+                return Diagnostic("NS702", fact, span, help=help)
             if key in known:
                 cause = _first_line(error.__cause__ or error)
                 return Diagnostic("NS702", f"`{key}` does not take this value: {cause}", span)
@@ -154,12 +241,17 @@ def _near(key: str, known: Sequence[str]) -> str | None:
     last = key.rpartition(".")[2]
     siblings = [name for name in known if name.rpartition(".")[0] == parent and name]
     by_last = did_you_mean(last, [name.rpartition(".")[2] for name in siblings])
+    in_groups = {name.rpartition(".")[2]: name for name in known if "." in name}
+    meant = [f"`{in_groups[name]}`" for name in nearest(last, list(in_groups))]
+    if meant and not by_last:
+        return f"did you mean {' or '.join(meant)}?"
     if by_last or not siblings:
         return by_last
     shown = ", ".join(name.rpartition(".")[2] for name in siblings)
     return f"`{parent}` has {shown}" if parent else f"there are {shown}"
 
 
+@lru_cache(maxsize=8)
 def _keys(folder: Path, name: str) -> list[str]:
     """Every path of the configuration as it is without overrides."""
     config = compose(folder, name, [])
@@ -198,6 +290,13 @@ def print_error(error: SpecError) -> None:
     """The message alone on stderr, without a traceback."""
     sys.stderr.write(f"{str(error).lstrip()}\n")
     sys.stderr.flush()
+
+
+def typed_overrides() -> list[str]:
+    """The overrides of this job as they were given, with interpolations in them."""
+    plain = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    assert isinstance(plain, list), "overrides are a list"
+    return [str(text) for text in plain]
 
 
 def is_worker() -> bool:

@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.pipeline import Compiled
 from netspec.run.checkpoint import Checkpoint, find_checkpoint, load_weights, read_checkpoint
-from netspec.run.command import print_error, run_command
+from netspec.run.command import print_error, run_command, typed_overrides
 from netspec.run.data.dataset import Data, Examples
 from netspec.run.data.open import open_data, settings_of
 from netspec.run.device import find_device
@@ -99,7 +98,7 @@ def _placed(overrides: Sequence[str], many: bool) -> list[str]:
 def eval_job(config: DictConfig) -> None:
     """The job that Hydra starts: evaluates, tells, and writes evaluation.json."""
     quiet()
-    overrides = [text.removeprefix("++") for text in HydraConfig.get().overrides.task]
+    overrides = [text.removeprefix("++") for text in typed_overrides()]
     try:
         if OmegaConf.is_missing(config, "checkpoint"):
             help = "python eval.py checkpoint=outputs/…, a run's folder or a .safetensors file"

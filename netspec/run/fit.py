@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.profilers import PassThroughProfiler
+from omegaconf import OmegaConf
 from torch import nn
 
 from netspec.errors import Diagnostic, RunError, Span
@@ -31,6 +32,7 @@ from netspec.run.record import Record, describe_run, write_start
 from netspec.run.report.curves import curves_svg
 from netspec.run.sample import sample_text
 from netspec.run.settings import Settings
+from netspec.run.settings import shown as as_setting
 from netspec.run.strategy import find_strategy
 from netspec.run.task import Task
 from netspec.run.terminal import console, shown, tell_start
@@ -58,6 +60,7 @@ def train(
     given as they are. Raises SpecError and RunError for what can't be, Interrupted for Ctrl-C.
     """
     if settings.resume and files.status_of(folder) == "finished":
+        _refuse_changed(folder, settings)
         return files.read_metrics(folder) or {}
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -69,6 +72,41 @@ def train(
         _refuse_finished(folder, settings)
         with Workers(settings, overrides, folder):
             return _train(prepared, device, folder, brief)
+
+
+def _refuse_changed(folder: Path, settings: Settings) -> None:
+    """Raises RunError (NS709) where a finished run was of other settings."""
+    before = OmegaConf.to_container(OmegaConf.load(folder / files.RUN))
+    assert isinstance(before, dict), "run.yaml is written by a run"
+    now = settings.model_dump(mode="json")
+    _refuse_differences(_differences({str(k): v for k, v in before.items()}, now), folder)
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What of two runs' settings may not differ where one goes on with the other."""
+    was, given = (
+        dict(leaf for key in _FIXED for leaf in _leaves(key, run.get(key))) for run in (before, now)
+    )
+    return [
+        f"`{key}` was `{as_setting(was.get(key))}`, and is `{as_setting(given.get(key))}` now"
+        for key in {**was, **given}
+        if was.get(key) != given.get(key)
+    ]
+
+
+def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _leaves(f"{path}.{key}", item)
+    else:
+        yield path, value
+
+
+def _refuse_differences(changed: Sequence[str], folder: Path) -> None:
+    if changed:
+        fact = "this run can't go on as another one"
+        help = "start a new run, from these weights if you like: weights=…"
+        raise RunError(Diagnostic("NS709", fact, Span(str(folder)), tuple(changed), help))
 
 
 def _refuse_finished(folder: Path, settings: Settings) -> None:
@@ -98,7 +136,7 @@ def _train(prepared: Prepared, device: Device, folder: Path, brief: bool) -> Met
     examples = prepared.data.train
     assert examples is not None, "make_loaders refuses data without a training split"
     task = Task(model, prepared, length, len(examples), options.batch_size)
-    torch.manual_seed(settings.seed)
+    torch.manual_seed(settings.seed + rank())  # dropout differs among processes
     try:
         trainer.fit(task, loaders.train, loaders.validation, ckpt_path=resumed, weights_only=False)
     except (Interrupted, KeyboardInterrupt) as stop:
@@ -217,22 +255,14 @@ def _resumable(prepared: Prepared, folder: Path) -> Path | None:
     if not path.is_file():
         return None
     before = read_checkpoint(path)
-    now = describe_run(prepared)
-    changed = [
-        f"`{key}` was {before.info['run'].get(key)!r}, and is {value!r} now"
-        for key, value in now["run"].items()
-        if key in _FIXED and before.info["run"].get(key) != value
-    ]
+    changed = _differences(before.info["run"], describe_run(prepared)["run"])
     if before.recipe.texts() != prepared.compiled.recipe.texts():
         changed.append("the spec's text is another one")
-    if changed:
-        fact = "this run can't go on as another one"
-        help = "start a new run, from these weights if you like: weights=…"
-        raise RunError(Diagnostic("NS709", fact, Span(str(folder)), tuple(changed), help))
+    _refuse_differences(changed, folder)
     return path
 
 
-_FIXED = ("data", "loss", "optimizer", "task", "seed", "precision", "act")
+_FIXED = ("model", "data", "loss", "optimizer", "task", "seed", "precision", "act")
 
 
 def _trainer(

@@ -62,7 +62,7 @@ def write_text(path: Path, text: str) -> None:
     """The whole file, or the one that was there before. Raises RunError (NS706): no space."""
 
     def fill(to: Path) -> None:
-        with open(to, "w", encoding="utf-8", newline="\n") as file:
+        with open(to, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(text)
 
     replace_file(path, fill)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import signal
 import threading
 import time
@@ -21,6 +22,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from netspec.run.checkpoint import read_checkpoint, write_checkpoint
 from netspec.run.folder import BEST, HISTORY, LAST, write_text
 from netspec.run.prepare import Prepared
+from netspec.run.processes import WORKER
 from netspec.run.task import Task
 
 Row = dict[str, float | None]
@@ -73,21 +75,22 @@ class Keeper(Checkpoint):
         self.seconds = 0.0  # of earlier sittings
         self._begun = time.monotonic()
         self._asked: str | None = None
-        self._before: dict[int, Any] = {}
         self.listeners: list[Any] = []  # called with each row
 
     # A stop that was asked for
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._begun = time.monotonic()
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._ask)
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()
+    def _listen(self) -> None:
+        """Answer the signals, in place of Lightning, which gives back what was there before."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if WORKER in os.environ:  # the first process is asked, and ends this one
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
 
     def _ask(self, number: int, frame: object) -> None:
         """The first signal stops after this batch; a second one stops at once."""
@@ -98,7 +101,8 @@ class Keeper(Checkpoint):
     # Time and place
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._tired() or self._spent(trainer.global_step):  # cut between its end and its test
+        self._listen()
+        if self._tired() or self._spent(trainer):  # cut between its end and its test
             trainer.should_stop = True
 
     def _tired(self) -> bool:
@@ -106,11 +110,13 @@ class Keeper(Checkpoint):
         patience = self.prepared.settings.trainer.early_stopping
         return patience is not None and self.since_best >= patience
 
-    def _spent(self, step: int) -> bool:
+    def _spent(self, trainer: Trainer) -> bool:
         """Whether the run's steps or its time are used up."""
         settings = self.prepared.settings.trainer
-        late = settings.max_minutes is not None and self.elapsed() > 60 * settings.max_minutes
-        return late or (settings.max_steps is not None and step >= settings.max_steps)
+        if settings.max_steps is not None and trainer.global_step >= settings.max_steps:
+            return True
+        minutes = settings.max_minutes
+        return minutes is not None and in_any(trainer, self.elapsed() > 60 * minutes)
 
     def elapsed(self) -> float:
         """Seconds of training, those before an interruption included."""
@@ -126,17 +132,18 @@ class Keeper(Checkpoint):
         stepped = (batch_idx + 1) % settings.accumulate == 0
         if settings.log_every and stepped and step % settings.log_every == 0:
             self._add(trainer, self._row(trainer, pl_module.seen.values(), None))
-        if self._spent(step):
+        if self._spent(trainer):
             trainer.should_stop = True  # Lightning validates before it stops
         # Gradients between steps are not saved, and after an epoch's last batch Lightning would go
         # on with the next epoch, without validation; what is saved at the epoch's end comes soon.
         if not stepped or trainer.should_stop or batch_idx + 1 == trainer.num_training_batches:
             return
         due = settings.checkpoint_every and step % settings.checkpoint_every == 0
-        if due or self._asked is not None:
+        asked = in_any(trainer, self._asked is not None)
+        if due or asked:
             self._save(trainer)
-        if self._asked is not None:
-            raise Interrupted(self._asked)
+        if asked:
+            raise Interrupted(self._asked or "")
 
     # The end of an epoch
 
@@ -153,8 +160,8 @@ class Keeper(Checkpoint):
         if monitored is not None:
             self._compare(trainer, row, monitored)
         self._save(trainer)
-        if self._asked is not None:
-            raise Interrupted(self._asked)
+        if in_any(trainer, self._asked is not None):
+            raise Interrupted(self._asked or "")
 
     def _row(
         self, trainer: Trainer, seen: Mapping[str, float], checked: Mapping[str, float] | None
@@ -218,6 +225,13 @@ class Keeper(Checkpoint):
         self.best = state_dict["best"]
         self.since_best = state_dict["since_best"]
         self.seconds = state_dict["seconds"]
+
+
+def in_any(trainer: Trainer, here: bool) -> bool:
+    """Whether it is so in any process of the run: all have to stop at the same step."""
+    if trainer.world_size == 1:
+        return here
+    return bool(trainer.strategy.reduce_boolean_decision(here, all=False))
 
 
 def csv_text(rows: list[Row]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,9 @@ def make_loss(
         "layers": {"loss": layer},
     }
     try:
-        compiled = compile_spec(spec)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's of shapes: they are refused, or told below
+            compiled = compile_spec(spec)
     except SpecError as error:
         raise RunError([_placed(d, types, overrides) for d in error.diagnostics]) from None
     module = compiled.built.make()
@@ -82,7 +85,14 @@ def _must_be_scalar(
     with torch.device("meta"):
         module = compiled.built.make()
         given = [torch.empty(shape, dtype=dtype) for shape, dtype in types.values()]
-        result = module(*given)
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", "Using a target size")
+                result = module(*given)
+        except UserWarning:
+            listed = ", ".join(f"`{name}` {list(shape)}" for name, (shape, _) in types.items())
+            fact = f"the loss compares what is of different shapes: {listed}"
+            raise RunError(Diagnostic("NS702", fact, place_of("loss", overrides))) from None
     if not isinstance(result, Tensor) or result.ndim:
         shape = list(result.shape) if isinstance(result, Tensor) else type(result).__name__
         fact = f"the loss gives {shape}, and a single number is needed"

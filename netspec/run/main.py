@@ -13,9 +13,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from netspec.errors import SpecError
-from netspec.run.command import print_error, run_command
+from netspec.run.command import print_error, run_command, typed_overrides
 from netspec.run.overrides import key_of
-from netspec.run.placing import placed
+from netspec.run.placing import going_on, placed
 from netspec.run.terminal import called, quiet, shown, tell_point, tell_result
 
 _OF_FOLDER = ("folder", "resume")
@@ -36,8 +36,8 @@ def train_job(config: DictConfig) -> float | None:
     from netspec.run.settings import read_settings
 
     hydra = HydraConfig.get()
-    overrides = [text for text in hydra.overrides.task if key_of(text) not in _OF_FOLDER]
-    folder = Path(hydra.runtime.output_dir)
+    overrides = [text for text in typed_overrides() if key_of(text) not in _OF_FOLDER]
+    folder = shown(Path(hydra.runtime.output_dir))
     quiet()
     if hydra.mode == RunMode.MULTIRUN:
         return _point(config, overrides, folder, int(hydra.job.num))
@@ -81,7 +81,7 @@ def _best(metrics: dict[str, Any]) -> float | None:
 
 def go_on(folder: Path) -> str:
     """The command that goes on with the run in a folder."""
-    return f"{called('train')} resume={shown(folder)}"
+    return f"{called('train')} {going_on(shown(folder))}"
 
 
 def report_command(arguments: Sequence[str]) -> int:

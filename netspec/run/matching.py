@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from netspec.errors import Diagnostic, RunError, Span
-from netspec.ir.graph import Port
+from netspec.ir.graph import NewGraph, Port
 from netspec.ops.facts import TensorType
 from netspec.pipeline import Compiled
 from netspec.run.data.dataset import Data, Field, Wanted
@@ -215,6 +215,11 @@ def output_span(compiled: Compiled) -> Span:
         return _key_span(compiled, ("layers", outputs))
     if outputs is not None:
         return _span(compiled, ("outputs",))
+    new = compiled.program.root.new
+    if isinstance(new, NewGraph) and new.graph.body:  # not a layer that is left out by `when`
+        place = new.graph.body[-1].place
+        if place is not None and place.path[:1] == ("layers",):
+            return _key_span(compiled, place.path[:2])
     last: str | int = list(layers)[-1] if isinstance(layers, dict) else len(layers) - 1
     return _key_span(compiled, ("layers", last))
 

@@ -126,10 +126,15 @@ def _mode(kind: Kind) -> str:
     return "max" if kind.larger_is_better else "min"
 
 
+_LITTLE = 128  # scores of an example, up to which they may wait as they are
+_MOST_HELD = 2**22  # numbers that may wait
+
+
 class Meter(torch.nn.Module):
     """The mean loss and the metrics of what was seen since `reset`.
 
-    Values wait until there are enough of them, so that a training step costs almost nothing.
+    Values wait until there are enough of them, so that a training step costs almost nothing. Which
+    ones are handed on together depends on them alone, not on when the state was looked at.
     """
 
     def __init__(self, names: Sequence[str], task: str, classes: int, wait: int = 1) -> None:
@@ -142,14 +147,16 @@ class Meter(torch.nn.Module):
         self.of_classes = task != "regression"
         self.wait = wait
         self.waiting: list[tuple[Tensor, int, Tensor, Tensor]] = []
+        self.held = 0  # elements that wait
 
     def add(self, loss: Tensor, output: Tensor, target: Tensor) -> None:
         """One batch: its mean loss, its output (classes in dimension 1) and target."""
         seen = output.detach()
-        if self.of_classes and not self.by_scores:
-            seen = to_classes(seen)
+        if self.of_classes and not self.by_scores and seen.numel() > _LITTLE * len(seen):
+            seen = to_classes(seen)  # of few scores, many batches at once
         self.waiting.append((loss.detach(), len(target), seen, target))
-        if len(self.waiting) >= self.wait:
+        self.held += seen.numel()
+        if len(self.waiting) >= self.wait or self.held > _MOST_HELD:
             self.settle()
 
     def settle(self) -> None:
@@ -158,10 +165,13 @@ class Meter(torch.nn.Module):
             return
         losses = torch.stack([loss for loss, *_ in self.waiting])
         weights = torch.tensor([count for _, count, *_ in self.waiting], device=losses.device)
+        self.mean.set_dtype(torch.float64)  # which it forgets when it is moved to a device
         self.mean.update(losses.double(), weights.double())
         seen = torch.cat([seen for *_, seen, _ in self.waiting])
         target = torch.cat([target for *_, target in self.waiting])
-        self.waiting.clear()
+        self._forget()
+        if self.of_classes and not self.by_scores and seen.is_floating_point():
+            seen = to_classes(seen)
         for name, metric in self._all()[1:]:
             scored = self.by_scores and not self.kinds[name].scores and self.of_classes
             metric.update(to_classes(seen) if scored else seen, target)
@@ -176,21 +186,30 @@ class Meter(torch.nn.Module):
         self.settle()
         return {name: float(metric.compute()) for name, metric in self._all()}
 
-    def reset(self) -> None:
+    def _forget(self) -> None:
         self.waiting.clear()
+        self.held = 0
+
+    def reset(self) -> None:
+        self._forget()
         for _, metric in self._all():
             metric.reset()
 
     def state(self) -> dict[str, Any]:
         """All that was seen so far, as nested plain values and tensors."""
-        self.settle()
-        return {name: dict(metric.metric_state) for name, metric in self._all()}
+        seen = {name: dict(metric.metric_state) for name, metric in self._all()}
+        return {"seen": seen, "waiting": list(self.waiting)}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         for name, metric in self._all():
-            for key, value in state[name].items():
-                setattr(metric, key, value)
+            for key, value in state["seen"][name].items():
+                setattr(metric, key, value.to(metric.device))
             metric._update_count = 1
+        device = self.mean.device
+        self.waiting = [
+            (loss.to(device), count, output.to(device), target.to(device))
+            for loss, count, output, target in state["waiting"]
+        ]
 
     def _all(self) -> list[tuple[str, Any]]:
         return [("loss", self.mean), *self.metrics.items()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -16,7 +17,7 @@ from netspec.errors import Diagnostic, RunError, Span, SpecError, did_you_mean
 from netspec.ir.lower.program import evaluate_alone
 from netspec.ops.arguments import Misfit, Signature, fit
 from netspec.ops.signatures import signature_of_class
-from netspec.run.settings import place_of
+from netspec.run.settings import place_of, shown
 from netspec.source import from_mapping
 
 Plain = Mapping[str, Any]
@@ -80,12 +81,14 @@ def make_schedule(
     if not node:
         return None
     cls = _schedule_class(node, place)
-    interval, warmup = node.get("interval", "epoch"), node.get("warmup", 0)
+    interval = node.get("interval", "epoch")
+    warmup = _evaluated("warmup", node.get("warmup", 0), length.names(0), place)
     if interval not in ("step", "epoch"):
-        fact = f"`interval` of a schedule is `step` or `epoch`, not {interval!r}"
+        fact = f"`interval` of a schedule is `step` or `epoch`, not `{shown(interval)}`"
         raise RunError(Diagnostic("NS702", fact, place.of("interval")))
     if not isinstance(warmup, int) or isinstance(warmup, bool) or not 0 <= warmup < length.steps:
-        fact = f"`warmup` is a number of steps below {length.steps:,}, the run's, not {warmup!r}"
+        wanted = f"a number of steps below {length.steps:,}, the run's"
+        fact = f"`warmup` is {wanted}, not `{shown(warmup)}`"
         raise RunError(Diagnostic("NS702", fact, place.of("warmup")))
     own = {k: v for k, v in node.items() if k not in ("schedule", "interval", "warmup")}
     own = {key: _evaluated(key, value, length.names(warmup), place) for key, value in own.items()}
@@ -96,6 +99,29 @@ def make_schedule(
     if problems:
         raise RunError(problems)
     return _scheduled(cls, optimizer, arguments, interval, warmup, place)
+
+
+def try_schedule(schedule: Schedule, length: Length, overrides: Sequence[str]) -> None:
+    """Go some way with a schedule that is thrown away. Raises RunError (NS702) if it fails."""
+    scheduler = schedule.scheduler
+    name = type(scheduler).__name__
+    place = _Place("scheduler", overrides)
+    steps = length.epochs if schedule.interval == "epoch" else length.steps
+    total = getattr(scheduler, "total_steps", steps)
+    if total < steps:
+        fact = f"`{name}` ends after {total:,} steps, and the run has {steps:,}"
+        help = "total_steps: =steps"
+        raise RunError(Diagnostic("NS702", fact, place.of("total_steps"), help=help))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # no optimizer steps before it
+            for _ in range(min(steps, 1000)):
+                if isinstance(scheduler, ReduceLROnPlateau):
+                    scheduler.step(0.0)
+                else:
+                    scheduler.step()
+    except (ArithmeticError, TypeError, ValueError, IndexError, RuntimeError) as error:
+        raise RunError(Diagnostic("NS702", _said(name, error), place.of())) from None
 
 
 def _scheduled(
@@ -159,7 +185,8 @@ def _unknown(
 ) -> Diagnostic:
     if key not in node:
         fact = f"no class is named: `{place.group}` has no `{key}`"
-        return Diagnostic("NS702", fact, place.of(key), help=f"{key}: {next(iter(known))}")
+        help = f"there are {', '.join(sorted(known))}"
+        return Diagnostic("NS702", fact, place.of(key), help=help)
     name = str(node[key])
     help = did_you_mean(name, known) or f"there are {', '.join(sorted(known))}"
     return Diagnostic("NS206", f"there is no {noun} `{name}`", place.of(key), help=help)
@@ -178,7 +205,7 @@ def _fitted(
             continue
         fitted = fit(known[key], value)
         if isinstance(fitted, Misfit):
-            fact = f"`{key}` of `{name}` is {value!r}, and {fitted.expected} is expected"
+            fact = f"`{key}` of `{name}` is `{shown(value)}`, and {fitted.expected} is expected"
             problems.append(Diagnostic("NS205", fact, place.of(key)))
             continue
         found[key] = list(fitted) if isinstance(fitted, tuple) and key != "betas" else fitted
@@ -218,7 +245,8 @@ def _groups(
             fact = f"no trained parameter that is left has a name like `{pattern}`"
             problems.append(Diagnostic("NS702", fact, span, help=near))
             continue
-        arguments = _fitted(cls.__name__, _optional(signature), own, place, problems)
+        there = _Place(f"{place.group}.groups.{pattern}", place.overrides)
+        arguments = _fitted(cls.__name__, _optional(signature), own, there, problems)
         groups.append({"params": [left.pop(name) for name in names], **arguments})
     if left or not groups:
         groups.append({"params": list(left.values())})

@@ -47,6 +47,9 @@ def as_written(override: str) -> str:
         return override
     if match["rest"] == f'="{DELETED}"':
         return f"~{match['path']}"
+    if match["rest"].startswith('="=') and match["rest"].endswith('"'):
+        value = match["rest"][2:-1].replace('\\"', '"').replace("\\\\", "\\")
+        return f"{match['path']}={value}"
     return f"{match['path']}{match['rest']}"
 
 
@@ -70,14 +73,16 @@ def parsed(override: str) -> Override:
 
 def not_an_override(override: str, said: str) -> Diagnostic:
     shown = as_written(override)
-    reason = said.partition("\n")[0].rstrip(".")
-    return Diagnostic(
-        "NS702",
-        f"`{shown}` is not an override: {reason}",
-        Span("the command line"),
-        help="write `key=value`; quote what has spaces, commas, brackets or `=` in it: "
-        "'key=\"a, b\"'",
-    )
+    if not re.match(r"[+~]*[\w/@]", override):
+        fact, help = f"`{shown}` is not an override: it begins with no key", "write `key=value`"
+    elif "=" not in override:
+        fact, help = f"`{shown}` is not an override: it has no `=`", "write `key=value`"
+    else:
+        stop = re.search(r"at input '([^']+)'$", said.partition("\n")[0])
+        where = f": its value can't be read from `{stop[1]}` on" if stop else ""
+        fact = f"`{shown}` is not an override{where}"
+        help = "quote what has spaces, commas, brackets or `=` in it: 'key=\"a, b\"'"
+    return Diagnostic("NS702", fact, Span("the command line"), help=help)
 
 
 def last_of_each(overrides: Sequence[str]) -> list[str]:

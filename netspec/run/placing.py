@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +34,9 @@ def placed(overrides: Sequence[str], many: bool) -> list[str]:
         folder = str(found)
     if folder is None:
         return rest
+    if folder == "" or isinstance(folder, (bool, list, dict)):
+        fact = "`folder` takes the path of a folder"
+        raise RunError(Diagnostic("NS702", fact, Span(f"from the override folder={folder}")))
     key = "hydra.sweep.dir" if many else "hydra.run.dir"
     return [*rest, f"{key}={quoted(str(folder))}"]
 
@@ -43,6 +48,12 @@ def quoted(text: str) -> str:
     """A text as the value of an override."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def going_on(folder: Path) -> str:
+    """The override that goes on in a folder, as it is typed in a shell."""
+    plain = re.fullmatch(r"[\w./-]+", str(folder))
+    return shlex.quote(f"resume={folder if plain else quoted(str(folder))}")
 
 
 def _folder_to_resume(resume: object, folder: object, many: bool) -> Path:

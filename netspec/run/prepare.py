@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
+from netspec.errors import Diagnostic, RunError, SpecError
 from netspec.pipeline import Compiled
+from netspec.run.checkpoint import find_checkpoint, load_weights, read_checkpoint
 from netspec.run.data.dataset import Data, Wanted
-from netspec.run.data.open import open_data
+from netspec.run.data.open import open_data, settings_of
+from netspec.run.device import find_device
 from netspec.run.matching import input_order, run_placed, wanted_by
 from netspec.run.metrics import Monitor, choose_metrics, choose_monitor
 from netspec.run.model import ModelChoice, compile_choice, read_choice
 from netspec.run.objective import Scoring, make_objective
-from netspec.run.optim import Length, make_optimizer, make_schedule
-from netspec.run.settings import Settings
+from netspec.run.optim import Length, make_optimizer, make_schedule, try_schedule
+from netspec.run.settings import Settings, place_of
 
 Reader = Callable[[Mapping[str, object], Wanted | None], Data]
 
@@ -40,15 +45,21 @@ def prepare(settings: Settings, overrides: Sequence[str], read: Reader = open_da
     Raises SpecError and RunError: a spec that can't be built, data that is broken or does not fit,
     a loss, optimizer, schedule, metric or device that can't be.
     """
+    _check_devices(settings, overrides)
     choice = read_choice(settings.model, overrides)
-    compiled, data = compile_with_data(choice, settings, read)
+    try:
+        compiled, data = compile_with_data(choice, settings, read)
+    except SpecError as error:
+        raise SpecError([_with_act_placed(d, overrides) for d in error.diagnostics]) from None
+    _check_task(settings, data, overrides)
     order = input_order(compiled, data)
     objective, classes = make_objective(compiled, data, order, settings, overrides)
     metrics = choose_metrics(settings.metrics, objective.task, overrides)
     validated = data.validation is not None
     monitor = choose_monitor(settings.monitor, metrics, objective.task, validated, overrides)
-    _try_optimizer(compiled, settings, monitor, overrides)
+    _try_optimizer(compiled, data, settings, monitor, overrides)
     _try_batch(compiled, data, order)
+    _try_weights(compiled, settings)
     scoring = Scoring(order, objective, tuple(metrics), classes)
     return Prepared(settings, overrides, choice, compiled, data, scoring, monitor)
 
@@ -65,13 +76,44 @@ def compile_with_data(
 
 
 def _try_optimizer(
-    compiled: Compiled, settings: Settings, monitor: Monitor, overrides: Sequence[str]
+    compiled: Compiled,
+    data: Data,
+    settings: Settings,
+    monitor: Monitor,
+    overrides: Sequence[str],
 ) -> None:
     with torch.device("meta"):
         model = compiled.built.make()
     optimizer = make_optimizer(settings.optimizer, model, overrides)
-    length = Length(1000 * settings.trainer.max_epochs, settings.trainer.max_epochs)
-    make_schedule(settings.scheduler, optimizer, length, monitor.mode, overrides)
+    length = _length(settings, data)
+    schedule = make_schedule(settings.scheduler, optimizer, length, monitor.mode, overrides)
+    if schedule is not None:
+        try_schedule(schedule, length, overrides)
+
+
+def _length(settings: Settings, data: Data) -> Length:
+    options, epochs = settings.trainer, settings.trainer.max_epochs
+    batches = math.ceil(len(data.train or ()) / settings_of(settings.data).batch_size)
+    steps = max(1, math.ceil(batches / options.accumulate)) * epochs
+    return Length(min(steps, options.max_steps or steps), epochs)
+
+
+def _with_act_placed(diagnostic: Diagnostic, overrides: Sequence[str]) -> Diagnostic:
+    """A diagnostic about the form of the activations, at the override that names it."""
+    if not diagnostic.span.file.startswith("from act="):
+        return diagnostic
+    return replace(diagnostic, span=place_of("act", overrides))
+
+
+def _check_devices(settings: Settings, overrides: Sequence[str]) -> None:
+    """Raises RunError: NS705 for a device that is not there, NS702 for several without a way."""
+    options = settings.trainer
+    if options.devices > 1 and options.strategy == "auto":
+        fact = f"trainer.devices is {options.devices}, and one process can train on one device"
+        help = "trainer=ddp: a whole model on each; trainer=fsdp: a share of it on each"
+        span = place_of("trainer.devices", overrides)
+        raise RunError(Diagnostic("NS702", fact, span, help=help))
+    find_device(settings.device, options.devices)
 
 
 def _try_batch(compiled: Compiled, data: Data, order: Sequence[int]) -> None:
@@ -85,6 +127,27 @@ def _try_batch(compiled: Compiled, data: Data, order: Sequence[int]) -> None:
     with torch.random.fork_rng(devices=[]):
         model: nn.Module = compiled.built.make().eval()
         run_placed(model, [inputs[index] for index in order], compiled)
+
+
+def _check_task(settings: Settings, data: Data, overrides: Sequence[str]) -> None:
+    """Raises RunError (NS702) for a task that this data can't be for: numbers may be classes."""
+    numbers = ("classification", "regression")
+    asked = settings.task
+    if asked in ("auto", data.task) or (asked in numbers and data.task in numbers):
+        return
+    fact = f"{data.name} is data for {data.task}, and not for {asked}"
+    raise RunError(Diagnostic("NS702", fact, place_of("task", overrides), help="task=auto"))
+
+
+def _try_weights(compiled: Compiled, settings: Settings) -> None:
+    """Raises RunError (NS703, NS704) where the weights to start from are none, or do not fit."""
+    if settings.weights is None:
+        return
+    with torch.device("meta"):
+        model = compiled.built.make()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # nothing is copied to `meta`
+        load_weights(model, read_checkpoint(find_checkpoint(settings.weights)))
 
 
 def _meta_parameters(compiled: Compiled) -> list[nn.Parameter]:

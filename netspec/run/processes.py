@@ -7,13 +7,19 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
+from netspec.errors import Diagnostic, RunError, Span
 from netspec.run.settings import Settings
 
+WORKER = "NETSPEC_WORKER"  # set in the processes that are started here
 _WAIT = 30.0  # seconds for a worker to end by itself after the run
+_SOON = 5.0  # and to end before it, where the others found it gone
 
 
 def rank() -> int:
@@ -41,6 +47,7 @@ class Workers:
         self.overrides = overrides
         self.folder = folder
         self.started: list[subprocess.Popen[bytes]] = []
+        self.said: list[IO[bytes]] = []  # why each of them ended
         self.set: list[str] = []
 
     def __enter__(self) -> Workers:
@@ -63,12 +70,13 @@ class Workers:
             }
         )
         for index in range(1, count):
-            own = {"RANK": str(index), "LOCAL_RANK": str(index)}
+            own = {"RANK": str(index), "LOCAL_RANK": str(index), WORKER: "1"}
+            self.said.append(tempfile.TemporaryFile())
             worker = subprocess.Popen(
                 [sys.executable, "-m", "netspec.run.worker"],
                 env={**os.environ, **shared, **own},
                 stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
+                stdout=self.said[-1],
             )
             assert worker.stdin is not None, "a pipe was asked for"
             worker.stdin.write(told.encode())
@@ -85,6 +93,7 @@ class Workers:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        lost = self._lost() if isinstance(error, RuntimeError) else None
         for worker in self.started:
             if kind is not None:
                 worker.terminate()
@@ -92,10 +101,31 @@ class Workers:
                 worker.wait(_WAIT)
             except subprocess.TimeoutExpired:
                 worker.kill()
+        for said in self.said:
+            said.close()
         for name in self.set:
             os.environ.pop(name, None)
         if self.started:
             _leave_group()
+        if lost is not None:
+            raise lost from None
+
+    def _lost(self) -> RunError | None:
+        """The error of a process that ended first, and left the others without an answer."""
+        end = time.monotonic() + _SOON
+        while time.monotonic() < end:
+            for index, (worker, said) in enumerate(zip(self.started, self.said, strict=True), 1):
+                status = worker.poll()
+                if status:
+                    how = f"killed by signal {-status}" if status < 0 else f"status {status}"
+                    said.seek(0)
+                    notes = tuple(said.read().decode(errors="replace").strip().splitlines())
+                    fact = f"process {index} of {len(self.started) + 1} ended: {how}"
+                    help = "go on with it: resume=…"
+                    span = Span(str(self.folder))
+                    return RunError(Diagnostic("NS710", fact, span, notes, help))
+            time.sleep(0.05)
+        return None
 
 
 def _leave_group() -> None:

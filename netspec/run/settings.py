@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from netspec.errors import Diagnostic, RunError, Span
+from netspec.errors import Diagnostic, RunError, Span, did_you_mean
 from netspec.run.overrides import as_written, key_of
 
 Plain = dict[str, Any]
@@ -20,7 +21,7 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 
 
 class _Checked(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class TrainerSettings(_Checked):
@@ -63,7 +64,7 @@ class Settings(_Checked):
     scheduler: Plain
     trainer: TrainerSettings
     experiment: Plain | None = None
-    task: Literal["auto"] | TaskName = "auto"
+    task: Literal["auto", TaskName] = "auto"
     metrics: Literal["auto"] | list[str] = "auto"
     output: str | None = None
     monitor: str = "auto"
@@ -125,20 +126,42 @@ def _read(model: type[BaseModel], config: DictConfig, overrides: Sequence[str]) 
     try:
         return model.model_validate(plain)
     except ValidationError as error:
-        raise RunError([_told(problem, overrides) for problem in error.errors()]) from None
+        raise RunError([_told(problem, overrides) for problem in _by_key(error)]) from None
+
+
+def _by_key(error: ValidationError) -> list[dict[str, Any]]:
+    """One problem for each key, though pydantic has one for each kind of value that it may be."""
+    found: dict[str, dict[str, Any]] = {}
+    for problem in error.errors():
+        key = _key(problem)
+        if key in found:
+            more = problem["msg"].removeprefix("Input should be ")
+            found[key]["msg"] = f"{found[key]['msg']}, or {more}"
+        found.setdefault(key, {**problem})
+    return list(found.values())
+
+
+def _key(problem: Mapping[str, Any]) -> str:
+    path = [str(part) for part in problem["loc"] if not isinstance(part, int)]
+    known = [part for part in path if not part.startswith("literal[") and "[" not in part]
+    return ".".join(part for part in known if part not in ("int", "float", "bool", "str"))
 
 
 def _told(problem: Mapping[str, Any], overrides: Sequence[str]) -> Diagnostic:
-    path = [str(part) for part in problem["loc"]]
-    known = [part for part in path if not part.startswith("literal[") and "[" not in part]
-    key = ".".join(part for part in known if part not in ("int", "float", "bool", "str"))
+    key = _key(problem)
     said = problem["msg"][:1].lower() + problem["msg"][1:]
     if problem["type"] == "extra_forbidden":
-        return Diagnostic("NS701", f"a run has no `{key}`", place_of(key, overrides))
+        help = did_you_mean(key, (*Settings.model_fields, *EvalSettings.model_fields))
+        return Diagnostic("NS701", f"a run has no `{key}`", place_of(key, overrides), help=help)
     if problem["type"] == "missing":
         return Diagnostic("NS702", f"`{key}` is missing", place_of(key, overrides))
-    fact = f"`{key}` can't be {problem['input']!r}: {said}"
+    fact = f"`{key}` can't be `{shown(problem['input'])}`: {said}"
     return Diagnostic("NS702", fact, place_of(key, overrides))
+
+
+def shown(value: object) -> str:
+    """A value as it is written in a configuration."""
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 def place_of(key: str, overrides: Sequence[str]) -> Span:

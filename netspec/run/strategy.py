@@ -7,13 +7,7 @@ from typing import Any
 
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from torch import nn
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    set_model_state_dict,
-    set_optimizer_state_dict,
-)
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import FullyShardedDataParallel, OptimStateKeyType, fully_shard
 
 from netspec.run.device import Device
 
@@ -36,6 +30,13 @@ class Sharded(ModelParallelStrategy):
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> Any:
         """The whole checkpoint; its weights and optimizer states go to the shards right away."""
+        from torch.distributed.checkpoint.state_dict import (
+            StateDictOptions,
+            set_model_state_dict,
+            set_optimizer_state_dict,
+        )
+        from torch.distributed.fsdp import FullyShardedDataParallel, OptimStateKeyType
+
         checkpoint = self.checkpoint_io.load_checkpoint(Path(checkpoint_path))
         whole = StateDictOptions(full_state_dict=True)
         model = self.model
@@ -55,6 +56,8 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> None:
     A container that shares parameters with another part stays with the rest, as do single layers,
     whose weights other layers may read.
     """
+    from torch.distributed.fsdp import fully_shard  # a second of imports, for sharded runs alone
+
     owners: dict[int, set[str]] = {}
     for name, child in model.named_children():
         for parameter in child.parameters():

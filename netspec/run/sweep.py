@@ -24,7 +24,7 @@ from netspec.run.command import print_error, told
 from netspec.run.data.dataset import Data, Wanted
 from netspec.run.data.open import open_data
 from netspec.run.overrides import as_written, key_of
-from netspec.run.placing import SWEEP
+from netspec.run.placing import SWEEP, going_on
 from netspec.run.prepare import Prepared, prepare
 from netspec.run.report import write_report
 from netspec.run.settings import read_settings
@@ -77,7 +77,7 @@ def sweep(
         print_error(error)
         sys.exit(1)
     except KeyboardInterrupt:
-        sys.stderr.write(f"\nstopped; go on with: {called('train')} -m resume={shown(folder)}\n")
+        sys.stderr.write(f"\nstopped; go on with: {called('train')} -m {going_on(shown(folder))}\n")
         sys.exit(130)
     console().print(report.text, markup=False)
     console().print("\n".join(f"wrote {path}" for path in report.paths), markup=False)
@@ -95,6 +95,9 @@ def _points(arguments: Sequence[str], hydra_context: Any) -> list[Point]:
     parser = OverridesParser.create(config_loader=hydra_context.config_loader)
     overrides = parser.parse_overrides(list(arguments))
     (jobs,) = BasicSweeper.split_arguments(overrides, None)
+    if not jobs:
+        fact = "a sweep over nothing: an override has no values"
+        raise RunError(Diagnostic("NS702", fact, Span(f"from {' '.join(arguments)}")))
     swept = {o.get_key_element() for o in overrides if o.is_sweep_override()}
     return [
         Point(index, tuple(job), tuple(text for text in job if text.partition("=")[0] in swept))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -63,6 +64,8 @@ class Task(LightningModule):
         if self.resumed is not None:
             set_random_state(self.resumed["random"][self.global_rank], self.device)
             self.seen.set_state(self.resumed["seen"][self.global_rank])
+            if self.schedule is not None:  # sharded runs are given all this after it is made
+                self.schedule.scheduler.load_state_dict(self.resumed["schedule"])
             self.resumed = None
 
     def on_train_epoch_start(self) -> None:
@@ -131,6 +134,9 @@ class Task(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.checked.reset()
+        if self._sharded:  # running statistics are each process's own; the first one's are saved
+            for buffer in self.model.buffers():
+                torch.distributed.broadcast(buffer, 0)
 
     def on_validation_epoch_end(self) -> None:
         self.validated = True
@@ -162,8 +168,6 @@ class Task(LightningModule):
         self.schedule = make_schedule(
             settings.scheduler, optimizer, self.length, mode, prepared.overrides
         )
-        if self.resumed is not None and self.schedule is not None:
-            self.schedule.scheduler.load_state_dict(self.resumed["schedule"])
         return optimizer
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -178,6 +182,10 @@ class Task(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.resumed = checkpoint["netspec"]
         self._stepped = checkpoint["netspec"]["stepped"]
+
+
+# Lightning asks for it at every step, and inspects the function anew where it has none.
+Task.training_step.__signature__ = inspect.signature(Task.training_step)  # type: ignore[attr-defined]
 
 
 def measure(prepared: Prepared, model: nn.Module, batch: Batch, meter: Any) -> None:

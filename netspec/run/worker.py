@@ -14,13 +14,17 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's to answer
     from netspec.errors import SpecError
     from netspec.run.fit import train
+    from netspec.run.keeper import Interrupted
     from netspec.run.settings import Settings
     from netspec.run.terminal import quiet
 
     quiet()
     try:
         train(Settings.model_validate(told["settings"]), told["overrides"], Path(told["folder"]))
-    except SpecError:  # the first process tells it
+    except SpecError as error:  # the first process tells it, if it is not its own as well
+        sys.stdout.write(str(error).strip())
+        return 1
+    except Interrupted:
         return 1
     return 0
 

@@ -109,7 +109,8 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     if head != bytes((0, 0, _UNSIGNED_BYTE, dimensions)):
         expected = bytes((0, 0, _UNSIGNED_BYTE, dimensions)).hex()
         fact = f"`{path.name}` is no IDX file of {dimensions} dimensions of bytes"
-        note = f"it begins with `{head.hex()}` and not with `{expected}`"
+        begins = f"begins with `{head.hex()}` and not with `{expected}`" if head else "is empty"
+        note = f"it {begins}"
         raise RunError(Diagnostic("NS602", fact, Span(str(path)), notes=(note,)))
     sizes = reader.read(4 * dimensions)
     if len(sizes) < 4 * dimensions:

@@ -18,6 +18,9 @@ def existing(root: str | None, option: str, what: str) -> Path:
         fact = f"there is no {what} `{root}`"
         note = () if path.is_absolute() else (f"looked in `{Path.cwd()}`",)
         raise RunError(Diagnostic("NS601", fact, override_span(option, root), notes=note))
+    if what == "folder" and not path.is_dir():
+        fact = f"`{root}` is a file, and a folder is expected"
+        raise RunError(Diagnostic("NS601", fact, override_span(option, root)))
     return path
 
 

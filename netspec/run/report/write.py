@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from netspec.run.folder import write_text
 from netspec.run.report.page import page_html
 from netspec.run.report.read import read_runs
 from netspec.run.report.table import Table, metric_title, report_table
@@ -39,7 +38,7 @@ def write_report(folder: Path) -> Report:
         "report.html": page_html(table, _title(folder)),
     }
     for name, content in files.items():
-        _replace(folder / name, content)
+        write_text(folder / name, content)
     return Report(text, tuple(folder / name for name in files))
 
 
@@ -69,17 +68,3 @@ def _best(table: Table) -> str | None:
 def _title(folder: Path) -> str:
     """The last two parts of the path, as a run's day and hour are."""
     return "/".join(folder.resolve().parts[-2:]).lstrip("/")
-
-
-def _replace(path: Path, content: str) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(
-            handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n"
-        ) as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
