@@ -193,9 +193,7 @@ def rebuild(recipe: Recipe, class_name: str) -> nn.Module:
     return cls.__new__(cls)
 
 
-def compile_recipe(
-    recipe: Recipe, activation: Activation, outputs: Sequence[str] = ()
-) -> Compiled:
+def compile_recipe(recipe: Recipe, activation: Activation, outputs: Sequence[str] = ()) -> Compiled:
     """The model of a recipe, from its own texts and no file. Raises SpecError."""
     files = Files((), dict(recipe.named))
     spec = load_spec(apply_overrides(recipe.source(), recipe.overrides), files)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.profilers import PassThroughProfiler
-from omegaconf import OmegaConf
 from torch import nn
 
 from netspec.errors import Diagnostic, RunError, Span
 from netspec.run import folder as files
 from netspec.run.checkpoint import find_checkpoint, load_weights, read_checkpoint
+from netspec.run.continuing import refuse_changed, refuse_taken, resumable
 from netspec.run.data.batches import Batches
 from netspec.run.data.open import settings_of
 from netspec.run.device import Device, find_device
@@ -32,7 +32,6 @@ from netspec.run.record import Record, describe_run, write_start
 from netspec.run.report.curves import curves_svg
 from netspec.run.sample import sample_text
 from netspec.run.settings import Settings
-from netspec.run.settings import shown as as_setting
 from netspec.run.strategy import find_strategy
 from netspec.run.task import Task
 from netspec.run.terminal import console, shown, tell_start
@@ -60,7 +59,9 @@ def train(
     given as they are. Raises SpecError and RunError for what can't be, Interrupted for Ctrl-C.
     """
     if settings.resume and files.status_of(folder) == "finished":
-        _refuse_changed(folder, settings)
+        refuse_changed(folder, settings)
+        if not brief:
+            console().print(f"{shown(folder)} is finished already; its results:", markup=False)
         return files.read_metrics(folder) or {}
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -69,53 +70,9 @@ def train(
     if rank():
         return _train(prepared, device, folder, brief)
     with files.held(folder):
-        _refuse_finished(folder, settings)
+        refuse_taken(folder, settings)
         with Workers(settings, overrides, folder):
             return _train(prepared, device, folder, brief)
-
-
-def _refuse_changed(folder: Path, settings: Settings) -> None:
-    """Raises RunError (NS709) where a finished run was of other settings."""
-    before = OmegaConf.to_container(OmegaConf.load(folder / files.RUN))
-    assert isinstance(before, dict), "run.yaml is written by a run"
-    now = settings.model_dump(mode="json")
-    _refuse_differences(_differences({str(k): v for k, v in before.items()}, now), folder)
-
-
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What of two runs' settings may not differ where one goes on with the other."""
-    was, given = (
-        dict(leaf for key in _FIXED for leaf in _leaves(key, run.get(key))) for run in (before, now)
-    )
-    return [
-        f"`{key}` was `{as_setting(was.get(key))}`, and is `{as_setting(given.get(key))}` now"
-        for key in {**was, **given}
-        if was.get(key) != given.get(key)
-    ]
-
-
-def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
-    if isinstance(value, Mapping) and value:
-        for key, item in value.items():
-            yield from _leaves(f"{path}.{key}", item)
-    else:
-        yield path, value
-
-
-def _refuse_differences(changed: Sequence[str], folder: Path) -> None:
-    if changed:
-        fact = "this run can't go on as another one"
-        help = "start a new run, from these weights if you like: weights=…"
-        raise RunError(Diagnostic("NS709", fact, Span(str(folder)), tuple(changed), help))
-
-
-def _refuse_finished(folder: Path, settings: Settings) -> None:
-    status = files.status_of(folder)
-    if settings.resume or status is None:
-        return
-    fact = f"a run is in this folder, and it is {status}"
-    help = "choose another folder=…" if status == "finished" else f"go on with it: resume={folder}"
-    raise RunError(Diagnostic("NS707", fact, Span(str(folder)), help=help))
 
 
 def _train(prepared: Prepared, device: Device, folder: Path, brief: bool) -> Metrics:
@@ -124,7 +81,7 @@ def _train(prepared: Prepared, device: Device, folder: Path, brief: bool) -> Met
     loaders = _loaders(prepared)
     info = describe_run(prepared)
     record = Record(folder, prepared, info, device)
-    resumed = _resumable(prepared, folder)
+    resumed = resumable(prepared, folder)
     if not rank():
         write_start(folder, prepared, model, record, resumed is not None)
         if not brief:
@@ -245,24 +202,6 @@ def _length(settings: Settings, batches: Batches) -> Length:
     epochs = settings.trainer.max_epochs
     steps = math.ceil(len(batches) / settings.trainer.accumulate) * epochs
     return Length(min(steps, settings.trainer.max_steps or steps), epochs)
-
-
-def _resumable(prepared: Prepared, folder: Path) -> Path | None:
-    """The checkpoint to go on from. Raises RunError (NS709) where the folder's run is another."""
-    path = folder / files.LAST
-    if not prepared.settings.resume:
-        return None
-    if not path.is_file():
-        return None
-    before = read_checkpoint(path)
-    changed = _differences(before.info["run"], describe_run(prepared)["run"])
-    if before.recipe.texts() != prepared.compiled.recipe.texts():
-        changed.append("the spec's text is another one")
-    _refuse_differences(changed, folder)
-    return path
-
-
-_FIXED = ("model", "data", "loss", "optimizer", "task", "seed", "precision", "act")
 
 
 def _trainer(

@@ -128,7 +128,7 @@ class Keeper(Checkpoint):
         assert isinstance(pl_module, Task), "runs train a Task"
         settings = self.prepared.settings.trainer
         step = trainer.global_step
-        pl_module.step_batch()  # not in a hook of its own, which would come after what is saved here
+        pl_module.step_batch()  # a hook of its own would come after what is saved here
         stepped = (batch_idx + 1) % settings.accumulate == 0
         if settings.log_every and stepped and step % settings.log_every == 0:
             self._add(trainer, self._row(trainer, pl_module.seen.values(), None))

@@ -233,7 +233,7 @@ def _key_span(compiled: Compiled, path: Path) -> Span:
 
 
 def wanted_by(compiled: Compiled, output: str | None = None) -> Wanted:
-    """The model's inputs and its output (the first, or the one named) as fields of one example, for data that is made up."""
+    """The model's inputs and its output (the first, or the one named), for data that is made up."""
     fields = tuple(
         Field(port.name, tuple(fact.shape[1:]), fact.dtype)
         for port in compiled.program.inputs

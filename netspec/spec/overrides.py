@@ -10,6 +10,7 @@ from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
 from netspec.source import Path, Plain, Source, from_mapping, read_text
 from netspec.spec.schema import expand_short
 
+
 @dataclass(frozen=True, slots=True)
 class Override:
     """One change: the path that it reaches, the new value or `delete`, and how it was written."""

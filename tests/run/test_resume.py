@@ -93,7 +93,7 @@ def test_every_kind_of_run(tmp_path: Path, cuts: list[Path], kind: str) -> None:
     trained(tmp_path / "run", small(tmp_path), EACH, *KINDS[kind])
     checkpoints = after_checkpoints(cuts)
     assert len(checkpoints) >= 5
-    chosen = {0, 2, 3, len(checkpoints) // 2, len(checkpoints) - 1}
+    chosen = {1, 2, len(checkpoints) - 1}  # amid an epoch, at its end, at the run's end
     for cut in [checkpoints[index] for index in sorted(chosen)]:
         resumed(cut)
         same_run(cut, tmp_path / "run")
@@ -122,8 +122,7 @@ def test_resumed_twice(tmp_path: Path, cuts: list[Path]) -> None:
     same_run(again, tmp_path / "whole")
 
 
-@pytest.mark.parametrize("accumulate", [1, 3])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "accumulate"), [(signal.SIGINT, 1), (signal.SIGTERM, 3)])
 def test_signals_at_any_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, accumulate: int
 ) -> None:
@@ -133,7 +132,7 @@ def test_signals_at_any_batch(
     kind = (small(tmp_path), f"trainer.accumulate={accumulate}", "data.batch_size=16")
     trained(tmp_path / "whole", *kind)
     step = Task.training_step
-    for at in (0, 3, 4, 9):
+    for at in (3, 4, 9):
         steps = 0
 
         def training_step(self: Task, batch: Any, index: int, at: int = at) -> Any:

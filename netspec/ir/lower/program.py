@@ -113,7 +113,8 @@ def evaluate_alone(value: object, names: Mapping[str, object], source: Text, pat
     try:
         return static_value(value, Scope(builder, source, given, {}), place, "it")
     except Refused as refused:
-        assert refused.diagnostic is not None, "nothing was refused before"
+        if refused.diagnostic is None:  # nothing was refused before
+            raise
         raise SpecError(refused.diagnostic) from None
 
 
