@@ -174,7 +174,7 @@ def test_another_text_has_the_characters_of_training(
     [
         ([], "error[NS702]: no checkpoint is named"),
         (["checkpoint=nowhere"], "error[NS703]: there is no checkpoint `nowhere`"),
-        (["{run}", "split=tests"], "error[NS702]: `split` can't be 'tests'"),
+        (["{run}", "split=tests"], "error[NS702]: `split` can't be `tests`"),
         (["{run}", "metrics=[acuracy]"], "did you mean `accuracy`"),
         (["{run}", "data=mnst"], "did you mean `mnist`"),
         (["{run}", "data.limt=3"], "did you mean `limit`"),

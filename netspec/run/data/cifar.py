@@ -106,7 +106,7 @@ def cifar_data(settings: CifarSettings) -> Data:
 
     Raises RunError: NS601 for missing files, NS602 for broken ones, NS604 for wrong labels.
     """
-    root = existing(settings.root, "root", "folder")
+    root = existing(settings.root, "root", "folder or archive")
     version, files = _find(root, settings.source)
     missing = [name for name in version.train if name not in files.names]
     if missing:
