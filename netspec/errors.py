@@ -11,6 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from netspec.display import PLAIN, Look, Style, excerpt, paint, visible, wrapped
+
+_LONGEST = 1_000  # characters of a fact, a note, a help that are shown: a spec's texts may be long
+
+# Among how many names, and of how many characters, a near one is looked for: it takes a while.
+_COMPARED_NAMES = 2_000
+_COMPARED = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -44,15 +52,21 @@ class Diagnostic:
         return render(self)
 
 
+MAX_DIAGNOSTICS = 100
+
+
 class SpecError(Exception):
-    """A spec that cannot be built; `diagnostics` says why, in the order of lines."""
+    """A spec that cannot be built; `diagnostics` says why, in the order of lines.
+
+    It has at most MAX_DIAGNOSTICS of them, the first.
+    """
 
     def __init__(self, diagnostics: Diagnostic | Iterable[Diagnostic]) -> None:
         if isinstance(diagnostics, Diagnostic):
             diagnostics = (diagnostics,)
         found = sorted(dict.fromkeys(diagnostics), key=_reading_order)
         assert found, "a SpecError needs at least one diagnostic"
-        self.diagnostics: tuple[Diagnostic, ...] = tuple(found)
+        self.diagnostics: tuple[Diagnostic, ...] = tuple(found[:MAX_DIAGNOSTICS])
         super().__init__(self.diagnostics)
 
     def __str__(self) -> str:
@@ -71,24 +85,41 @@ def _reading_order(diagnostic: Diagnostic) -> tuple[str, int, int]:
     return (span.file, span.line, span.column)
 
 
-def render(diagnostic: Diagnostic) -> str:
-    """The diagnostic as plain text: the fact, the place with a caret line, then notes and help."""
+def render(diagnostic: Diagnostic, look: Look = PLAIN) -> str:
+    """The diagnostic as text: the fact, the place with a caret line, then notes and help.
+
+    Of the spec's own characters only those reach it that no terminal obeys (`display.visible`).
+    """
     span = diagnostic.span
-    lines = [f"error[{diagnostic.code}]: {diagnostic.fact}"]
     margin = " " * len(str(span.line))
+    lines = _labelled(look, "error", "", f"error[{diagnostic.code}]", diagnostic.fact)
+    place = f"{span.file}:{span.line}:{span.column}" if span.line else span.file
+    lines.append(f"{margin}{paint(look, 'margin', '-->')} {visible(place)}")
     if span.line:
-        lines.append(f"{margin}--> {span.file}:{span.line}:{span.column}")
-        text = span.text.expandtabs(4)
-        start = len(span.text[: span.column - 1].expandtabs(4))
-        lines.append(f"{span.line} | {text}".rstrip())
-        lines.append(f"{margin} | {' ' * start}{'^' * max(1, span.width)}")
-    else:
-        margin = " "
-        lines.append(f"{margin}--> {span.file}")
-    lines += [f"{margin} = note: {note}" for note in diagnostic.notes]
+        room = None if look.width is None else look.width - len(margin) - 3
+        text, carets = excerpt(span.text, span.column - 1, span.width, room)
+        bar = paint(look, "margin", "|")
+        number = paint(look, "margin", str(span.line))
+        lines.append(f"{number} {bar} {text}".rstrip())
+        indent = " " * (len(carets) - len(carets.lstrip()))
+        lines.append(f"{margin} {bar} {indent}{paint(look, 'error', carets.lstrip())}")
+    for note in diagnostic.notes:
+        lines += _labelled(look, "note", f"{margin} = ", "note", note)
     if diagnostic.help:
-        lines.append(f"{margin} = help: {diagnostic.help}")
+        lines += _labelled(look, "help", f"{margin} = ", "help", diagnostic.help)
     return "\n".join(lines)
+
+
+def _labelled(look: Look, style: Style, margin: str, label: str, text: str) -> list[str]:
+    """`margin label: text`; what does not fit in a line stands below the text's beginning."""
+    indent = len(margin) + len(label) + 2
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+    lines = wrapped(text, None if look.width is None else look.width - indent)
+    if style == "error":
+        lines = [paint(look, "strong", line) for line in lines]
+    head = f"{paint(look, 'margin', margin)}{paint(look, style, label)}: "
+    return [head + lines[0], *(" " * indent + line for line in lines[1:])]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
@@ -106,4 +137,5 @@ def nearest(word: str, known: Sequence[str]) -> list[str]:
     exact = folded.get(word.lower().replace("_", ""))
     if exact is not None and exact != word:
         return [exact]
-    return get_close_matches(word, known, n=2, cutoff=0.7)
+    short = [name for name in known if len(name) <= _COMPARED][:_COMPARED_NAMES]
+    return get_close_matches(word[: 2 * _COMPARED], short, n=2, cutoff=0.7)

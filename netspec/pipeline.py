@@ -9,31 +9,37 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import torch
 from torch import nn
 
 from netspec import find
+from netspec.checks.inplace.check import decide_in_place
+from netspec.checks.inplace.decide import Decision
+from netspec.checks.inplace.tell import refusals
+from netspec.checks.unsaved import find_unsaved
 from netspec.checks.unused import find_unused
 from netspec.emit.classes import plan_classes
 from netspec.emit.module import Built, compile_classes
 from netspec.emit.text import write_text
 from netspec.emit.tree import Written, write_trees
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.ir.forms import in_place
 from netspec.ir.graph import Place, Program
-from netspec.ir.lower.context import Activation, refuse
-from netspec.ir.lower.program import lower
+from netspec.ir.lower.context import Activation, Form, Refused, refuse
+from netspec.ir.lower.program import lower, lower_as_far
 from netspec.ops import catalog
-from netspec.ops.facts import memo_key
+from netspec.ops.facts import memo_key, silence
 from netspec.recipe import Recipe, hashable, recipe_of
 from netspec.source import Source, read_text
 from netspec.spec.files import CannotOpen, Files, Kept
-from netspec.spec.load import Spec, load_spec, plain_source
+from netspec.spec.load import Spec, load_spec, plain_source, read_spec
 from netspec.spec.overrides import Override, Overrides, apply_overrides, parse_overrides
 
-AnySource = str | os.PathLike[str] | Mapping[str, object] | Spec
+AnySource = str | os.PathLike[str] | Mapping[str, object] | Source | Spec
 Act = str | Mapping[str, str]
-FORMS = ("module", "functional", "inplace")
+FORMS: tuple[Form, ...] = get_args(Form)
 _REMEMBERED = 32
 
 
@@ -46,6 +52,7 @@ class Compiled:
     built: Built
     recipe: Recipe
     spec: Spec
+    decisions: tuple[Decision, ...] = ()
 
 
 def load(source: str | os.PathLike[str] | Mapping[str, object]) -> Spec:
@@ -72,9 +79,11 @@ def compile_spec(
     remembered = _recall(source, asked)
     if remembered is not None:
         return remembered
-    with _without_collections():
+    with _without_collections(), silence():
         files = find.files()
-        spec = _spec_of(source, changes, files)
+        spec, problems = _spec_of(source, changes, files)
+        if problems or spec is None:
+            raise SpecError([*problems, *_more(spec, files, args or {}, activation, outputs or ())])
         compiled = _compile(spec, files, args or {}, activation, changes, tuple(outputs or ()))
     _remember(source, asked, compiled)
     return compiled
@@ -101,15 +110,32 @@ def _compile(
     outputs: tuple[str, ...],
 ) -> Compiled:
     program = lower(spec, args, activation, _part_finder(files), outputs)
-    problems = find_unused(program.root)
+    problems = find_unused(program.root, spec.document) + find_unsaved(program.root)
     if problems:
         raise SpecError(problems)
-    written = write_trees(plan_classes(program), plain_source(spec.source))
     recipe = recipe_of(spec, files, args, activation, changes, outputs)
+    decisions: tuple[Decision, ...] = ()
+    if program.overwrites or activation.form == "inplace":
+        program, decisions = _overwrite(program, recipe, auto=activation.form == "inplace")
+    written = write_trees(plan_classes(program), plain_source(spec.source))
     built = _built.get(recipe)
     if built is None:
         built = _built[recipe] = compile_classes(written, recipe, rebuild)
-    return Compiled(program, written, built, recipe, spec)
+    return Compiled(program, written, built, recipe, spec, decisions)
+
+
+def _overwrite(
+    program: Program, recipe: Recipe, auto: bool
+) -> tuple[Program, tuple[Decision, ...]]:
+    """The program with all in place that is safe; what is decided, a model on `meta` tells."""
+    written = write_trees(plan_classes(program), program.source)
+    make = compile_classes(written, recipe, rebuild).make
+    decisions = decide_in_place(program, make, auto)
+    problems = refusals(program, decisions)
+    if problems:
+        raise SpecError(problems)
+    accepted = {d.key for d in decisions if not d.explicit and d.obstacle is None}
+    return in_place(program, accepted), decisions
 
 
 def build(
@@ -176,7 +202,11 @@ def to_python(
     outputs: Sequence[str] | None = None,
 ) -> str:
     """The model as Python source that needs torch alone; `build_model()` in it makes the model."""
-    compiled = compile_spec(source, args, act, overrides, outputs)
+    return source_of(compile_spec(source, args, act, overrides, outputs))
+
+
+def source_of(compiled: Compiled) -> str:
+    """The source of a model that is compiled already."""
     name = Path(compiled.spec.source.file).name.strip("<>")
     header = f"{compiled.program.name}, written by netspec from {name}."
     return write_text(compiled.written, header)
@@ -220,27 +250,41 @@ def read_activation(act: Act) -> Activation:
             fact = f"`act` has no `{key}`"
             raise SpecError(Diagnostic("NS201", fact, span, help="it has `form` and `fn`"))
     form = given.get("form", "module")
-    if form == "inplace":
-        fact = "the form `inplace` is not there yet: nothing proves where overwriting is safe"
-        raise SpecError(Diagnostic("NS401", fact, span, help="use `module` or `functional`"))
-    if form not in ("module", "functional"):
-        near = did_you_mean(str(form), FORMS) or "use `module` or `functional`"
+    if form not in FORMS:
+        near = did_you_mean(str(form), FORMS) or "use `module`, `functional` or `inplace`"
         raise SpecError(Diagnostic("NS206", f"there is no form `{form}`", span, help=near))
     fn = given.get("fn")
     if fn is not None and catalog.module_of_activation(fn) is None:
         help = did_you_mean(fn, catalog.activation_names())
         raise SpecError(Diagnostic("NS206", f"there is no activation `{fn}`", span, help=help))
-    return Activation("functional" if form == "functional" else "module", fn)
+    return Activation(FORMS[FORMS.index(form)], fn)
 
 
-def _spec_of(source: AnySource, changes: tuple[Override, ...], files: Files) -> Spec:
+def _spec_of(
+    source: AnySource, changes: tuple[Override, ...], files: Files
+) -> tuple[Spec | None, list[Diagnostic]]:
+    """The spec, and what is wrong with its text."""
     if not isinstance(source, Spec):
-        return load_spec(apply_overrides(find.read(source), changes), files)
+        text = source if isinstance(source, Source) else find.read(source)
+        return read_spec(apply_overrides(text, changes), files)
     if not changes:
-        return source
+        return source, []
     own = source.source
     before = () if isinstance(own, Source) else own.overrides
-    return load_spec(apply_overrides(plain_source(own), (*before, *changes)), files)
+    return read_spec(apply_overrides(plain_source(own), (*before, *changes)), files)
+
+
+def _more(
+    spec: Spec | None,
+    files: Files,
+    args: Mapping[str, object],
+    activation: Activation,
+    outputs: Sequence[str],
+) -> Sequence[Diagnostic]:
+    """What else is wrong with a spec whose text has mistakes."""
+    if spec is None:
+        return ()
+    return lower_as_far(spec, args, activation, _part_finder(files), outputs)[1]
 
 
 def _part_finder(files: Files) -> Callable[[str, Place], Spec]:
@@ -249,18 +293,20 @@ def _part_finder(files: Files) -> Callable[[str, Place], Spec]:
     def find(name: str, place: Place) -> Spec:
         try:
             source = files.part(name, plain_source(place.source))
+            if source.file not in specs:
+                specs[source.file] = load_spec(source, files)
         except CannotOpen as error:
             raise refuse("NS206", error.fact, place.span(), error.help) from None
-        if source.file not in specs:
-            specs[source.file] = load_spec(source, files)
+        except SpecError as error:
+            raise Refused(*error.diagnostics) from None
         return specs[source.file]
 
     return find
 
 
 def _key(source: AnySource) -> object:
-    if isinstance(source, Spec):
-        return ("spec", id(source))
+    if isinstance(source, (Spec, Source)):
+        return ("spec", id(source))  # which is kept, so that no other has this id
     if isinstance(source, Mapping):
         return ("mapping", json.dumps(source, default=repr))
     return ("path", os.path.abspath(find.path_of(source)))

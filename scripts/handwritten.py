@@ -6,7 +6,7 @@ Keys are those of the specs of the same names, so that both hold the same weight
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -234,6 +234,36 @@ def resnet18() -> nn.Module:
 
 def resnet18_functional() -> nn.Module:
     return ResNetFunctional(BasicBlockFunctional, (2, 2, 2, 2))
+
+
+class BasicBlockInPlace(BasicBlock):
+    """As in torchvision: one activation for both places, in place like the sum."""
+
+    def __init__(self, in_channels: int, planes: int, stride: int = 1) -> None:
+        super().__init__(in_channels, planes, stride)
+        self.relu = nn.ReLU(inplace=True)
+        del self.out
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.conv1(x)
+        out = self.bn1(out)
+        out = self.relu(out)
+        out = self.conv2(out)
+        out = self.bn2(out)
+        if self.downsample is not None:
+            x = self.downsample(x)
+        out += x
+        out = self.relu(out)
+        return out
+
+
+def resnet18_in_place(activation: Callable[..., nn.Module] = nn.ReLU) -> nn.Module:
+    """torchvision's, with another activation where one is given."""
+    model = ResNet(BasicBlockInPlace, (2, 2, 2, 2))
+    for module in model.modules():
+        if isinstance(module, (ResNet, BasicBlockInPlace)):
+            module.relu = activation(inplace=True)
+    return model
 
 
 def resnet50() -> nn.Module:

@@ -4,7 +4,10 @@
   where it differs). Each is built and run, and its source too, at two sizes and in both modes.
 - `cases/errors/NS203_NAME.yaml` has in `NS203_NAME.txt` what the user sees.
 
-A line `# with {"args": {"n": 3}}` in a case says how it is built or checked.
+A line `# with {"args": {"n": 3}}` in a case says how it is built or checked. Lines
+`# mended: old → new` at the end of a case of an error make it the nearest spec that is right, and
+which has to build: each puts a new text in the place of an old one, one after the other (`\\n` ends
+a line, `\\t` is a tab, `&quot;` a quote).
 `python -m tests.test_cases --update` writes the texts anew; look at what changed before a commit.
 """
 
@@ -13,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
@@ -33,6 +37,8 @@ FORMS = ("module", "functional")
 PARTING = "\n# -------- act=functional --------\n\n"
 WITH = re.compile(r"^# with (\{.*\})$", re.MULTILINE)
 CODE = re.compile(r"NS\d{3}")
+MEND = re.compile(r"^# mended: (.+?) →(?: (.*))?$", re.MULTILINE)
+MENDED_CODES = ("NS1", "NS2", "NS3", "NS5")
 OF_RUNS = Path(__file__).parent / "run" / "cases"  # tests/run/test_bad_input.py plays them
 
 # What no file can show: the whole call is wrong.
@@ -44,7 +50,6 @@ CALLS: Mapping[str, Mapping[str, object]] = {
     "NS201_act_has_no_such_key": {"source": "lenet", "act": {"forms": "module"}},
     "NS206_no_such_form": {"source": "lenet", "act": "functionnal"},
     "NS206_no_such_activation_for_all": {"source": "lenet", "act": {"fn": "gellu"}},
-    "NS401_form_inplace": {"source": "lenet", "act": "inplace"},
 }
 
 
@@ -149,12 +154,51 @@ def test_message_is_as_shown(case: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert f"error[{case.stem[:5]}]" in text
 
 
+@pytest.mark.parametrize("name", ["NS203_five_mistakes_a", "NS212_five_mistakes_b"])
+def test_five_mistakes_are_told_as_five(name: str) -> None:
+    found = netspec.check(CASES / "errors" / f"{name}.yaml")
+    lines = [diagnostic.span.line for diagnostic in found]
+    assert len({diagnostic.code for diagnostic in found}) >= 4
+    assert len(lines) == 5
+    assert lines == sorted(lines)
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_message_of_a_call_is_as_shown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CASES / "errors")
     text = told(**CALLS[name])
     assert text == (CASES / "errors" / f"{name}.txt").read_text(encoding="utf-8")
     assert f"error[{name[:5]}]" in text
+
+
+def mended(text: str) -> str | None:
+    """The case's text after its mends, or None where it names none."""
+    mends = MEND.findall(text)
+    if not mends:
+        return None
+    text = MEND.sub("", text)
+    for old, new in mends:
+        old, new = (_unescaped(part) for part in (old, new))
+        assert text.count(old) >= 1, f"`{old}` is not there to be mended"
+        text = text.replace(old, new)
+    return text
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("\\n", "\n").replace("\\t", "\t").replace("&quot;", '"')
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in ERRORS if c.stem.startswith(MENDED_CODES)], ids=lambda case: case.stem
+)
+def test_mended_twin_builds(case: Path, tmp_path: Path) -> None:
+    """Beside each spec that is refused there is one, next to it, that is accepted."""
+    text = mended(case.read_text(encoding="utf-8"))
+    assert text is not None, "add `# mended: old → new`"
+    shutil.copytree(case.parent / "parts", tmp_path / "parts")
+    twin = tmp_path / case.name
+    twin.write_text(text, encoding="utf-8")
+    netspec.build(twin, device="meta", **options_of(twin))
 
 
 @cache

@@ -19,10 +19,11 @@ NETSPEC = Path(__file__).resolve().parent.parent / "netspec"
 
 # What stands directly in netspec/, and which of its neighbours each may import besides itself.
 # `__init__` is the public surface: what `import netspec` or `from netspec import build` reaches.
-BELOW_CHECK = {"errors", "source", "spec", "ops", "ir"}
+BELOW_CHECK = {"display", "errors", "source", "spec", "ops", "ir"}
 BELOW_PIPELINE = BELOW_CHECK | {"checks", "emit", "view"}
 MAY_IMPORT: Mapping[str, set[str]] = {
-    "errors": set(),
+    "display": set(),
+    "errors": {"display"},
     "source": {"errors"},
     "spec": {"errors", "source"},
     "ops": {"errors"},
@@ -33,9 +34,12 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "find": {"errors", "source", "spec"},
     "recipe": {"source", "spec", "ops", "ir"},
     "pipeline": BELOW_PIPELINE | {"find", "recipe"},
-    "__init__": BELOW_PIPELINE | {"pipeline", "run"},
-    "run": BELOW_PIPELINE | {"pipeline", "find", "recipe", "__init__"},
-    "cli": BELOW_PIPELINE | {"pipeline", "__init__", "run"},
+    "__init__": BELOW_PIPELINE | {"pipeline", "proof", "run"},
+    "tell": {"display", "errors", "__init__"},
+    "proof": BELOW_PIPELINE | {"pipeline"},
+    "commands": BELOW_PIPELINE | {"pipeline", "find", "tell", "proof"},
+    "run": BELOW_PIPELINE | {"pipeline", "find", "recipe", "tell", "__init__"},
+    "cli": {"display", "errors", "__init__", "commands", "run"},
 }
 ONLY_IN: Mapping[str, set[str]] = {
     "yaml": {"source", "spec"},

@@ -105,24 +105,64 @@ def test_fn_replaces_what_is_not_pinned() -> None:
     assert text.count("F.relu") == 1  # the call, not the activation
 
 
-@pytest.mark.parametrize(
-    "layer",
-    [
-        "{module: ReLU, inplace: true}",
-        "{call: relu, inplace: true}",
-        "{act: relu, inplace: true}",
-        "{call: relu_}",
-        "{act: relu_}",
-        "=x.add_(1)",
-        "=relu(x, inplace=True)",
-    ],
-)
-def test_in_place_is_refused_in_any_spelling(layer: str) -> None:
-    assert codes(layers(f"a: {layer}")) == ["NS401"]
+IN_PLACE = [
+    "{module: ReLU, inplace: true}",
+    "{call: relu, inplace: true}",
+    "{call: relu_}",
+    "=_.relu_()",
+    "=_.add_(1)",
+    "=relu(_, inplace=True)",
+]
+in_place = pytest.mark.parametrize("layer", IN_PLACE)
 
 
-def test_the_form_inplace_is_refused() -> None:
-    assert codes(layers("a: {act: relu}"), act="inplace") == ["NS401"]
+@in_place
+def test_in_place_is_refused_for_the_input_in_any_spelling(layer: str) -> None:
+    assert codes(layers(f"a: {layer}")) == ["NS402"]
+
+
+@in_place
+def test_in_place_is_done_in_any_spelling_where_nobody_needs_the_value(layer: str) -> None:
+    source = layers(f"fc: {LINEAR}", f"a: {layer}")
+    given: list[torch.Tensor] = []
+    model = build(source)
+    model.fc.register_forward_hook(lambda _module, _inputs, output: given.append(output))
+    output = model(x())
+    assert given[0].untyped_storage()._cdata == output.untyped_storage()._cdata
+
+
+@in_place
+def test_in_place_is_refused_in_any_spelling_where_the_value_is_read_again(layer: str) -> None:
+    assert codes(layers(f"fc: {LINEAR}", f"a: {layer}", "sum: =fc + a")) == ["NS404"]
+
+
+def test_an_activation_has_no_argument_inplace() -> None:
+    source = layers(f"fc: {LINEAR}", "a: {act: relu, inplace: true}")
+    assert codes(source) == ["NS406"]
+    assert codes(layers(f"fc: {LINEAR}", "a: {act: relu_}")) == ["NS206"]
+
+
+def test_the_form_inplace_overwrites_where_it_may() -> None:
+    source = layers("a: {act: relu}", f"fc: {LINEAR}", "b: {act: relu}")
+    model = build(source, act="inplace")
+    assert not model.a.inplace
+    assert model.b.inplace
+
+
+@pytest.mark.parametrize("relu", ["{act: relu}", "{module: ReLU, inplace: true}"])
+def test_the_form_inplace_leaves_what_a_block_is_given(relu: str) -> None:
+    """An explicit one is done: nobody reads the value again."""
+    source = spec(
+        f"blocks: {{B: {{layers: {{a: {relu}, b: {LINEAR}}}}}}}\n"
+        f"layers: {{fc: {LINEAR}, inner: {{block: B}}}}"
+    )
+    assert build(source, act="inplace").inner.a.inplace == ("inplace" in relu)
+
+
+def test_the_form_inplace_leaves_what_an_output_shows() -> None:
+    source = layers(f"fc: {LINEAR}", "a: {act: relu}")
+    assert build(source, act="inplace").a.inplace
+    assert not build(source, act="inplace", outputs=["fc"]).a.inplace
 
 
 # The mode

@@ -20,8 +20,8 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from netspec.errors import Diagnostic, Span, SpecError
-from netspec.source import Plain, Source, from_mapping, limits, parser, read_source, read_text
+from netspec.errors import MAX_DIAGNOSTICS, Diagnostic, Span, SpecError
+from netspec.source import Plain, Source, from_mapping, parser, read_source, read_text
 from netspec.source.places import BREAKS
 from netspec.source.scalars import WORDS, NumberTooLarge, number
 
@@ -356,7 +356,7 @@ REFUSED = {
         """error[NS101]: a tab is used as indentation
  --> net.yaml:2:1
 2 |     b: 1
-  | ^
+  | ^^^^
   = help: indent with spaces""",
     ),
     "no space after the colon": (
@@ -426,7 +426,8 @@ error[NS101]: a space is missing after `act:`
  --> net.yaml:2:7
 2 |   c: 2]
   |       ^
-  = note: `{` is opened on line 1""",
+  = note: `{` is opened on line 1
+  = help: write `}` first""",
     ),
     "a bracket too many": (
         "a: [1]]",
@@ -798,13 +799,13 @@ def test_a_hostile_text_is_refused_at_once(text: str) -> None:
     began = time.process_time()
     message = told(lambda: read_text(text))
     assert time.process_time() - began < 2
-    assert message.count("error[") <= limits.MAX_DIAGNOSTICS
+    assert message.count("error[") <= MAX_DIAGNOSTICS
 
 
 def test_many_problems_are_cut_off() -> None:
     with pytest.raises(SpecError) as caught:
         read_text("a: 1\n" * 1000)
-    assert len(caught.value.diagnostics) == limits.MAX_DIAGNOSTICS
+    assert len(caught.value.diagnostics) == MAX_DIAGNOSTICS
 
 
 # Files

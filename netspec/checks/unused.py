@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from netspec.errors import Diagnostic
@@ -19,19 +20,62 @@ from netspec.ir.graph import (
     NewSequence,
     Place,
 )
+from netspec.spec.schema import Document
+
+_WORD = re.compile(r"\w+")
 
 
-def find_unused(root: Child) -> list[Diagnostic]:
-    """NS501 for each layer that nothing reads and each declared module that nothing calls."""
-    problems: list[Diagnostic] = []
+def find_unused(root: Child, document: Document) -> list[Diagnostic]:
+    """NS501 for each input and layer that nothing reads, each declared module that nothing calls.
+
+    An input that only a layer with a false `when` names is read: it is there for that layer.
+    """
+    problems = _unread_inputs(root, document)
     seen: set[int] = set()
-    for graph in _graphs(root, seen):
+    for graph in graphs_of(root, seen):
         problems += _unread(graph)
         problems += _uncalled(graph)
     return problems
 
 
-def _graphs(child: Child, seen: set[int]) -> Iterator[Graph]:
+def _unread_inputs(root: Child, document: Document) -> list[Diagnostic]:
+    if not isinstance(root.new, NewGraph) or root.place is None:
+        return []
+    graph = root.new.graph
+    read = {value for expr in _exprs(graph) for value in values_in(expr)}
+    unread = [port.name for port in graph.inputs if port.id not in read]
+    if not unread:
+        return []
+    named = _words_of(document)
+    help = "read it, or leave it out"
+    return [
+        Diagnostic(
+            "NS501", f"nothing reads the input `{name}`",
+            root.place.at("inputs", name).key_span(), help=help,
+        )
+        for name in unread
+        if name not in named
+    ]  # fmt: skip
+
+
+def _words_of(document: Document) -> set[str]:
+    """All words of the values in the layers and outputs."""
+    layers = document.model_dump(include={"layers", "outputs"})
+    found: set[str] = set()
+    stack: list[object] = [layers]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, str):
+            found.update(_WORD.findall(value))
+        elif isinstance(value, dict):
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
+    return found
+
+
+def graphs_of(child: Child, seen: set[int]) -> Iterator[Graph]:
+    """All graphs of a program, each once; `seen` has the ids of those that were met."""
     new = child.new
     if isinstance(new, NewGraph):
         if id(new.graph) in seen:
@@ -44,7 +88,7 @@ def _graphs(child: Child, seen: set[int]) -> Iterator[Graph]:
     else:
         return
     for inner in children:
-        yield from _graphs(inner, seen)
+        yield from graphs_of(inner, seen)
 
 
 def _unread(graph: Graph) -> Iterator[Diagnostic]:

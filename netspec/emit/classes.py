@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import keyword
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -309,6 +311,7 @@ def _parameter_name(members: list[_Member], same: list[int], taken: set[str]) ->
     options += [f"{key}_{number}" for number in range(2, len(first.slots) + 3)]
     for option in options:
         is_name = option.isidentifier() and not keyword.iskeyword(option)
+        is_name = is_name and unicodedata.is_normalized("NFKC", option)
         is_name = is_name and not option.startswith("_") and option not in _members()
         if is_name and option not in taken and option not in _TAKEN:
             return option
@@ -365,7 +368,10 @@ def _camel(word: str) -> str:
 
 
 def _class_name(name: str) -> str:
+    # Python reads an identifier in this form, and the exported text has to mean the same.
+    name = unicodedata.normalize("NFKC", name)
     cleaned = "".join(ch for ch in name if ch.isalnum() or ch == "_")
-    if not cleaned.isidentifier() or keyword.iskeyword(cleaned) or cleaned in _TAKEN:
+    taken = cleaned in _TAKEN or hasattr(builtins, cleaned)
+    if not cleaned.isidentifier() or keyword.iskeyword(cleaned) or taken:
         return f"Model{cleaned}"
     return cleaned

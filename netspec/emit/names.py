@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -78,7 +79,7 @@ class Names:
 
 def identifier(text: str) -> str:
     """A layer's name or path as a Python identifier that hides nothing."""
-    name = re.sub(r"\W", "_", text)
+    name = re.sub(r"\W", "_", unicodedata.normalize("NFKC", text))
     if not name.isidentifier():
         name = f"x{name}"
     if keyword.iskeyword(name) or keyword.issoftkeyword(name) or name in _RESERVED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 
+from netspec.display import visible
 from netspec.emit.tree import IMPORTS, Written
 
 _WIDTH = 88
@@ -23,6 +24,11 @@ def write_text(written: Written, header: str) -> str:
     for tree in trees:
         lines += ["", "", *_definition(tree, 0)]
     return "\n".join(lines) + "\n"
+
+
+def _docstring(text: str) -> str:
+    """Words that hold a name from the spec, so that nothing in it ends the string around it."""
+    return visible(text).replace("\\", "\\\\").replace('"', "'")
 
 
 def _definition(node: ast.stmt, depth: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -10,15 +11,18 @@ from netspec.ir.expr import Expr
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact
 from netspec.source import Path
+from netspec.spec.expressions import name_stretch, narrowed, stretch_of
 from netspec.spec.overrides import Text
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
-    """Where in which text a thing of the program was written."""
+    """Where in which text a thing of the program was written; of an expression, which part."""
 
     source: Text
     path: Path
+    text: str = ""  # of the expression
+    node: ast.expr | ast.keyword | None = None
 
     @property
     def line(self) -> int:
@@ -27,6 +31,8 @@ class Place:
     @property
     def exists(self) -> bool:
         """Whether the text has something at this path."""
+        if self.node is not None:
+            return True
         value: Any = self.source.value
         for key in self.path:
             inside = isinstance(value, dict) and key in value
@@ -36,13 +42,40 @@ class Place:
         return True
 
     def span(self) -> Span:
-        return self.source.span_of(self.path)
+        """Of the value that stands here, or of the part of an expression."""
+        span = self.source.span_of(self.path)
+        found = stretch_of(self.text, self.node) if self.node is not None else None
+        return span if found is None else narrowed(span, self.text, *found)
 
     def key_span(self) -> Span:
-        return self.source.key_span_of(self.path)
+        """Of the key, or of the name that the part of an expression begins with."""
+        if self.node is None:
+            return self.source.key_span_of(self.path)
+        found = name_stretch(self.text, self.node)
+        span = self.source.span_of(self.path)
+        return span if found is None else narrowed(span, self.text, *found)
 
     def at(self, *keys: str | int) -> Place:
         return Place(self.source, (*self.path, *keys))
+
+    def of(self, node: ast.expr | ast.keyword) -> Place:
+        """A part of the expression that stands here."""
+        return Place(self.source, self.path, self.text, node)
+
+    def positional(self, index: int) -> Place | None:
+        """The argument at this position of the call that stands here, as it is written."""
+        if not isinstance(self.node, ast.Call):
+            return None
+        method = isinstance(self.node.func, ast.Attribute)
+        written = index - 1 if method else index
+        return self.of(self.node.args[written]) if 0 <= written < len(self.node.args) else None
+
+    def argument(self, name: str) -> Place | None:
+        """The argument of this name of the layer or the call that stands here, if it is given."""
+        if isinstance(self.node, ast.Call):
+            return next((self.of(k) for k in self.node.keywords if k.arg == name), None)
+        places = (self.at(name), self.at("args", name)) if self.node is None else ()
+        return next((place for place in places if place.exists), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +163,7 @@ class Child:
     called: bool = field(default=True, compare=False)
     kept: bool = field(default=False, compare=False)  # `keep: true`
     place: Place | None = field(default=None, compare=False)
+    activation: bool = field(default=False, compare=False)  # an `act:` layer in its module form
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,3 +266,4 @@ class Program:
     probes: tuple[Probe, ...]
     inputs: tuple[Port, ...]
     source: Text
+    overwrites: bool = False  # some call asks to overwrite its input

@@ -1,9 +1,17 @@
 """The closed table of what a spec can name, made from the installed torch.
 
-A name is one identifier, looked up here; nothing ever walks `getattr` along a user's string
-(`F.importlib`, `F.torch` and `torch.os` exist). What is listed is decided by rules that ask torch;
-where a rule lets through what touches storage, autograd's state, hosts or devices, the name stands
-in a short set below, with the reason.
+It is the one place that decides: a name is one identifier, looked up here, and nothing ever walks
+`getattr` along a user's string (`F.importlib`, `F.torch` and `torch.os` exist). In it are
+
+- as a layer: the classes of `torch.nn`, but base classes, containers, lazy and parallel ones;
+- as a method: what torch lists as overridable in `Tensor` and has an ATen schema that gives
+  tensors, the casts (`float`), and a few more;
+- as a function: the same of `torch`, if torch documents it, its functions written in Python, the
+  public functions of `torch.nn.functional` that give tensors, a list of factories, each method;
+- as an initialiser: the functions of `torch.nn.init` that end in an underscore; the dtypes.
+
+Where a rule lets through what reaches a tensor's storage, autograd's state, hosts or devices, the
+name stands in a short set below. `tests/test_hostile.py` holds the table against torch's own lists.
 """
 
 from __future__ import annotations
@@ -48,7 +56,8 @@ _NO_LAYER = _names("""
 # Operators with a schema that returns tensors, and which are left out all the same.
 _STORAGE = _names("""
     set_ resize resize_ resize_as resize_as_ resize_as_sparse_ sparse_resize_
-    sparse_resize_and_clear_ as_strided as_strided_
+    sparse_resize_and_clear_ as_strided as_strided_ as_strided_copy as_strided_scatter
+    slice_inverse
 """)
 _AUTOGRAD_STATE = _names("requires_grad_ detach_")
 _DEVICES = _names("cpu cuda pin_memory to_mkldnn")

@@ -7,25 +7,32 @@ once for an operator, its arguments and its input types.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy, deepcopy
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from typing import TypeAlias
 
 import torch
 from torch import nn
 
-from netspec.ops import catalog
+from netspec.ops import catalog, guard
 from netspec.ops.catalog import Operator
 
 MAX_OUTPUTS = 1_000
 MAX_TINY = 1_000_000
-MANY = -1  # fills a tensor with 0, 1, 2, …
+MANY = -1  # fills a tensor with 0, 1, 2, … 9, 0, …
 _MAX_CHANNELS = 10_000
 _BITS = (("python", "&"), ("python", "|"), ("python", "^"), ("python", "~"))
+_NO_HALF = re.compile(r"not implemented for '(Half|BFloat16)'")  # a GPU has those kernels
 _TINY = ((2, 3), (3, 5))  # batch and other sizes at which an activation is asked
 _MEMO_LIMIT = 100_000
+_NOT_REFUSED = re.compile("not implemented|depends on the values|too large|when training")
+_MAX_ASKED = 100_000
+_SHORT = (5, 7)  # sequences
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +67,12 @@ Fact: TypeAlias = (
 
 
 class OperatorRejects(Exception):
-    """An operator does not take these inputs; the text is torch's own."""
+    """An operator does not take these inputs; the text is torch's own.
+
+    `partly` where it takes the inputs of other sizes, or in the other mode.
+    """
+
+    partly = False
 
 
 def contiguous(shape: tuple[int, ...], dtype: torch.dtype) -> TensorType:
@@ -125,7 +137,7 @@ def _same_on_cpu(
     target: Callable[..., object], fact: TensorType, kwargs: tuple[tuple[str, Fact], ...]
 ) -> bool:
     try:
-        return _on_cpu(target, (fact,), dict(kwargs)) == fact
+        return _on_cpu(target, (fact,), dict(kwargs), nullcontext) == fact
     except OperatorRejects as error:
         if "Dimension out of range" in str(error):  # softmax on `meta` does not see it
             raise
@@ -145,19 +157,62 @@ def run_module(
     training: bool,
     args: tuple[Fact, ...],
     kwargs: tuple[tuple[str, Fact], ...],
+    unusual: bool = False,
 ) -> Fact:
-    """The fact of a call of this `meta` module, which `key` identifies, in the given mode."""
+    """The fact of a call of this `meta` module, which `key` identifies, in the given mode.
+
+    An `unusual` one is also tried on the CPU, in train mode too: `meta` looks at shapes alone.
+    """
 
     twin = _CpuCopy(module, training)
     pointwise = len(args) == 1 and not kwargs and type(module).__module__ in _POINTWISE
     if pointwise and keeps_type((key, training), twin, args[0]):
         return args[0]
     memo = (key, training, memo_key(args), memo_key(kwargs))
-    found = _run(memo, _MetaCall(module, training), args, kwargs)
+    found = _over_time(memo, module, training, args, kwargs)
+    if found is None:
+        found = _run(memo, _MetaCall(module, training), args, kwargs)
+    if unusual and elements_of(module) + sum(map(elements, (*args, found))) <= _MAX_ASKED:
+        for mode in (training, True):
+            tried = _CpuCopy(module, mode)
+            _remembered(("unusual", memo, mode), partial(_tried, tried, args, dict(kwargs)))
     small = elements_of(module) + elements(found) <= MAX_TINY
     if small and _asks_for_cpu(args, dict(kwargs)):
-        return _remembered(("cpu", memo), lambda: _on_cpu(twin, args, dict(kwargs)))
+        return _remembered(("cpu", memo), lambda: _or_on_cpu(found, twin, args, dict(kwargs)))
     return found
+
+
+def _over_time(
+    key: object,
+    module: nn.Module,
+    training: bool,
+    args: tuple[Fact, ...],
+    kwargs: tuple[tuple[str, Fact], ...],
+) -> Fact | None:
+    """An RNN's result for a long sequence, by what it gives for two short ones; None for others.
+
+    On `meta` torch takes each step of a sequence by itself, and a thousand take two seconds.
+    """
+    fact = args[0] if args else None
+    if not isinstance(module, nn.RNNBase) or not isinstance(fact, TensorType):
+        return None
+    axis = 1 if module.batch_first and len(fact.shape) == 3 else 0
+    if len(fact.shape) not in (2, 3) or fact.shape[axis] <= max(_SHORT):
+        return None
+    call = _MetaCall(module, training)
+    found = []
+    for steps in _SHORT:
+        short = contiguous((*fact.shape[:axis], steps, *fact.shape[axis + 1 :]), fact.dtype)
+        one = _run((key, steps), call, (short, *args[1:]), kwargs)
+        found.append(_of_length(one, axis, fact.shape[axis]))
+    return found[0] if found[0] == found[1] else None
+
+
+def _of_length(fact: Fact, axis: int, steps: int) -> Fact:
+    """An RNN's outputs, as they are where the sequence has this many steps."""
+    assert isinstance(fact, tuple) and isinstance(fact[0], TensorType), "an RNN gives a tuple"
+    shape = fact[0].shape
+    return (replace(fact[0], shape=(*shape[:axis], steps, *shape[axis + 1 :])), *fact[1:])
 
 
 @dataclass(slots=True)
@@ -193,6 +248,8 @@ class _CpuCopy:
         if self.made is None and not elements_of(self.module):
             self.made = self.module.train(self.training)
         elif self.made is None:
+            if elements_of(self.module) > MAX_TINY:
+                raise OperatorRejects("its parameters are too large to try it on the CPU")
             self.made = _on_cpu_device(self.module).train(self.training)
         return self.made(*args, **kwargs)
 
@@ -222,7 +279,8 @@ def meta_module(key: object, make: Callable[[], nn.Module]) -> nn.Module:
     if found is not None:
         return found
     try:
-        module = make()
+        with silence():
+            module = make()
     except Exception as error:
         raise OperatorRejects(_words(error)) from None
     if len(_modules) > _MEMO_LIMIT:
@@ -264,10 +322,15 @@ def _result(
     target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
 ) -> Fact:
     try:
-        with torch.no_grad():
+        with torch.no_grad(), silence():
             found = fact_of(_on_meta(target, args, kwargs))
         small = elements(found) <= MAX_TINY and not isinstance(target, _MetaCall)
-        return _on_cpu(target, args, kwargs) if small and _asks_for_cpu(args, kwargs) else found
+        if small and _asks_for_cpu(args, kwargs):
+            return _or_on_cpu(found, target, args, kwargs)
+        asked = sum(map(elements, (*args, *kwargs.values(), found))) <= _MAX_ASKED
+        if asked and not isinstance(target, _MetaCall) and are_unusual((*args, *kwargs.values())):
+            _tried(target, args, kwargs)
+        return found
     except NotImplementedError:
         return _on_cpu(target, args, kwargs)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
@@ -283,14 +346,25 @@ def _on_meta(
 ) -> object:
     positional = [to_value(a) for a in args]
     named = {name: to_value(value) for name, value in kwargs.items()}
-    if any(isinstance(a, (TensorType, tuple)) for a in (*args, *kwargs.values())):
-        return target(*positional, **named)
-    with torch.device("meta"):
-        return target(*positional, **named)
+    large = guard.is_large((*positional, *named.values()))
+    with guard.OnMeta() if large else nullcontext():
+        if any(_has_tensor(a) for a in (*args, *kwargs.values())):
+            return target(*positional, **named)
+        with torch.device("meta"):
+            return target(*positional, **named)
+
+
+def _has_tensor(fact: Fact) -> bool:
+    return isinstance(fact, TensorType) or (
+        isinstance(fact, tuple) and any(_has_tensor(item) for item in fact)
+    )
 
 
 def _on_cpu(
-    target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
+    target: Callable[..., object],
+    args: tuple[Fact, ...],
+    kwargs: Mapping[str, Fact],
+    bounds: Callable[[], AbstractContextManager[object]] = guard.OnCpu,
 ) -> Fact:
     """The fact of an operator from small tensors on the CPU: of zeros, of ones, of many numbers.
 
@@ -303,10 +377,10 @@ def _on_cpu(
     # Only zeros and ones where several tensors have to agree: ctc_loss trusts its lengths.
     alone = sum(isinstance(a, (TensorType, tuple)) for a in (*args, *kwargs.values())) == 1
     for fill in (0, 1, MANY) if alone else (0, 1):
-        positional = [to_value(a, fill) for a in args]
-        named = {name: to_value(value, fill) for name, value in kwargs.items()}
         try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            with torch.no_grad(), torch.random.fork_rng(devices=[]), silence(), bounds():
+                positional = [to_value(a, fill) for a in args]
+                named = {name: to_value(value, fill) for name, value in kwargs.items()}
                 found.append(fact_of(target(*positional, **named)))
         except Exception as error:  # an operator may refuse in any way
             refusal = error
@@ -318,11 +392,50 @@ def _on_cpu(
     return found[0]
 
 
+@contextmanager
+def silence() -> Iterator[None]:
+    """No warnings from torch while it is only asked; the model gives its own when it runs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _asks_for_cpu(args: tuple[Fact, ...], kwargs: Mapping[str, Fact]) -> bool:
     """Whether dtypes matter: kernels on `meta` don't look at them, and take integers for floats."""
     facts = [*args, *kwargs.values()]
-    whole = any(isinstance(f, TensorType) and not f.dtype.is_floating_point for f in facts)
-    return whole and sum(map(elements, facts)) <= MAX_TINY
+    other = any(isinstance(f, TensorType) and f.dtype is not torch.float32 for f in facts)
+    return other and sum(map(elements, facts)) <= MAX_TINY
+
+
+def _or_on_cpu(
+    found: Fact, target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
+) -> Fact:
+    """The fact from the CPU, where dtypes matter; what `meta` found, where it has no kernel."""
+    try:
+        return _on_cpu(target, args, kwargs)
+    except OperatorRejects as error:
+        if _NO_HALF.search(str(error)):
+            return found
+        raise
+
+
+def are_unusual(values: Iterable[Fact]) -> bool:
+    """Whether some number among these is one that kernels on `meta` do not look at.
+
+    That is a fraction, as a probability is, or a number that is not positive.
+    """
+    return any(type(value) is float or (type(value) is int and value <= 0) for value in values)
+
+
+def _tried(
+    target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
+) -> None:
+    """Nothing, where the CPU takes it or has no such kernel. Raises OperatorRejects."""
+    try:
+        _on_cpu(target, args, kwargs)
+    except OperatorRejects as error:
+        if not _NOT_REFUSED.search(str(error)):
+            raise
 
 
 def elements(fact: Fact) -> int:
@@ -360,7 +473,9 @@ def to_value(fact: Fact, fill: int | None = None) -> object:
         if fill is None:
             return torch.empty_strided(shape, stride, dtype=fact.dtype, device="meta")
         held = 1 + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
-        numbers = torch.arange(max(held, 0)) if fill == MANY else torch.full((max(held, 0),), fill)
+        numbers = (
+            torch.arange(max(held, 0)) % 10 if fill == MANY else torch.full((max(held, 0),), fill)
+        )
         return numbers.to(fact.dtype).as_strided(shape, stride)
     if isinstance(fact, tuple):
         return tuple(to_value(item, fill) for item in fact)

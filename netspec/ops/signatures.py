@@ -44,6 +44,9 @@ _BY_OPERATOR: Mapping[tuple[str, str], ArgumentType] = {
     ("MultiheadAttention", "num_heads"): Kind.INT,
     ("MultiheadAttention", "kdim"): either(Kind.INT, Kind.NONE),
     ("MultiheadAttention", "vdim"): either(Kind.INT, Kind.NONE),
+    ("Transformer", "custom_encoder"): Kind.NONE,  # a module, which no argument is
+    ("Transformer", "custom_decoder"): Kind.NONE,
+    ("linear_cross_entropy", "options"): Kind.NONE,
     ("tensordot", "a"): Kind.TENSOR,
     ("tensordot", "b"): Kind.TENSOR,
     ("lu", "A"): Kind.TENSOR,

@@ -34,6 +34,7 @@ from netspec.run.overrides import (
     not_an_override,
     parsed,
 )
+from netspec.tell.terminal import print_error
 
 PACKAGE = Path(__file__).resolve().parent.parent
 Task = Callable[[DictConfig], object]
@@ -284,12 +285,6 @@ def call_hydra(folder: Path, name: str, task: Task, arguments: Sequence[str]) ->
     finally:
         sys.argv = before
     return 0
-
-
-def print_error(error: SpecError) -> None:
-    """The message alone on stderr, without a traceback."""
-    sys.stderr.write(f"{str(error).lstrip()}\n")
-    sys.stderr.flush()
 
 
 def typed_overrides() -> list[str]:

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.pipeline import Compiled
 from netspec.run.checkpoint import Checkpoint, find_checkpoint, load_weights, read_checkpoint
-from netspec.run.command import print_error, run_command, typed_overrides
+from netspec.run.command import run_command, typed_overrides
 from netspec.run.data.dataset import Data, Examples
 from netspec.run.data.open import open_data, settings_of
 from netspec.run.device import find_device
@@ -36,6 +36,7 @@ from netspec.run.scores import ClassScore, class_scores, confusion_lines, score_
 from netspec.run.settings import EvalSettings, read_eval_settings
 from netspec.run.terminal import console, quiet
 from netspec.run.trained import Trained, read_trained
+from netspec.tell.terminal import print_error
 
 EVALUATION = "evaluation.json"
 EVALUATIONS = "evaluations"

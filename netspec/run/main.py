@@ -13,10 +13,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from netspec.errors import SpecError
-from netspec.run.command import print_error, run_command, typed_overrides
+from netspec.run.command import run_command, typed_overrides
 from netspec.run.overrides import key_of
 from netspec.run.placing import going_on, placed
 from netspec.run.terminal import called, quiet, shown, tell_point, tell_result
+from netspec.tell.terminal import print_error
 
 _OF_FOLDER = ("folder", "resume")
 

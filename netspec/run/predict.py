@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.run.arguments import count
 from netspec.run.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
-from netspec.run.command import print_error
 from netspec.run.data.decode import ENDINGS, Decoder
 from netspec.run.data.images import image_scale
 from netspec.run.data.scale import Moments, Scale
@@ -25,6 +24,7 @@ from netspec.run.matching import named_outputs
 from netspec.run.scores import aligned
 from netspec.run.terminal import console
 from netspec.run.trained import read_image_facts, read_trained
+from netspec.tell.terminal import print_error
 
 _BATCH = 64
 

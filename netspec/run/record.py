@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 import netspec
+from netspec.checks.inplace.tell import decisions_text
 from netspec.run import folder as files
 from netspec.run.device import Device
 from netspec.run.keeper import Keeper
@@ -129,7 +130,10 @@ def write_start(
     with torch.device("meta"):
         empty = prepared.compiled.built.make()
     summary = summarize(prepared.compiled.program, empty)
-    files.write_text(folder / files.SUMMARY, summary_text(summary, 100))
+    text = summary_text(summary, 100)
+    if prepared.compiled.decisions:
+        text += f"\n{decisions_text(prepared.compiled.decisions)}"
+    files.write_text(folder / files.SUMMARY, text)
     record.write("running")
 
 

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, open_dict
 from netspec.emit.text import write_text as write_source
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.run import folder as files
-from netspec.run.command import print_error, told
+from netspec.run.command import told
 from netspec.run.data.dataset import Data, Wanted
 from netspec.run.data.open import open_data
 from netspec.run.overrides import as_written, key_of
@@ -29,6 +29,7 @@ from netspec.run.prepare import Prepared, prepare
 from netspec.run.report import write_report
 from netspec.run.settings import read_settings
 from netspec.run.terminal import called, console, quiet, shown
+from netspec.tell.terminal import print_error
 from netspec.view.summary import Summary, summarize
 from netspec.view.table import bytes_text
 

@@ -15,13 +15,12 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from netspec.errors import Diagnostic, SpecError, did_you_mean
+from netspec.errors import MAX_DIAGNOSTICS, Diagnostic, SpecError, did_you_mean
 from netspec.source.document import Plain
 from netspec.source.explain import bad_escape, explain, missing_space
 from netspec.source.limits import (
     LONG,
     MAX_DEPTH,
-    MAX_DIAGNOSTICS,
     MAX_LENGTH,
     MAX_OFFERED,
     MAX_TAG_DIRECTIVES,

@@ -17,6 +17,7 @@ _BAD_ESCAPE = re.compile(
     r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
     r"|(?:%[89a-fA-F][0-9a-fA-F])+"
 )
+_NO_COLON = re.compile(r"\s*(?:- )?([\w.-]+) ?([{\[])")
 _NO_SPACE = re.compile(r"\s*(?:- +)*([\w.-]+):(?=[^\s:/])")
 _CLOSER = {"{": "}", "[": "]"}
 
@@ -125,6 +126,12 @@ def _tab(trouble: _Trouble) -> Diagnostic:
 
 
 def _second_colon(trouble: _Trouble) -> Diagnostic:
+    opened = _NO_COLON.match(trouble.head)
+    if opened:
+        start = trouble.lines.start(trouble.lines.number(trouble.at))
+        at, end = start + opened.start(1), start + opened.end(1)
+        help = f"write `{opened[1]}: {opened[2]}…`"
+        return trouble.told(f"a `:` is missing after `{opened[1]}`", at=at, end=end, help=help)
     if re.search(r":\s", trouble.head):
         help = "a value that holds `: ` needs quotes around it; a mapping in one line, braces"
         return trouble.told("a second `: ` on one line", help=help)
@@ -165,7 +172,8 @@ def _in_brackets(trouble: _Trouble) -> Diagnostic:
         return trouble.told(f"the value before this ends at `{char}`", help=help)
     if char in "]}":
         note = None if trouble.same_line else _opened(trouble, opener)
-        return trouble.told(f"`{char}` cannot close `{opener}`", note=note)
+        help = f"write `{closer}` first"
+        return trouble.told(f"`{char}` cannot close `{opener}`", note=note, help=help)
     if not trouble.same_line:
         fact = f"this `{opener}` is not closed, or a comma is missing"
         number = trouble.lines.number(trouble.at)

@@ -10,7 +10,6 @@ MAX_VALUES: Final = 200_000  # with every alias written out; a long text counts 
 MAX_LENGTH: Final = 100_000  # of one text
 MAX_DIGITS: Final = 300
 MAX_TAG_DIRECTIVES: Final = 100  # the parser's time is quadratic in them
-MAX_DIAGNOSTICS: Final = 100
 MAX_OFFERED: Final = 1_000  # names among which a near one is looked for
 
 LONG: Final = 64  # a text this long counts as one value more for every so many characters

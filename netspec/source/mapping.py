@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
-from netspec.errors import Diagnostic, Span, SpecError
+from netspec.errors import MAX_DIAGNOSTICS, Diagnostic, Span, SpecError
 from netspec.source.document import Path, Plain, Source
-from netspec.source.limits import MAX_DEPTH, MAX_DIAGNOSTICS, MAX_DIGITS, MAX_LENGTH, MAX_VALUES
+from netspec.source.limits import MAX_DEPTH, MAX_DIGITS, MAX_LENGTH, MAX_VALUES
 from netspec.source.places import Lines, Places
 
 _MAX_INT = 10**MAX_DIGITS

@@ -36,6 +36,7 @@ class Lines:
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self._last = (0, "")
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -50,9 +51,11 @@ class Lines:
         return self._starts[number - 1]
 
     def line(self, number: int) -> str:
-        """The text of a line, without its break."""
-        start, *end = self._starts[number - 1 : number + 1]
-        return self.text[start : end[0] if end else None].rstrip(BREAKS)
+        """The text of a line, without its break; all the mistakes on a long line share it."""
+        if self._last[0] != number:
+            start, *end = self._starts[number - 1 : number + 1]
+            self._last = (number, self.text[start : end[0] if end else None].rstrip(BREAKS))
+        return self._last[1]
 
     def column(self, index: int) -> int:
         """The column of a character, counted from 1."""

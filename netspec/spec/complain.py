@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from netspec.errors import Diagnostic, did_you_mean
+from netspec.errors import Diagnostic, did_you_mean, nearest
 from netspec.source import Path
 from netspec.spec.overrides import Text
 from netspec.spec.schema import (
@@ -34,7 +34,7 @@ _EXPECTED = {
     "tie": "a mapping from a parameter's name to another's path",
     "freeze": "`true`, `false` or an expression",
     "init": "a function of `torch.nn.init`, or a mapping from a parameter to one",
-    "layers": "a mapping or a list of layers, at least one",
+    "layers": "a mapping or a list of layers",
     "shape": "a list of sizes",
     "inputs": "a mapping from a name to a shape",
     "outputs": "a name, or a list or mapping of them",
@@ -51,17 +51,55 @@ _EXPECTED = {
 }
 
 
+# What people call the kinds of layers elsewhere.
+_OTHER_KINDS = {
+    "activation": "act", "nonlinearity": "act", "function": "call", "func": "call", "fn": "call",
+    "op": "call", "type": "module", "class": "module", "layer": "module", "_target_": "module",
+    "expression": "value", "expr": "value", "shared": "use", "ref": "use", "constant": "const",
+    "children": "layers", "modules": "layers",
+}  # fmt: skip
+_MISSING = {
+    "netspec": "the first line of a spec is `netspec: 1`",
+    "inputs": "write what `forward` takes: `inputs: {x: [N, 3, 32, 32]}`",
+    "layers": "write the layers, in the order in which they run",
+    "blocks": "a file to include has `blocks:`",
+    "shape": "write `shape: [N, 3, 32, 32]`",
+}
+
+_MOST = 1_000  # errors of pydantic's that are looked at; more diagnostics than any spec has shown
+
+
 def diagnose(
     error: ValidationError, source: Text, model: type[Document] | type[Library]
 ) -> list[Diagnostic]:
     """One diagnostic for each place that pydantic names, in the order in which it does."""
     by_place: dict[Path, dict[str, Any]] = {}
-    for item in error.errors(include_url=False, include_context=False):
+    for item in error.errors(include_url=False, include_context=False)[:_MOST]:
         path = _real_path(source.value, item["loc"])
         key = (*path, str(item["loc"][-1])) if item["type"] == "missing" else path
         by_place.setdefault(key, {**item, "path": path})
+    misspelt = {(*key[:-1], near) for key in by_place for near in _meant(key, by_place)}
+    by_place = {key: item for key, item in by_place.items() if key not in misspelt}
     inner = {key[:end] for key in by_place for end in range(len(key))}
     return [_diagnostic(item, source, model) for key, item in by_place.items() if key not in inner]
+
+
+def _meant(key: Path, by_place: dict[Path, dict[str, Any]]) -> list[str]:
+    """The missing keys that an unknown one beside them is meant to be."""
+    if by_place[key]["type"] != "extra_forbidden":
+        return []
+    beside = [
+        str(other[-1])
+        for other, item in by_place.items()
+        if item["type"] == "missing" and other[:-1] == key[:-1]
+    ]
+    return nearest(str(key[-1]), beside)
+
+
+def refused_paths(error: ValidationError, source: Text) -> list[Path]:
+    """The paths of the values that pydantic refuses."""
+    items = error.errors(include_url=False, include_context=False)
+    return [_real_path(source.value, item["loc"]) for item in items]
 
 
 def _real_path(value: Any, loc: tuple[str | int, ...]) -> Path:
@@ -97,7 +135,7 @@ def _diagnostic(
 ) -> Diagnostic:
     path: Path = item["path"]
     value = _value_at(source.value, path)
-    if item["type"] == "union_tag_not_found" and _is_layer(path):
+    if item["type"] == "union_tag_not_found" and is_layer(path):
         return _no_kind(value, path, source)
     if item["type"] == "extra_forbidden":
         known = _known_keys(source.value, path[:-1], model)
@@ -106,25 +144,46 @@ def _diagnostic(
         return Diagnostic("NS201", fact, source.key_span_of(path), help=near)
     if item["type"] == "missing":
         key = str(item["loc"][-1])
-        help = "the first line of a spec is `netspec: 1`" if key == "netspec" else None
+        help = _MISSING.get(key)
         fact = f"`{key}` is missing{_within(path) or ' in the spec'}"
         return Diagnostic("NS202", fact, source.key_span_of(path), help=help)
     if path == ("netspec",):
-        fact = f"version {value!r} of the language is not known"
+        fact = f"version {value} of the language is not known"
+        if type(value) is not int:
+            fact = f"the language's version is a whole number, and this is {_kind_of(value)}"
         help = f"this netspec reads `netspec: {VERSION}`"
         return Diagnostic("NS216", fact, source.span_of(path), help=help)
     field = next((p for p in reversed(path) if isinstance(p, str) and p in _EXPECTED), None)
     expected = _EXPECTED.get(str(path[-1]) if path else "", _EXPECTED.get(field or "", "a value"))
     if path and path[-1] in KIND_NAMES and path[-1] not in _EXPECTED:
         expected = "a name"
+    if path and path[-1] == "layers" and value in ({}, []):
+        expected = "at least one layer"
     fact = f"`{_dotted(path)}` is {_kind_of(value)}, and {expected} is expected"
-    return Diagnostic("NS205", fact, source.span_of(path))
+    return Diagnostic("NS205", fact, source.span_of(path), help=_help_for(path, value))
+
+
+def _help_for(path: Path, value: Any) -> str | None:
+    """What to write in the place of a value of another type, where that is sure."""
+    key = str(path[-1]) if path else ""
+    expected = _EXPECTED.get(key, "")
+    if "`true` or `false`" in expected:
+        word = str(value).lower()
+        meant = "true" if word in ("1", "yes", "on", "y", "true") else None
+        meant = "false" if word in ("0", "no", "off", "n", "false") else meant
+        return f"write `{key}: {meant}`" if meant is not None else None
+    if key == "as" and isinstance(value, str):
+        return did_you_mean(value, ("sequential", "list", "graph", "inline"))
+    if len(path) == 2 and path[0] == "inputs" and isinstance(value, (int, str)):
+        return f"write `{key}: [N, 3, 32, 32]`: its sizes, and a letter where any will do"
+    return None
 
 
 def _no_kind(value: Any, path: Path, source: Text) -> Diagnostic:
     if not isinstance(value, dict):
         fact = f"a layer is a mapping or a name, and `{_dotted(path)}` is {_kind_of(value)}"
-        return Diagnostic("NS202", fact, source.span_of(path))
+        help = "write `{module: Linear, out_features: 4}`, or a name alone: `relu`"
+        return Diagnostic("NS202", fact, source.span_of(path), help=help)
     found = kinds_of(value)
     span = source.key_span_of(path)
     if len(found) > 1:
@@ -136,19 +195,23 @@ def _no_kind(value: Any, path: Path, source: Text) -> Diagnostic:
                 f"if `{second}` is an argument of `{value[first]}`, write `args: {{{second}: …}}`"
             )
         return Diagnostic("NS202", fact, source.key_span_of((*path, second)), help=help)
-    near = [k for key in value for k in KIND_NAMES if did_you_mean(key, (k,))]
-    help = f"did you mean `{near[0]}`?" if near else f"one of: {', '.join(KIND_NAMES)}"
+    near = [(key, k) for key in value for k in KIND_NAMES if nearest(key, (k,))]
+    near = near or [(key, _OTHER_KINDS[key]) for key in value if key in _OTHER_KINDS]
+    help = f"it needs one of: {', '.join(f'`{k}`' for k in KIND_NAMES)}"
+    if near:
+        span, help = source.key_span_of((*path, near[0][0])), f"did you mean `{near[0][1]}`?"
     return Diagnostic("NS202", f"layer `{path[-1]}` has no kind", span, help=help)
 
 
-def _is_layer(path: Path) -> bool:
+def is_layer(path: Path) -> bool:
+    """Whether this is the path of a layer."""
     return len(path) >= 2 and path[-2] == "layers"
 
 
 def _within(path: Path) -> str:
     if not path:
         return ""
-    if _is_layer(path):
+    if is_layer(path):
         return f" in layer `{path[-1]}`"
     if len(path) >= 2 and path[-2] == "blocks":
         return f" in block `{path[-1]}`"
@@ -157,7 +220,7 @@ def _within(path: Path) -> str:
 
 def _known_keys(value: Any, path: Path, model: type[Document] | type[Library]) -> list[str]:
     owner: type[Any] = model
-    if _is_layer(path):
+    if is_layer(path):
         kinds = kinds_of(_value_at(value, path))
         owner = next((kind for kind in KINDS if kind.kind in kinds), Layer)
     elif len(path) >= 2 and path[-2] == "blocks":

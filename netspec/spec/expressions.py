@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeGuard
+
+from netspec.errors import Span
 
 MAX_LENGTH = 2_000
 MAX_DEPTH = 40
@@ -38,6 +39,7 @@ _NODES = (
     ast.Tuple, ast.List, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp,
     ast.JoinedStr, ast.FormattedValue,
 )  # fmt: skip
+_PLACED = (ast.expr, ast.keyword)
 _QUIET = (ast.Load, ast.And, ast.Or, *_BINARY, *_BITS, *_UNARY, *_COMPARE)
 _NAMES = {
     ast.Lambda: "a lambda", ast.ListComp: "a comprehension", ast.SetComp: "a comprehension",
@@ -49,12 +51,13 @@ _NAMES = {
 
 
 class NotAnExpression(Exception):
-    """Why a text is no expression: `fact`, and `offset`, the character (from 0) after the `=`."""
+    """Why a text is no expression: `fact`, and the characters (from 0) that are wrong."""
 
-    def __init__(self, fact: str, offset: int = 0, help: str | None = None) -> None:
+    def __init__(self, fact: str, start: int = 0, width: int = 1, help: str | None = None) -> None:
         super().__init__(fact)
         self.fact = fact
-        self.offset = offset
+        self.start = start
+        self.width = width
         self.help = help
 
 
@@ -87,7 +90,7 @@ def parse_expression(text: str) -> Expression:
     """
     assert is_expression(text), "only a string with a leading `=` is an expression"
     body = text[1:].strip()
-    shift = len(text) - len(text[1:].lstrip())
+    shift = _shift(text)
     if not body:
         raise NotAnExpression("an expression is empty")
     if len(body) > MAX_LENGTH:
@@ -95,25 +98,92 @@ def parse_expression(text: str) -> Expression:
     if _nesting(body) > MAX_DEPTH:
         raise NotAnExpression(f"an expression is nested deeper than {MAX_DEPTH}")
     tree = _parse(body, shift)
-    _check(tree, shift)
+    _check(tree, text)
     return Expression(body, tree)
 
 
-def names_of(expression: Expression) -> frozenset[str]:
-    """All names that an expression mentions."""
-    return frozenset(n.id for n in ast.walk(expression.tree) if isinstance(n, ast.Name))
+def names_in(text: str) -> frozenset[str]:
+    """All names that an expression mentions; none where the text is no expression."""
+    try:
+        tree = parse_expression(text).tree
+    except NotAnExpression:
+        return frozenset()
+    return frozenset(n.id for n in ast.walk(tree) if isinstance(n, ast.Name))
+
+
+def narrowed(span: Span, text: str, start: int, width: int) -> Span:
+    """The characters from `start` on of a text whose value has this span.
+
+    The span as it is where the text is not written on its line letter by letter: it is folded, or
+    has escapes, or no file holds it.
+    """
+    column = span.column - 1
+    column += span.text[column : column + 1] in ('"', "'")
+    if not span.line or not span.text.startswith(text, column):
+        return span
+    return replace(span, column=column + 1 + start, width=max(1, width))
+
+
+def stretch_of(text: str, node: ast.expr | ast.keyword) -> tuple[int, int] | None:
+    """Where in the text of an expression a node of its tree lies: first character, and how many.
+
+    None where Python does not tell: inside of f-strings, before 3.12.
+    """
+    shift, end = _shift(text), node.end_col_offset
+    if node.lineno != 1 or node.end_lineno != 1 or end is None:
+        return None
+    body = text[shift:].encode()
+    start = shift + len(body[: node.col_offset].decode(errors="ignore"))
+    part = body[node.col_offset : end].decode(errors="ignore")
+    return (start, len(part)) if _is_of(part, node) else None
+
+
+def name_stretch(text: str, node: ast.expr | ast.keyword) -> tuple[int, int] | None:
+    """Where in the text the name lies that a call, an attribute or a named argument begins with."""
+    if isinstance(node, ast.Call):
+        return name_stretch(text, node.func)
+    found = stretch_of(text, node)
+    if found is None or not isinstance(node, (ast.Attribute, ast.keyword)):
+        return found
+    start, width = found
+    if isinstance(node, ast.Attribute):
+        return start + width - len(node.attr), len(node.attr)
+    return start, len(node.arg or "")
+
+
+def _is_of(part: str, node: ast.expr | ast.keyword) -> bool:
+    """Whether this stretch of text is the node's."""
+    if isinstance(node, ast.keyword):
+        return part.startswith(node.arg or " ")
+    if isinstance(node, ast.Slice):
+        return True
+    try:
+        return ast.dump(_tree_of(part.strip())) == ast.dump(node)
+    except (SyntaxError, ValueError):
+        return False
+
+
+def _shift(text: str) -> int:
+    """How many characters stand before the first of the expression itself."""
+    return len(text) - len(text[1:].lstrip())
 
 
 def _parse(body: str, shift: int) -> ast.expr:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(body, mode="eval").body
+        return _tree_of(body)
     except SyntaxError as error:
         offset = shift + max(0, (error.offset or 1) - 1)
-        raise NotAnExpression(f"`={body}` is not an expression: {error.msg}", offset) from None
+        shown = body if len(body) <= 60 else body[:59] + "…"
+        raise NotAnExpression(f"`={shown}` is not an expression: {error.msg}", offset) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise NotAnExpression(f"`={body[:40]}` is not an expression: {error}", shift) from None
+
+
+def _tree_of(body: str) -> ast.expr:
+    """Python's tree of an expression, without its warnings (of `1if x else y`)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(body, mode="eval").body
 
 
 def _nesting(body: str) -> int:
@@ -129,71 +199,56 @@ def _nesting(body: str) -> int:
     return max(deepest, body.count("not ") // 2)
 
 
-def _check(tree: ast.expr, shift: int) -> None:
+def _check(tree: ast.expr, text: str) -> None:
     count = 0
-    stack: list[tuple[ast.AST, int]] = [(tree, 1)]
+    stack: list[tuple[ast.AST, ast.expr | ast.keyword, int]] = [(tree, tree, 1)]
     while stack:
-        node, depth = stack.pop()
+        node, at, depth = stack.pop()
         count += 1
         if count > MAX_NODES:
             raise NotAnExpression(f"an expression has more than {MAX_NODES} parts")
         if depth > MAX_DEPTH:
             raise NotAnExpression(f"an expression is nested deeper than {MAX_DEPTH}")
-        _check_node(node, shift)
-        stack.extend((child, depth + 1) for child in _children(node))
+        fact = _fault_of(node)
+        if fact is not None:
+            start, width = stretch_of(text, at) or (_shift(text), 1)
+            raise NotAnExpression(fact, start, width)
+        inside = (child for child in ast.iter_child_nodes(node) if not isinstance(child, _QUIET))
+        stack.extend((c, c if isinstance(c, _PLACED) else at, depth + 1) for c in inside)
 
 
-def _children(node: ast.AST) -> Iterator[ast.AST]:
-    return (child for child in ast.iter_child_nodes(node) if not isinstance(child, _QUIET))
-
-
-def _check_node(node: ast.AST, shift: int) -> None:
-    offset = shift + getattr(node, "col_offset", 0)
+def _fault_of(node: ast.AST) -> str | None:
+    """What is wrong with a node for an expression of this language, apart from its children."""
     if not isinstance(node, _NODES):
-        _refuse(node, offset)
-    for child in ast.iter_child_nodes(node):
-        if not isinstance(child, (*_NODES, *_QUIET)):
-            where = shift + getattr(child, "col_offset", getattr(node, "col_offset", 0))
-            _refuse(child, where)
+        name = _NAMES.get(type(node), type(node).__name__.lower())
+        return f"{name} is not for expressions"
     match node:
-        case ast.Constant(value=bool() | None) | ast.Constant(value=str()):
-            pass
+        case ast.Constant(value=bool() | None | str() | float()):
+            return None
         case ast.Constant(value=value) if value is ...:
-            pass
+            return None
         case ast.Constant(value=int() as value):
-            if abs(value) >= 10**MAX_DIGITS:
-                raise NotAnExpression(f"a number has more than {MAX_DIGITS} digits", offset)
-        case ast.Constant(value=float()):
-            pass
+            too_long = abs(value) >= 10**MAX_DIGITS
+            return f"a number has more than {MAX_DIGITS} digits" if too_long else None
         case ast.Constant(value=value):
-            raise NotAnExpression(f"a {type(value).__name__} is not for expressions", offset)
+            return f"a {type(value).__name__} is not for expressions"
         case ast.Name(id=name) if name.startswith("_") and name != "_":
-            raise NotAnExpression(
-                f"`{name}`: names with a leading underscore are not for specs", offset
-            )
+            return f"`{name}`: names with a leading underscore are not for specs"
         case ast.Attribute(attr=name) if name.startswith("_"):
-            raise NotAnExpression(
-                f"`.{name}`: names with a leading underscore are not for specs", offset
-            )
+            return f"`.{name}`: names with a leading underscore are not for specs"
         case ast.keyword(arg=None):
-            raise NotAnExpression("a star is not for expressions", offset)
+            return "a star is not for expressions"
         case ast.keyword(arg=str() as name) if name.startswith("_"):
-            raise NotAnExpression(
-                f"`{name}=`: names with a leading underscore are not for specs", offset
-            )
+            return f"`{name}=`: names with a leading underscore are not for specs"
         case ast.FormattedValue(format_spec=spec) if spec is not None:
-            _check_format(spec, offset)
+            return _fault_of_format(spec)
         case ast.FormattedValue(conversion=conversion) if conversion != -1:
-            raise NotAnExpression("`!r` and the like are not for f-strings", offset)
+            return "`!r` and the like are not for f-strings"
+    return None
 
 
-def _check_format(spec: ast.expr, offset: int) -> None:
+def _fault_of_format(spec: ast.expr) -> str | None:
     match spec:
         case ast.JoinedStr(values=[ast.Constant(value=str() as text)]) if len(text) <= 4:
-            return
-    raise NotAnExpression("a format in an f-string is a short literal, such as `02d`", offset)
-
-
-def _refuse(node: ast.AST, offset: int) -> None:
-    name = _NAMES.get(type(node), type(node).__name__.lower())
-    raise NotAnExpression(f"{name} is not for expressions", offset)
+            return None
+    return "a format in an f-string is a short literal, such as `02d`"

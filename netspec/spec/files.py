@@ -15,7 +15,7 @@ from netspec.errors import did_you_mean
 from netspec.source import Source, read_source, read_text
 
 MAX_FILES = 256
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}")
 
 
 class CannotOpen(Exception):
@@ -100,7 +100,9 @@ class Files:
         file = within(root, here, name)
         if not file.is_file():
             near = (
-                [found.name for found in file.parent.glob("*.yaml")] if file.parent.is_dir() else []
+                [found.name for found in file.parent.glob("*.yaml")]
+                if file != root and file.parent.is_dir()
+                else []
             )
             raise CannotOpen(f"there is no file `{name}`", did_you_mean(file.name, near))
         return file, root, str(here / name)
@@ -116,6 +118,7 @@ def within(root: Path, here: Path, name: str) -> Path:
         raise CannotOpen(f"`{name}` is not a path inside the spec's folder", help)
     try:
         file = (here / name).resolve()
+        file.is_file()  # which a name that is too long does not let one ask
     except (OSError, RuntimeError, ValueError):
         raise CannotOpen(f"`{name}` is not a path inside the spec's folder", help) from None
     if not file.is_relative_to(root):

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import ValidationError
 
-from netspec.errors import Diagnostic, SpecError
+from netspec.errors import MAX_DIAGNOSTICS, Diagnostic, SpecError, nearest
 from netspec.source import Path, Plain, Source
-from netspec.spec.complain import diagnose
-from netspec.spec.expressions import NotAnExpression, is_expression, parse_expression
+from netspec.spec.complain import diagnose, is_layer, refused_paths
+from netspec.spec.expressions import NotAnExpression, is_expression, narrowed, parse_expression
 from netspec.spec.files import CannotOpen, Files
 from netspec.spec.overrides import Overridden, Text
-from netspec.spec.schema import Block, Document, Library
+from netspec.spec.schema import Block, Document, Library, LostLayer
 
+# Without them the rest of a spec cannot be judged.
+_DECISIVE = ("netspec", "args", "inputs", "include", "blocks", "layers")
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
 
@@ -76,15 +79,28 @@ def load_spec(source: Text, files: Files | None = None) -> Spec:
 
     Raises SpecError with all that the schema, the expressions and the includes have against it.
     """
+    spec, problems = read_spec(source, files)
+    if problems or spec is None:
+        raise SpecError(problems)
+    return spec
+
+
+def read_spec(source: Text, files: Files | None = None) -> tuple[Spec | None, list[Diagnostic]]:
+    """The Spec, and all that is wrong with the text of it.
+
+    With mistakes it is as much of the Spec as is sure, for the rest to be checked and never to be
+    built: layers that the schema refuses are LostLayers. None where too much is open.
+    """
     problems: list[Diagnostic] = []
     document = _validated(Document, source, problems)
     if not isinstance(document, Document):
-        raise SpecError(problems)
+        return None, problems
     reader = _Includes(files or Files(), [source])
+    before = len(problems)
     blocks = reader.definitions(document, source, problems)
-    if problems:
-        raise SpecError(problems)
-    return Spec(document, source, blocks, tuple(reader.sources))
+    if len(problems) > before:
+        return None, problems
+    return Spec(document, source, blocks, tuple(reader.sources)), problems
 
 
 def _validated(
@@ -95,7 +111,37 @@ def _validated(
         return model.model_validate(source.value)
     except ValidationError as error:
         problems += diagnose(error, source, model)
+        if len(problems) >= MAX_DIAGNOSTICS:
+            return None
+        return _without_lost(model, source, error)
+
+
+def _without_lost(
+    model: type[Document] | type[Library], source: Text, error: ValidationError
+) -> Document | Library | None:
+    """The model without what the schema refuses, or None where that decides about the rest."""
+    value: Any = source.value
+    for path in refused_paths(error, source):
+        depth = max((i for i in range(2, len(path) + 1) if is_layer(path[:i])), default=0)
+        if depth:
+            value = _replaced(value, path[:depth], LostLayer.model_construct())
+        elif len(path) == 1 and not nearest(str(path[0]), _DECISIVE):
+            value = {key: item for key, item in value.items() if key != path[0]}
+        else:
+            return None
+    try:
+        return model.model_validate(value)
+    except ValidationError:
         return None
+
+
+def _replaced(value: Any, path: Path, by: LostLayer) -> Any:
+    """A copy of a plain value in which something else stands at a path."""
+    if not path or isinstance(value, LostLayer):
+        return by if not path else value
+    changed = value.copy()
+    changed[path[0]] = _replaced(value[path[0]], path[1:], by)
+    return changed
 
 
 @dataclass(slots=True)
@@ -105,6 +151,7 @@ class _Includes:
     files: Files
     sources: list[Text]
     _busy: set[str] = field(default_factory=set)
+    _read: dict[str, dict[str, Definition]] = field(default_factory=dict)
 
     def definitions(
         self, owner: Document | Library, source: Text, problems: list[Diagnostic]
@@ -114,7 +161,7 @@ class _Includes:
         names = owner.include if isinstance(owner.include, list) else [owner.include or ""]
         for index, name in enumerate(names):
             path: Path = ("include", index) if many else ("include",)
-            if name:
+            if name and len(problems) < MAX_DIAGNOSTICS:
                 found |= self._included(name, source, path, problems)
         own = _define(owner.blocks, source, ("blocks",), found)
         for name in own.keys() & found.keys():
@@ -137,6 +184,8 @@ class _Includes:
             fact = f"`{name}` includes itself, by way of other files"
             problems.append(Diagnostic("NS213", fact, source.span_of(path)))
             return {}
+        if library.file in self._read:
+            return self._read[library.file]
         whole = isinstance(library.value, dict) and "layers" in library.value
         validated = _validated(Document if whole else Library, library, problems)
         if validated is None:
@@ -144,7 +193,7 @@ class _Includes:
         if library not in self.sources:
             self.sources.append(library)
         self._busy.add(library.file)
-        found = self.definitions(validated, library, problems)
+        found = self._read[library.file] = self.definitions(validated, library, problems)
         self._busy.discard(library.file)
         return found
 
@@ -155,18 +204,14 @@ def plain_source(source: Text) -> Source:
 
 
 def _define(
-    blocks: Mapping[str, Block], source: Text, path: Path, around: Mapping[str, Definition]
+    blocks: Mapping[str, Block], source: Text, path: Path, around: MutableMapping[str, Definition]
 ) -> dict[str, Definition]:
-    visible: dict[str, Definition] = dict(around)
     own: dict[str, Definition] = {}
+    visible = ChainMap(own, around)
     for name, block in blocks.items():
-        inner: dict[str, Definition] = {}
-        definition = Definition(name, block, source, (*path, name), inner)
-        own[name] = visible[name] = definition
-    for definition in own.values():
-        nested = _define(definition.block.blocks, source, (*definition.path, "blocks"), visible)
-        assert isinstance(definition.blocks, dict), "made above as a dict"
-        definition.blocks.update(visible | nested)
+        at = (*path, name)
+        inner = _define(block.blocks, source, (*at, "blocks"), visible)
+        own[name] = Definition(name, block, source, at, ChainMap(inner, visible))
     return own
 
 
@@ -179,18 +224,15 @@ def _expression_problems(source: Text) -> list[Diagnostic]:
             try:
                 parse_expression(text)
             except NotAnExpression as error:
-                problems.append(expression_diagnostic(source, path, error))
+                problems.append(expression_diagnostic(source, path, text, error))
     return problems
 
 
-def expression_diagnostic(source: Text, path: Path, error: NotAnExpression) -> Diagnostic:
+def expression_diagnostic(
+    source: Text, path: Path, text: str, error: NotAnExpression
+) -> Diagnostic:
     """A text that is no expression, placed at the character where it goes wrong."""
-    span = source.span_of(path)
-    start = span.column - 1
-    quote = 1 if span.text[start : start + 1] in ('"', "'") else 0
-    column = span.column + quote + error.offset
-    if span.line and span.width > error.offset + quote and column <= len(span.text):
-        span = type(span)(span.file, span.line, column, 1, span.text)
+    span = narrowed(source.span_of(path), text, error.start, error.width)
     return Diagnostic("NS208", error.fact, span, help=error.help)
 
 

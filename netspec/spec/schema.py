@@ -134,6 +134,12 @@ class ConstLayer(Layer):
     const: Argument
 
 
+class LostLayer(Layer):
+    """In the place of a layer that was refused, so that the others are checked; no text has it."""
+
+    kind: ClassVar[str] = "lost"
+
+
 KINDS: tuple[type[Layer], ...] = (
     ModuleLayer, CallLayer, ActLayer, BlockLayer, SpecLayer, ContainerLayer, ParamLayer,
     BufferLayer, UseLayer, ValueLayer, ConstLayer,
@@ -176,7 +182,8 @@ AnyLayer: TypeAlias = Annotated[
     | Annotated[BufferLayer, Tag("buffer")]
     | Annotated[UseLayer, Tag("use")]
     | Annotated[ValueLayer, Tag("value")]
-    | Annotated[ConstLayer, Tag("const")],
+    | Annotated[ConstLayer, Tag("const")]
+    | Annotated[LostLayer, Tag("lost")],
     Discriminator(_kind),
     BeforeValidator(expand_short),
 ]
@@ -219,10 +226,19 @@ class Block(_Model):
     doc: StrictStr | None = None
 
 
+def _whole(version: object) -> object:
+    if type(version) is not int:  # Python's True and 1.0 are 1
+        raise ValueError("no_version")
+    return version
+
+
+Version: TypeAlias = Annotated[Literal[1], BeforeValidator(_whole)]
+
+
 class Document(_Model):
     """A whole spec file."""
 
-    netspec: Literal[1]
+    netspec: Version
     name: StrictStr | None = None
     doc: StrictStr | None = None
     args: dict[str, Argument] = {}
@@ -237,7 +253,7 @@ class Document(_Model):
 class Library(_Model):
     """A file of blocks, for `include`."""
 
-    netspec: Literal[1]
+    netspec: Version
     doc: StrictStr | None = None
     include: StrictStr | list[StrictStr] | None = None
     blocks: dict[str, Block]

@@ -13,12 +13,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-# Functions whose kernels save other things, or count other FLOPs, on another backend than on
-# `meta`. tests/view/test_figures.py measures every network on the CPU and finds the first two.
-ATTENTION = {"scaled_dot_product_attention", "multi_head_attention_forward"}
-RECURRENT = {"lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell"}
-MASKING = {"dropout"}  # a mask of floats on the CPU, of booleans on CUDA
-BY_BACKEND = frozenset(ATTENTION | RECURRENT | MASKING)
+from netspec.ops.backends import BY_BACKEND
 
 
 @dataclass(frozen=True, slots=True)

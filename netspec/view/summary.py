@@ -14,8 +14,8 @@ from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
 from netspec.ir.graph import Port, Program
 from netspec.ir.walk.ask import Refuses
 from netspec.ops.facts import Fact, TensorType
-from netspec.view.meter import Cost
 from netspec.ops.shapes import other_sizes, shape_text
+from netspec.view.meter import Cost
 from netspec.view.trace import Trace, Visit, trace
 
 Sizes = dict[str, int]

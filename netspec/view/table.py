@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from netspec.display import columns, cut, padded, visible
 from netspec.view.summary import Row, Summary
 
 _HEADER = ("layer", "kind", "output", "parameters", "FLOPs", "held for backward")
@@ -15,7 +16,7 @@ _THOUSAND, _KIBI = 1000.0, 1024.0
 def summary_text(summary: Summary, width: int | None = None) -> str:
     """The table, at most `width` characters wide if texts can be cut so far; `≈` is approximate."""
     lines = [_HEADER, *[_cells(*pair) for pair in _named(summary.rows)]]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_HEADER))]
+    widths = [max(columns(line[i]) for line in lines) for i in range(len(_HEADER))]
     if width is not None:
         widths = _narrowed(widths, width)
     rule = "─" * (sum(widths) + 2 * (len(widths) - 1))
@@ -37,7 +38,7 @@ def _cells(name: str, row: Row) -> tuple[str, ...]:
     about = "≈ " if row.approximate else ""
     return (
         "  " * row.depth + name,
-        row.kind,
+        visible(" ".join(row.kind.split())),  # an expression may hold any text
         row.output,
         f"{row.parameters:,}" if row.parameters else "·",
         about + _scaled(row.flops).rstrip() if row.flops else "·",
@@ -63,8 +64,7 @@ def _totals(summary: Summary) -> list[str]:
 def _line(cells: tuple[str, ...], widths: list[int]) -> str:
     parts = []
     for index, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-        text = cell if len(cell) <= width else cell[: width - 1] + "…"
-        parts.append(f"{text:>{width}}" if index >= _NUMBERS else f"{text:<{width}}")
+        parts.append(padded(cut(cell, width), width, right=index >= _NUMBERS))
     return "  ".join(parts).rstrip()
 
 

@@ -12,10 +12,11 @@ from netspec.ir.lower.context import Lowered, Operand, Refused, refuse
 from netspec.ir.lower.evaluate import evaluate_plain
 from netspec.ir.lower.finish import finish
 from netspec.ir.lower.instances import GraphInstance
+from netspec.ir.lower.mismatch import wrong_input
 from netspec.ir.lower.reading import arguments
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Slot
 from netspec.ir.lower.state import lower_after
-from netspec.ops.facts import Fact, TensorType, memo_key
+from netspec.ops.facts import TensorType, memo_key
 from netspec.spec.load import Definition, Spec
 from netspec.spec.schema import (
     Block,
@@ -68,17 +69,13 @@ def _instance(
 ) -> GraphInstance:
     slot = Slot(name, place, keep=layer.keep)
     scope.holder.add(slot)
-    _check_given(definition, given, place)
+    _check_given(definition, given, scope, place)
     extra = {key: operand for key, operand in given.items() if not operand.static}
     constants = {key: operand for key, operand in given.items() if operand.static}
 
     def lower(inputs: Sequence[Operand], at: Place) -> tuple[Lowered, Sequence[Operand]]:
         if len(inputs) != len(definition.block.inputs):
-            fact = (
-                f"`{definition.name}` takes {len(definition.block.inputs)} inputs "
-                f"({', '.join(definition.block.inputs)}), and {len(inputs)} are given"
-            )
-            raise refuse("NS212", fact, at.key_span())
+            raise _wrong_count(definition, len(inputs), at)
         taps = list(scope.taps.get(name, ()))
         lowered = lower_block(
             definition, constants, extra, list(inputs), taps, layer.as_, scope, place, document
@@ -88,13 +85,60 @@ def _instance(
     return GraphInstance(name, slot, lower, scope.graph, lower_after(layer, scope, place))
 
 
-def _check_given(definition: Definition, given: Mapping[str, Operand], place: Place) -> None:
-    known = definition.block.args
-    for key in given:
-        if key not in known:
-            help = did_you_mean(key, known) or (f"it has {', '.join(known)}" if known else None)
-            fact = f"`{definition.name}` has no argument `{key}`"
-            raise refuse("NS203", fact, place.at(key).key_span(), help)
+def _check_given(
+    definition: Definition, given: dict[str, Operand], scope: Scope, place: Place
+) -> None:
+    """Reports arguments that the block does not have, and those that it needs and does not get."""
+    known, context = definition.block.args, scope.context
+    strange = [key for key in given if key not in known]
+    for key in strange:
+        help = did_you_mean(key, known) or (
+            f"it has {', '.join(known)}" if known else "it has none"
+        )
+        fact = f"`{definition.name}` has no argument `{key}`"
+        context.report(refuse("NS203", fact, (place.argument(key) or place).key_span(), help))
+        del given[key]
+    missing = [key for key, default in known.items() if default is None and key not in given]
+    if missing and not strange:
+        names = " and ".join(f"`{key}`" for key in missing)
+        help = f"give {', '.join(f'`{key}: …`' for key in missing)}"
+        fact = f"`{definition.name}` needs {names}"
+        context.report(refuse("NS209", fact, place.key_span(), help))
+    given.update(dict.fromkeys(missing, context.unknown))
+
+
+def _wrong_count(definition: Definition, given: int, place: Place) -> Refused:
+    names = definition.block.inputs
+    inputs = f"{len(names)} input" if len(names) == 1 else f"{len(names)} inputs"
+    are = "is" if given == 1 else "are"
+    fact = f"`{definition.name}` takes {inputs} ({', '.join(names)}), and {given} {are} given"
+    help = (
+        f"write `from: [{', '.join(names)}]`, with the values to give" if len(names) > 1 else None
+    )
+    return refuse("NS212", fact, (place.argument("from") or place).key_span(), help)
+
+
+def check_unused(definitions: Mapping[str, Definition], scope: Scope) -> None:
+    """The names and arguments in blocks that no layer uses; their inputs may be anything."""
+    for definition in definitions.values():
+        if id(definition.block) in scope.context.lowered:
+            continue
+        layers, elements = scope.context.layers, scope.context.elements
+        unknown = scope.context.unknown
+        missing = [key for key, default in definition.block.args.items() if default is None]
+        inputs = [unknown] * len(definition.block.inputs)
+        given = dict.fromkeys(missing, unknown)
+        place = Place(definition.source, definition.path)
+        told = len(scope.context.problems)
+        try:
+            lower_block(definition, {}, given, inputs, [], None, scope, place)
+        except Refused as refused:
+            scope.context.report(refused)
+        found = scope.context.problems[told:]
+        scope.context.problems[told:] = [one for one in found if one.code.startswith("NS2")]
+        scope.context.layers, scope.context.elements = layers, elements
+        own = {name: definition.blocks[name] for name in definition.block.blocks}
+        check_unused(own, scope)
 
 
 def lower_block(
@@ -118,7 +162,8 @@ def lower_block(
     )  # fmt: skip
     if key in context.memo:
         before = context.memo[key]
-        if before is None and key in context.active:
+        given = (*inputs, *extra.values())
+        if before is None and key in context.active and not any(o.is_unknown for o in given):
             fact = f"`{definition.name}` contains itself without an end"
             help = "a block that contains itself needs a `when` that ends it"
             raise refuse("NS211", fact, place.key_span(), help)
@@ -126,10 +171,13 @@ def lower_block(
             raise Refused
         context.count_layers(before.layers, place)
         context.count_elements(before.elements, place)
+        context.count_lowerings(before.lowerings, place)
         return before
+    context.count_block(place)
     context.memo[key] = None
+    context.lowered.add(id(definition.block))
     context.active.add(key)
-    layers, elements = context.layers, context.elements
+    layers, elements, lowerings = context.layers, context.elements, context.lowerings
     context.enter(definition.name, place)
     try:
         lowered = _lower_block(
@@ -138,7 +186,12 @@ def lower_block(
     finally:
         context.leave()
         context.active.discard(key)
-    lowered = replace(lowered, layers=context.layers - layers, elements=context.elements - elements)
+    lowered = replace(
+        lowered,
+        layers=context.layers - layers,
+        elements=context.elements - elements,
+        lowerings=context.lowerings - lowerings,
+    )
     context.memo[key] = lowered
     return lowered
 
@@ -171,9 +224,10 @@ def _lower_block(
         isinstance(block.layers, list), names, ports[0] if ports else None,
         ports[0] if ports else None,
     )  # fmt: skip
-    fill_args(definition, block.args, inner, here, place, set(extra))
+    inner.block = definition.name
+    fill_args(definition, block.args, inner, here, set(extra))
     if document is not None:
-        check_declared(document, inputs, inner, here, place)
+        check_declared(document, inputs, inner, here, place, scope)
     wanted: dict[str, list[str]] = {}
     for path in taps:
         first, _, rest = path.partition(".")
@@ -190,7 +244,6 @@ def fill_args(
     defaults: Mapping[str, object],
     scope: Scope,
     here: Place,
-    caller: Place,
     skip: set[str],
 ) -> None:
     """The args of a scope: those given, else their defaults, which may use those before them."""
@@ -203,28 +256,49 @@ def fill_args(
             continue
         operand = given.get(name)
         if operand is None or (operand.facts[0] is None and default is not None):
-            if default is None and name not in given:
-                fact = f"`{definition.name}` needs `{name}`"
-                at = here.at("args", name) if caller.path == ("args",) else caller
-                help = f"give `{name}`"
-                if caller.path == ("args",):
-                    help = f"pass args={{'{name}': …}}, or write a default here"
-                raise refuse("NS209", fact, at.key_span(), help)
-            operand = evaluate_plain(default, scope, here.at("args", name))
-            if not operand.static:
-                fact = f"the default of `{name}` is not known when the model is built"
-                raise refuse("NS303", fact, here.at("args", name).span())
-        args[name] = scope.context.const(operand.facts[0], name)
+            try:
+                operand = _default(definition, name, default, name in given, scope, here)
+            except Refused as refused:
+                scope.context.report(refused)
+                operand = scope.context.unknown
+        if operand.is_unknown:
+            args[name] = operand
+        else:
+            args[name] = scope.context.const(operand.facts[0], name)
+
+
+def _default(
+    definition: Definition, name: str, default: object, given: bool, scope: Scope, here: Place
+) -> Operand:
+    at = here.at("args", name)
+    if default is None and not given:  # only a spec's own: a block's were asked for before
+        help = f"pass args={{'{name}': …}}, or write a default here"
+        raise refuse("NS209", f"`{definition.name}` needs `{name}`", at.key_span(), help)
+    operand = evaluate_plain(default, scope, at)
+    if not operand.static and not operand.is_unknown:
+        fact = f"the default of `{name}` is not known when the model is built"
+        raise refuse("NS303", fact, at.span())
+    return operand
 
 
 def check_declared(
-    document: Document, inputs: Sequence[Operand], scope: Scope, here: Place, caller: Place
+    document: Document,
+    inputs: Sequence[Operand],
+    scope: Scope,
+    here: Place,
+    caller: Place,
+    around: Scope,
 ) -> None:
-    """What a part declares of its inputs holds for what it is given. Raises Refused."""
+    """What a part declares of its inputs holds for what it is given. Raises Refused.
+
+    `scope` is the part's own, `around` the one in which it is called.
+    """
     free: dict[str, int] = {}
     for (name, declared), operand in zip(document.inputs.items(), inputs, strict=True):
         shape = declared if isinstance(declared, list) else declared.shape
         fact = operand.facts[0]
+        if operand.is_unknown:
+            continue
         if not isinstance(fact, TensorType):
             raise refuse("NS212", f"input `{name}` of the part is not a tensor", caller.key_span())
         wanted: list[object] = []
@@ -234,13 +308,4 @@ def check_declared(
             else:
                 wanted.append(evaluate_plain(size, scope, here.at("inputs", name)).facts[0])
         if len(shape) != len(fact.shape) or list(fact.shape) != wanted:
-            text = ", ".join(str(size) for size in shape)
-            fact_ = (
-                f"`{caller.path[-1]}` takes `{name}` of [{text}], and is given {_shapes(operand)}"
-            )
-            raise refuse("NS301", fact_, caller.key_span())
-
-
-def _shapes(operand: Operand) -> str:
-    fact: Fact = operand.facts[0]
-    return str(list(fact.shape)) if isinstance(fact, TensorType) else str(fact)
+            raise wrong_input(around, caller, name, shape, operand)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -10,50 +10,56 @@ from netspec.errors import did_you_mean
 from netspec.ir.expr import Attribute, Call, Choice, Const, Expr, Method, Training
 from netspec.ir.graph import Place
 from netspec.ir.lower.bind import Bound, bind, words_for
-from netspec.ir.lower.context import Operand, Refused, join, refuse
+from netspec.ir.lower.context import Context, Operand, Refused, join, refuse
+from netspec.ir.lower.mismatch import passed, rejection
 from netspec.ir.lower.scope import Scope
 from netspec.ops import catalog, facts
 from netspec.ops.arguments import (
     Signature,
 )  # fmt: skip
 from netspec.ops.catalog import Operator
+from netspec.ops.elsewhere import told_of_function
 from netspec.ops.facts import Fact, OperatorRejects, TensorType
+from netspec.ops.overwriting import INPLACE, new_memory_name, overwrites, reshapes
 from netspec.ops.signatures import signatures_of
 
 
-def refuse_in_place(name: str, kwargs: Mapping[str, Operand], place: Place) -> None:
-    """Every spelling of in place is refused, until it can be proved safe."""
-    help = "leave it out: the same values come out, in new memory"
-    if "inplace" in kwargs and not (
-        kwargs["inplace"].static and kwargs["inplace"].facts[0] is False
-    ):
-        fact = f"`{name}` with `inplace` overwrites its input, which this version cannot prove safe"
-        raise refuse("NS401", fact, place.source.key_span_of((*place.path, "inplace")), help)
+def meet_overwriting(
+    operator: Operator,
+    args: Sequence[Operand],
+    kwargs: Mapping[str, Operand],
+    context: Context,
+    place: Place,
+) -> None:
+    """Notes that the program overwrites something, if this call does; whether it may is for later.
 
-
-def _refuse_overwriting(operator: Operator, place: Place) -> None:
-    if catalog.overwrites(operator):
-        fact = f"`{operator.name}` overwrites its input, which this version cannot prove safe"
-        raise refuse("NS401", fact, place.span(), f"write `{operator.name.rstrip('_')}`")
+    Raises Refused (NS406) where it can't be told, or where nothing computes the same elsewhere.
+    """
+    asked = kwargs.get(INPLACE)
+    if asked is not None and not asked.static:
+        fact = "whether a value is overwritten has to be known when the model is built"
+        raise refuse("NS406", fact, (place.argument(INPLACE) or place).key_span())
+    values = [o.facts[0] for o in args]
+    if not overwrites(operator, values, {name: o.facts[0] for name, o in kwargs.items()}):
+        return
+    if catalog.overwrites(operator) and reshapes(operator):
+        fact = f"`{operator.name}` changes the shape of its input, not its values"
+        help = f"write `{operator.name[:-1]}`: it copies nothing"
+        raise refuse("NS406", fact, place.span(), help)
+    if catalog.overwrites(operator) and new_memory_name(operator) is None:
+        fact = f"`{operator.name}` has no twin that gives the same in new memory"
+        raise refuse("NS406", fact, place.span())
+    context.overwrites = True
 
 
 def find_function(name: str, place: Place) -> Operator:
     """The catalog's function of this name, or Refused (NS206) with near names."""
     operator = catalog.find_function(name)
     if operator is None:
-        help = did_you_mean(name, catalog.function_names())
-        if catalog.find_module(name) is not None:
-            help = f"`{name}` is a module: write `module: {name}`"
-        at = place.at("call") if place.at("call").exists else place
-        raise refuse("NS206", f"there is no function `{name}`", at.span(), help)
-    return operator
-
-
-def check_function(name: str, kwargs: Mapping[str, Operand], place: Place) -> Operator:
-    """The function of this name, which overwrites nothing. Raises Refused (NS206, NS401)."""
-    operator = find_function(name, place)
-    _refuse_overwriting(operator, place)
-    refuse_in_place(name, kwargs, place)
+        help = told_of_function(name, place.node is not None)
+        at = place.at("call") if place.node is None and place.at("call").exists else None
+        span = place.key_span() if at is None else at.span()
+        raise refuse("NS206", f"there is no function `{name}`", span, help)
     return operator
 
 
@@ -66,12 +72,14 @@ def call_function(
     spread: bool = False,
 ) -> Operand:
     """A call of a function of the catalog: its arguments checked, its result's facts found."""
-    operator = check_function(name, kwargs, place)
+    operator = find_function(name, place)
     signatures = signatures_of(operator)
-    kwargs = _with_mode(args, dict(kwargs), signatures, scope)
+    kwargs = _with_mode(args, dict(kwargs), signatures, scope, place)
     bound = bind(signatures, name, args, kwargs, place, spread)
+    if bound.is_unknown:
+        return scope.context.unknown
     bound = _on_device(bound, signatures, scope)
-    return _result(operator, bound, scope, place)
+    return _result(operator, bound, signatures[0], scope, place)
 
 
 def call_method(
@@ -83,17 +91,18 @@ def call_method(
     place: Place,
 ) -> Operand:
     """`x.masked_fill(mask, 0)`: a method of the catalog on a tensor."""
-    if not receiver.is_tensor:
+    if not receiver.is_tensor and not receiver.is_unknown:
         fact = f"`.{name}()` is a tensor's method, and this is {words_for(receiver)}"
         raise refuse("NS304", fact, place.span())
     operator = catalog.find_method(name)
     if operator is None:
         help = did_you_mean(name, catalog.method_names())
-        raise refuse("NS206", f"a tensor has no method `{name}` for specs", place.span(), help)
-    _refuse_overwriting(operator, place)
-    refuse_in_place(name, kwargs, place)
-    bound = bind(signatures_of(operator), name, (receiver, *args), kwargs, place)
-    return _result(operator, bound, scope, place)
+        raise refuse("NS206", f"a tensor has no method `{name}` for specs", place.key_span(), help)
+    signatures = signatures_of(operator)
+    bound = bind(signatures, name, (receiver, *args), kwargs, place)
+    if bound.is_unknown:
+        return scope.context.unknown
+    return _result(operator, bound, signatures[0], scope, place)
 
 
 def _with_mode(
@@ -101,6 +110,7 @@ def _with_mode(
     kwargs: dict[str, Operand],
     signatures: Sequence[Signature],
     scope: Scope,
+    place: Place,
 ) -> dict[str, Operand]:
     """`training=` follows the module's mode, and so does a constant `dropout_p=` without it."""
     names = [p.name for s in signatures for p in s.parameters if not p.keyword_only]
@@ -108,11 +118,19 @@ def _with_mode(
         if "training" not in kwargs and len(args) <= names.index("training"):
             kwargs["training"] = _training(scope)
     elif "dropout_p" in kwargs and _is_rate(kwargs["dropout_p"]):
+        _check_rate(kwargs["dropout_p"].facts[0], place)
         p, mode = kwargs["dropout_p"], _training(scope)
         values = tuple(p.facts[0] if on else 0.0 for on in mode.facts)
         expr = Choice(mode.expr, p.expr, Const(0.0))
         kwargs["dropout_p"] = Operand(expr, values, sized=False, modal=True)
     return kwargs
+
+
+def _check_rate(rate: Fact, place: Place) -> None:
+    """torch looks at the rate in train mode alone, and netspec gives none in eval mode."""
+    if isinstance(rate, (int, float)) and not 0 <= rate <= 1:
+        fact = f"`dropout_p` is a probability, from 0 to 1, and this is {rate}"
+        raise refuse("NS205", fact, (place.argument("dropout_p") or place).span())
 
 
 def _is_rate(operand: Operand) -> bool:
@@ -144,18 +162,30 @@ def has_tensor(fact: Fact) -> bool:
     return isinstance(fact, TensorType)
 
 
-def _result(operator: Operator, bound: Bound, scope: Scope, place: Place) -> Operand:
-    def run(index: int) -> Fact:
+def _result(
+    operator: Operator, bound: Bound, signature: Signature, scope: Scope, place: Place
+) -> Operand:
+    def run(index: int, left_out: str | None = None) -> Fact:
         args = tuple([o.facts[index] for o in bound.args])
-        kwargs = tuple([(name, o.facts[index]) for name, o in bound.kwargs])
+        kwargs = tuple([(name, o.facts[index]) for name, o in bound.kwargs if name != left_out])
         _check_count(operator, args, dict(kwargs), place)
         return facts.run_function(operator, args, kwargs)
 
     def refusal(index: int, error: OperatorRejects) -> Refused:
-        args = [o.facts[index] for o in bound.operands()]
-        return rejection(scope, place, operator.name, args, index, error)
+        def accepts_without(name: str) -> bool:
+            try:
+                run(index, name)
+            except OperatorRejects:
+                return False
+            return name in dict(bound.kwargs)
 
+        given = passed(bound, signature)
+        return rejection(scope, place, operator.name, given, index, error, None, accepts_without)
+
+    meet_overwriting(operator, bound.args, dict(bound.kwargs), scope.context, place)
     found = scope.context.ask(run, refusal)
+    if scope.entry is None:
+        scope.context.check_made(found[0], place)
     exprs: tuple[Expr, ...] = tuple(o.expr for o in bound.args)
     named = tuple((name, o.expr) for name, o in bound.kwargs)
     sized, modal = join(bound.operands()) if bound.operands() else (False, False)
@@ -171,25 +201,25 @@ def _check_count(
     operator: Operator, args: tuple[Fact, ...], kwargs: Mapping[str, Fact], place: Place
 ) -> None:
     """Bound the outputs of `unbind` and the like before torch makes them."""
-    if (
-        not args
-        or not isinstance(args[0], TensorType)
-        or max(args[0].shape, default=0) <= facts.MAX_OUTPUTS
-    ):
-        return
-    if not _gives_list(operator):
+    if not args or not isinstance(args[0], TensorType):
         return
     numbers = [v for v in (*args[1:], *kwargs.values()) if isinstance(v, int) and v > 1]
-    largest = max(args[0].shape)
-    counted = operator.name in ("chunk", "tensor_split")
-    if counted and all(n <= facts.MAX_OUTPUTS for n in numbers):
+    most = facts.MAX_OUTPUTS
+    if operator.name in _COUNTING:
+        count = max(numbers, default=0)
+    elif _gives_list(operator) and not any(isinstance(a, TensorType) for a in args[1:]):
+        largest = max(args[0].shape, default=0)
+        count = min(largest // n for n in (*numbers, 1))
+    else:
         return
-    if not counted and any(largest // n <= facts.MAX_OUTPUTS for n in numbers):
-        return
-    fact = (
-        f"`{operator.name}` could give up to {largest:,} outputs, {facts.MAX_OUTPUTS:,} are allowed"
-    )
-    raise refuse("NS217", fact, place.span())
+    if count > most:
+        fact = f"`{operator.name}` could give up to {count:,} outputs, {most:,} are allowed"
+        raise refuse("NS217", fact, place.span())
+
+
+# They take a number of parts, and make as many whatever the sizes of their input are.
+_COUNTING = ("chunk", "unsafe_chunk", "tensor_split", "hsplit", "vsplit", "dsplit",
+             "combinations", "mvlgamma")  # fmt: skip
 
 
 def _gives_list(operator: Operator) -> bool:
@@ -199,30 +229,3 @@ def _gives_list(operator: Operator) -> bool:
         for s in schemas
         for r in s.returns
     )
-
-
-def rejection(
-    scope: Scope,
-    place: Place,
-    what: str,
-    args: Iterable[Fact],
-    index: int,
-    error: OperatorRejects,
-) -> Refused:
-    """torch's refusal at one probe, as a diagnostic that names the sizes and the shapes."""
-    shapes = [shape_text(fact) for fact in args if has_tensor(fact)]
-    notes = tuple([f"the input is {' and '.join(shapes)}"] if shapes else [])
-    sizes = scope.context.probes[index].sizes
-    if sizes:
-        notes += (f"tried at {', '.join(f'{name} = {size}' for name, size in sizes)}",)
-    return refuse("NS301", f"`{what}` refuses: {error}", place.span(), notes=notes)
-
-
-def shape_text(fact: Fact) -> str:
-    """A type as `[2, 6, 24, 24]`, with its dtype where that is not float32."""
-    if isinstance(fact, TensorType):
-        dtype = "" if fact.dtype is torch.float32 else f" {str(fact.dtype).removeprefix('torch.')}"
-        return f"{list(fact.shape)}{dtype}"
-    if isinstance(fact, tuple):
-        return f"({', '.join(shape_text(item) for item in fact)})"
-    return str(fact)

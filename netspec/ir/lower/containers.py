@@ -110,9 +110,9 @@ def lower_inline(
     )  # fmt: skip
     scope.context.steps.lower_layers(layer.layers, inner, place.at("layers"))
     bind_inner(inner, name, scope)
-    fill_open_slots(scope.graph, inner)
     if inner.previous is None or _any_refused(inner):
         raise Refused
+    fill_open_slots(scope.graph, inner)
     return inner.previous
 
 
@@ -201,7 +201,8 @@ def list_instance(layer: ContainerLayer, name: str, scope: Scope, place: Place) 
             scope.context.steps.declare_child(child, str(key), inner, at)
         except Refused as refused:
             scope.context.report(refused)
-            inner.names[inner.last_name or str(key)] = Binding(at, refused=True)
+            lost = Binding(at, scope.context.unknown, refused=True)
+            inner.names[inner.last_name or str(key)] = lost
     return close_list(inner, name, slot, scope, place)
 
 
@@ -218,7 +219,9 @@ def list_scope(scope: Scope, name: str) -> Scope:
 def close_list(inner: Scope, name: str, slot: Slot, scope: Scope, place: Place) -> ListInstance:
     """The list of what its scope declared; all parameters, or none."""
     bindings = [inner.names[str(i)] for i in range(inner.holder.counter) if str(i) in inner.names]
-    parameters = [isinstance(b.value, Operand) and b.instance is None for b in bindings]
+    parameters = [
+        isinstance(b.value, Operand) and b.instance is None for b in bindings if not b.refused
+    ]
     if any(parameters) and not all(parameters):
         fact = f"`{name}` mixes parameters and modules"
         raise refuse("NS218", fact, place.key_span(), "a list holds modules, or parameters")

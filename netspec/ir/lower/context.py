@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
-from netspec.errors import Diagnostic, Span
-from netspec.ir.expr import Const, Expr, Tuple
+from netspec.errors import MAX_DIAGNOSTICS, Diagnostic, Span
+from netspec.ir.expr import Const, Expr, Tuple, Value
 from netspec.ir.graph import Graph, New, Place, Probe
-from netspec.ir.limits import MAX_DEPTH, MAX_ELEMENTS, MAX_LAYERS
-from netspec.ops.facts import Fact, OperatorRejects, TensorType
+from netspec.ir.limits import MAX_BLOCKS, MAX_DEPTH, MAX_ELEMENTS, MAX_LAYERS
+from netspec.ops.facts import Fact, OperatorRejects, TensorType, elements
 from netspec.spec.load import Definition, Spec
 
 if TYPE_CHECKING:
@@ -19,15 +21,39 @@ if TYPE_CHECKING:
     from netspec.ir.lower.scope import Scope
     from netspec.spec.schema import Layer
 
-Form = Literal["module", "functional"]
+Form = Literal["module", "functional", "inplace"]
+
+
+_ENOUGH = 3 * MAX_DIAGNOSTICS  # one of a block is found again in each copy
+
+# Mistakes that are ones whatever the values are.
+_OF_NAMES = frozenset({"NS203", "NS204", "NS206", "NS207", "NS209", "NS210", "NS218"})
+
+
+class _Unknown(Enum):
+    """The fact of what an earlier mistake leaves open: it fits everywhere, and makes no other."""
+
+    UNKNOWN = "unknown"
+
+
+UNKNOWN = _Unknown.UNKNOWN
+
+
+class TooMany(Exception):
+    """So many mistakes were found that nobody would read more of them."""
 
 
 class Refused(Exception):
     """A layer cannot be lowered. Without a diagnostic, what it needs was already refused."""
 
-    def __init__(self, diagnostic: Diagnostic | None = None) -> None:
-        super().__init__(diagnostic)
-        self.diagnostic = diagnostic
+    def __init__(self, *diagnostics: Diagnostic) -> None:
+        super().__init__(*diagnostics)
+        self.diagnostics = diagnostics
+
+    @property
+    def diagnostic(self) -> Diagnostic | None:
+        """The first one."""
+        return self.diagnostics[0] if self.diagnostics else None
 
 
 def refuse(
@@ -57,10 +83,18 @@ class Operand:
     def is_tensor(self) -> bool:
         return isinstance(self.facts[0], TensorType)
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether an earlier mistake leaves open what it is."""
+        return self.facts[0] is UNKNOWN
+
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """How `act:` layers are built: their form, and the function of those that don't pin theirs."""
+    """How `act:` layers are built: their form, and the function of those that don't pin theirs.
+
+    `inplace` is lowered as `module`; what may overwrite is decided on the whole program.
+    """
 
     form: Form = "module"
     fn: str | None = None
@@ -76,6 +110,7 @@ class Lowered:
     taps: tuple[Operand, ...]
     layers: int = 0
     elements: int = 0
+    lowerings: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +135,15 @@ class Context:
     memo: dict[object, Lowered | None] = field(default_factory=dict)
     known: dict[object, KnownModule | KnownCall] = field(default_factory=dict)
     partial: set[int] = field(default_factory=set)
+    overwrites: bool = False  # some call asks to overwrite its input
     layers: int = 0
     elements: int = 0
+    lowerings: int = 0  # of all layers, those that register nothing too
+    blocks: int = 0  # lowered each for other args or types than before
     active: set[object] = field(default_factory=set)  # blocks being lowered
     within: list[str] = field(default_factory=list)
+    lowered: set[int] = field(default_factory=set)  # the blocks, by id
+    doubts: int = 0
 
     def enter(self, name: str, place: Place) -> None:
         """Into a block or container; `leave` comes after. Raises Refused where there is no end."""
@@ -115,6 +155,23 @@ class Context:
 
     def leave(self) -> None:
         self.within.pop()
+
+    @property
+    def unknown(self) -> Operand:
+        """In the place of a value that was refused."""
+        return Operand(Value(-1), (UNKNOWN,) * len(self.probes), sized=False)
+
+    @contextmanager
+    def in_doubt(self) -> Iterator[None]:
+        """What is lowered meanwhile may not exist; only its names are checked."""
+        self.doubts += 1
+        try:
+            yield
+        except Refused as refused:
+            self.report(refused)
+            raise Refused from None
+        finally:
+            self.doubts -= 1
 
     def const(self, value: object, origin: str | None = None) -> Operand:
         """A value known now."""
@@ -142,21 +199,25 @@ class Context:
                 failed[index] = error
         if failed:
             sizes = {self.probes[index].index for index in failed}
+            first = next(iter(failed))
             if len(sizes) < len({probe.index for probe in self.probes}):
                 self.partial |= sizes
-            first = next(iter(failed))
+                failed[first].partly = True
             refused = refusal(first, failed[first])
-            if sizes and len(failed) < len(self.probes) and refused.diagnostic is not None:
-                works = next(i for i in range(len(self.probes)) if i not in failed)
-                note = f"it works at {sizes_text(self.probes[works])}"
+            if len(failed) < len(self.probes) and refused.diagnostic is not None:
+                works = [probe for i, probe in enumerate(self.probes) if i not in failed]
+                note = _works_text(self.probes[first], works)
                 diagnostic = replace(refused.diagnostic, notes=(*refused.diagnostic.notes, note))
-                refused = Refused(diagnostic)
+                refused = Refused(diagnostic, *refused.diagnostics[1:])
             raise refused
         return tuple(found)
 
     def report(self, refused: Refused) -> None:
-        if refused.diagnostic is not None:
-            self.problems.append(refused.diagnostic)
+        for diagnostic in refused.diagnostics:
+            if not self.doubts or diagnostic.code in _OF_NAMES:
+                self.problems.append(diagnostic)
+        if len(self.problems) >= _ENOUGH:
+            raise TooMany
 
     def count_layers(self, count: int, place: Place) -> None:
         self.layers += count
@@ -164,12 +225,38 @@ class Context:
             fact = f"the spec has more than {MAX_LAYERS:,} layers"
             raise refuse("NS217", fact, place.key_span())
 
+    def count_lowerings(self, count: int, place: Place) -> None:
+        self.lowerings += count
+        if self.lowerings > MAX_LAYERS:
+            fact = f"the spec has more than {MAX_LAYERS:,} layers"
+            raise refuse("NS217", fact, place.key_span())
+
+    def count_block(self, place: Place) -> None:
+        self.blocks += 1
+        if self.blocks > MAX_BLOCKS:
+            fact = f"more than {MAX_BLOCKS:,} blocks differ in their args or input types"
+            raise refuse("NS217", fact, place.key_span())
+
+    def check_made(self, fact: Fact, place: Place) -> None:
+        """What is made while the model is built has as many elements at most as what it keeps."""
+        if elements(fact) > MAX_ELEMENTS:
+            made = f"this makes {elements(fact):,} elements when the model is built"
+            raise refuse("NS217", made, place.span(), f"at most {MAX_ELEMENTS:,} are allowed")
+
     def count_elements(self, count: int, place: Place) -> None:
-        self.elements += count
-        if self.elements > MAX_ELEMENTS:
-            fact = f"parameters and buffers have {self.elements:,} elements up to here"
+        if self.elements + count > MAX_ELEMENTS:
+            fact = f"parameters and buffers have {self.elements + count:,} elements up to here"
             help = f"at most {MAX_ELEMENTS:,} are allowed"
             raise refuse("NS217", fact, place.key_span(), help)
+        self.elements += count
+
+
+def _works_text(failed: Probe, works: Sequence[Probe]) -> str:
+    """Where an operation is not refused: at other sizes, or in the other mode."""
+    for probe in works:
+        if probe.training == failed.training:
+            return f"it works at {sizes_text(probe)}"
+    return f"it works in {'train' if works[0].training else 'eval'} mode"
 
 
 def sizes_text(probe: Probe) -> str:
@@ -193,6 +280,8 @@ def join(operands: list[Operand]) -> tuple[bool, bool]:
 
 def tuple_of(context: Context, items: list[Operand]) -> Operand:
     """Several operands as one tuple."""
+    if any(item.is_unknown for item in items):
+        return context.unknown
     if all(item.static for item in items):
         return context.const(tuple(item.facts[0] for item in items))
     facts = tuple(tuple(column) for column in zip(*(item.facts for item in items), strict=True))

@@ -6,11 +6,9 @@ from functools import cache
 
 from torch import nn
 
-from netspec.errors import did_you_mean
 from netspec.ir.graph import NewModule, Place
 from netspec.ir.lower import blocks, containers
-from netspec.ir.lower.calls import refuse_in_place
-from netspec.ir.lower.context import Operand, refuse
+from netspec.ir.lower.context import Operand, Refused, refuse
 from netspec.ir.lower.instances import (
     FunctionInstance,
     Instance,
@@ -23,11 +21,14 @@ from netspec.ir.lower.scope import Binding, PendingTie, Scope, Slot
 from netspec.ir.lower.state import lower_after, lower_param, new_state
 from netspec.ops import catalog
 from netspec.ops.catalog import Operator
+from netspec.ops.elsewhere import told_of_activation, told_of_module
+from netspec.ops.overwriting import INPLACE
 from netspec.spec.schema import (
     ActLayer,
     BlockLayer,
     ContainerLayer,
     Layer,
+    LostLayer,
     ModuleLayer,
     ParamLayer,
     SpecLayer,
@@ -41,7 +42,8 @@ def _members() -> frozenset[str]:
 
 def registered_name(key: str, layer: Layer, scope: Scope, place: Place) -> str:
     name = key
-    if scope.numbered and not (layer.as_ == "inline" and _container(layer)):
+    inline = layer.as_ == "inline" and _container(layer)
+    if scope.indexed or (scope.numbered and not inline):
         name = str(scope.holder.counter)
         scope.holder.counter += 1
         if not key.isdigit():
@@ -75,10 +77,13 @@ def declare_child(layer: Layer, key: str, scope: Scope, place: Place) -> None:
         condition = condition_of(layer, scope, place)
         if condition is not None and condition.static and not condition.facts[0]:
             return
+    name = scope.last_name = registered_name(key, layer, scope, place)
     if layer.repeat is not None:
         raise refuse("NS218", "in a list, repeat the list itself", place.key_span())
+    if layer.as_ == "inline":
+        fact = "an item of a list is a module, and `as: inline` makes none"
+        raise refuse("NS218", fact, place.at("as").span(), "write its layers as items")
     check_modifiers(layer, place)
-    name = scope.last_name = registered_name(key, layer, scope, place)
     if isinstance(layer, ParamLayer):
         operand = lower_param(layer, scope, place)
         register_tensor(layer, operand, name, scope, place)
@@ -107,6 +112,8 @@ def declare(layer: Layer, name: str, scope: Scope, place: Place) -> Binding:
             binding.instance = containers.list_instance(layer, name, scope, place)
         case ContainerLayer():
             binding.instance = containers.container_instance(layer, name, scope, place)
+        case LostLayer():
+            raise Refused
         case _:
             fact = f"a `{layer.kind}` layer cannot be declared or put in a list"
             raise refuse("NS218", fact, place.key_span())
@@ -116,12 +123,7 @@ def declare(layer: Layer, name: str, scope: Scope, place: Place) -> Binding:
 def _find_module(name: str, place: Place) -> Operator:
     operator = catalog.find_module(name)
     if operator is None:
-        help = did_you_mean(name, catalog.module_names())
-        if catalog.find_function(name) is not None:
-            help = f"`{name}` is a function: write `call: {name}`"
-        if "." in name:
-            help = "a module is named by itself: `Conv2d`, not `torch.nn.Conv2d`"
-        raise refuse("NS206", f"there is no module `{name}`", place.span(), help)
+        raise refuse("NS206", f"there is no module `{name}`", place.span(), told_of_module(name))
     return operator
 
 
@@ -141,20 +143,22 @@ def _activation(layer: ActLayer, name: str, scope: Scope, place: Place) -> Insta
     operator = catalog.module_of_activation(function)
     at = place.at("act")
     if operator is None:
-        help = did_you_mean(function, catalog.activation_names())
         if function.endswith("_") and catalog.module_of_activation(function.rstrip("_")):
-            fact = f"`{function}` overwrites its input, which this version cannot prove safe"
-            raise refuse("NS401", fact, at.span(), f"write `act: {function.rstrip('_')}`")
-        named = catalog.function_of_activation(function)
-        if named is not None:
-            help = f"an activation is named by its function: `{named.name}`"
+            fact = "`act` names an activation, and its form is chosen when it is built"
+            forms = f"write `act: {function[:-1]}`, or `call: {function}` to overwrite in any form"
+            raise refuse("NS206", fact, at.span(), forms)
+        help = told_of_activation(function)
         raise refuse("NS206", f"there is no activation `{function}`", at.span(), help)
     given = static_arguments(layer, scope, place)
-    refuse_in_place(function, given, place)
+    if INPLACE in given:
+        fact = f"the form of an activation is chosen when it is built, and `{function}` fixes it"
+        help = f"leave `inplace` out, or write `module: {operator.name}`"
+        raise refuse("NS406", fact, (place.argument(INPLACE) or place).key_span(), help)
     weights = weights_of(operator)
-    if activation.form == "module" or weights:
+    if activation.form != "functional" or weights:
         module = _module(layer, operator, name, scope, place)
-        if activation.form == "module":
+        module.slot.activation = True
+        if activation.form != "functional":
             return module
         return WeightedActivation(function, module, weights)
     if layer.init is not None or layer.tie is not None:

@@ -34,6 +34,7 @@ from netspec.ir.expr import (
 from netspec.ir.graph import Place
 from netspec.ir.lower.calls import call_function, call_method
 from netspec.ir.lower.context import Operand, Refused, join, refuse, same, tuple_of
+from netspec.ir.lower.mismatch import rejection
 from netspec.ir.lower.numbers import (
     BINARY,
     BUILTINS,
@@ -46,7 +47,12 @@ from netspec.ir.lower.numbers import (
 from netspec.ir.lower.scope import Binding, Scope, undefined
 from netspec.ops import catalog, facts
 from netspec.ops.facts import Fact, Mapped, OperatorRejects, Slice, TensorType
-from netspec.spec.expressions import is_expression, literal, parse_expression
+from netspec.spec.expressions import (
+    NotAnExpression,
+    is_expression,
+    literal,
+    parse_expression,
+)  # fmt: skip
 
 _OPS: dict[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",
@@ -71,8 +77,21 @@ class Module:
 
 def evaluate(text: str, scope: Scope, place: Place) -> Operand:
     """`=a + b` → what it means in this scope. Raises Refused."""
-    found = _evaluate(parse_expression(text).tree, scope, place)
+    try:
+        tree = parse_expression(text).tree
+    except NotAnExpression:  # which was told when the spec was read
+        raise Refused from None
+    place = Place(place.source, place.path, text)
+    found = _evaluate(tree, scope, place)
+    if not isinstance(tree, ast.Name):  # what the text itself writes out may be longer
+        bound(found, place)
     return found
+
+
+def bound(operand: Operand, place: Place) -> None:
+    """Raises Refused (NS304) where a text or a tuple of tuples is longer than any spec needs."""
+    if isinstance(operand.facts[0], (str, tuple, Mapped)):
+        _guard(lambda: check_size(operand.facts[0]), place)
 
 
 def evaluate_plain(value: object, scope: Scope, place: Place) -> Operand:
@@ -83,7 +102,10 @@ def evaluate_plain(value: object, scope: Scope, place: Place) -> Operand:
         return scope.context.const(literal(value))
     if isinstance(value, list):
         items = [evaluate_plain(item, scope, place.at(i)) for i, item in enumerate(value)]
-        return tuple_of(scope.context, items)
+        listed = tuple_of(scope.context, items)
+        if any(map(is_expression, value)):
+            bound(listed, place)
+        return listed
     if isinstance(value, dict):
         fact = "a mapping is not a value that a layer takes"
         raise refuse("NS205", fact, place.span())
@@ -95,6 +117,8 @@ def evaluate_plain(value: object, scope: Scope, place: Place) -> Operand:
 def static_value(value: object, scope: Scope, place: Place, what: str) -> Any:
     """A plain value or expression that must be known when the model is built."""
     operand = evaluate_plain(value, scope, place)
+    if operand.is_unknown:
+        raise Refused
     if not operand.static:
         on = "a free size, or on a tensor's values" if operand.sized else "the mode"
         fact = f"{what} depends on {on}, and must be known when the model is built"
@@ -130,12 +154,25 @@ def _evaluate(node: ast.expr, scope: Scope, place: Place) -> Operand:
         if found.binding.value is not None:
             return found.binding.value
         fact = f"`{found.name}` is a module, and a value is expected"
-        raise refuse("NS207", fact, place.span(), f"call it: `{found.name}(x)`")
+        raise refuse("NS207", fact, place.of(node).span(), f"call it: `{found.name}(x)`")
+    return found
+
+
+def _each(nodes: Sequence[ast.expr], scope: Scope, place: Place) -> list[Operand]:
+    """Several parts of an expression; a refused one is reported, and the others are checked."""
+    found = []
+    for node in nodes:
+        try:
+            found.append(_evaluate(node, scope, place))
+        except Refused as refused:
+            scope.context.report(refused)
+            found.append(scope.context.unknown)
     return found
 
 
 def _reference(node: ast.expr, scope: Scope, place: Place) -> Operand | Module:
     """An operand, or a module where the node names one that gives no value of its own."""
+    place = place.of(node)
     match node:
         case ast.Constant(value=value):
             return scope.context.const(value)
@@ -148,9 +185,9 @@ def _reference(node: ast.expr, scope: Scope, place: Place) -> Operand | Module:
         case ast.Call():
             return _call(node, scope, place)
         case ast.Tuple(elts=items):
-            return tuple_of(scope.context, [_evaluate(item, scope, place) for item in items])
+            return tuple_of(scope.context, _each(items, scope, place))
         case ast.List(elts=items):
-            listed = tuple_of(scope.context, [_evaluate(item, scope, place) for item in items])
+            listed = tuple_of(scope.context, _each(items, scope, place))
             if isinstance(listed.expr, Tuple):
                 return replace(listed, expr=ListOf(listed.expr.items))
             return listed
@@ -159,7 +196,7 @@ def _reference(node: ast.expr, scope: Scope, place: Place) -> Operand | Module:
         case ast.UnaryOp(op=op, operand=operand):
             return _unary(_OPS[type(op)], _evaluate(operand, scope, place), scope, place)
         case ast.BinOp(left=left, op=op, right=right):
-            operands = [_evaluate(left, scope, place), _evaluate(right, scope, place)]
+            operands = _each((left, right), scope, place)
             symbol = _OPS[type(op)]
             return _compute(
                 symbol, BINARY[symbol], operands, lambda a, b: Binary(symbol, a, b), scope, place
@@ -182,8 +219,6 @@ def _name(name: str, scope: Scope, place: Place) -> Operand | Module:
         return scope.previous
     binding = scope.find(name)
     if binding is not None:
-        if binding.refused:
-            raise Refused
         if binding.value is not None:
             return binding.value
         return Module(binding, name)
@@ -204,7 +239,7 @@ def _module_or_value(node: ast.expr, scope: Scope, place: Place) -> Operand | Mo
     """For `m.p`, `m[k]`: a name that registers a module means the module first."""
     if isinstance(node, ast.Name) and node.id != "_":
         binding = scope.find(node.id)
-        if binding is not None and binding.instance is not None:
+        if binding is not None and (binding.instance is not None or binding.refused):
             return Module(binding, node.id)
     return _reference(node, scope, place)
 
@@ -212,8 +247,6 @@ def _module_or_value(node: ast.expr, scope: Scope, place: Place) -> Operand | Mo
 def _value_of(found: Operand | Module, place: Place) -> Operand:
     if isinstance(found, Operand):
         return found
-    if found.binding.refused:
-        raise Refused
     if found.binding.value is None:
         fact = f"`{found.name}` is registered and gives no value"
         raise refuse("NS207", fact, place.span(), f"call it: `{found.name}(x)`")
@@ -222,6 +255,8 @@ def _value_of(found: Operand | Module, place: Place) -> Operand:
 
 def _attribute(found: Operand | Module, name: str, scope: Scope, place: Place) -> Operand | Module:
     if isinstance(found, Module):
+        if found.binding.refused:
+            return scope.context.unknown
         instance, at = found.binding.instance, found.binding.at
         assert instance is not None and at is not None, "a Module is registered"
         parameter = instance.parameter(scope.context, at, name, place)
@@ -230,7 +265,9 @@ def _attribute(found: Operand | Module, name: str, scope: Scope, place: Place) -
     operand = _value_of(found, place)
     if name not in _ATTRIBUTES:
         help = did_you_mean(name, (*_ATTRIBUTES, *catalog.method_names()))
-        raise refuse("NS206", f"`.{name}` is not known here", place.span(), help)
+        raise refuse("NS206", f"`.{name}` is not known here", place.key_span(), help)
+    if operand.is_unknown:
+        return operand
     if not operand.is_tensor:
         raise refuse("NS304", f"only a tensor has `.{name}`", place.span())
     expr = Attribute(operand.expr, name)
@@ -254,12 +291,16 @@ def _attribute_of(fact: Fact, name: str) -> Fact:
 
 
 def _item(found: Operand | Module, index: ast.expr, scope: Scope, place: Place) -> Operand | Module:
-    position = _evaluate(index, scope, place)
+    (position,) = _each((index,), scope, place)
+    if isinstance(found, Module) and found.binding.refused:
+        return scope.context.unknown
     if isinstance(found, Module) and found.binding.instance is not None:
         child = found.binding.instance.child(scope, found, position, place)
         if child is not None:
             return child
     operand = _value_of(found, place)
+    if operand.is_unknown or position.is_unknown:
+        return scope.context.unknown
     expr = Item(operand.expr, position.expr)
     if operand.is_tensor or position.is_tensor:
         return _run("[]", lambda x, k: x[k], [operand, position], expr, scope, place)
@@ -306,6 +347,8 @@ def _slice(
         None if part is None else _evaluate(part, scope, place) for part in (start, stop, step)
     ]
     given = [part for part in parts if part is not None]
+    if any(part.is_unknown for part in given):
+        return scope.context.unknown
     columns = [part.facts if part else (None,) * len(scope.context.probes) for part in parts]
     values = tuple(Slice(*column) for column in zip(*columns, strict=True))
     if all(part.static for part in given):
@@ -334,6 +377,8 @@ def _compute(
     place: Place,
 ) -> Operand:
     """An operator on operands: folded if all are known, torch's where a tensor is among them."""
+    if any(operand.is_unknown for operand in operands):
+        return scope.context.unknown
     if all(operand.static for operand in operands):
         values = [operand.facts[0] for operand in operands]
         return scope.context.const(_guard(lambda: apply(function, *values), place))
@@ -357,32 +402,22 @@ def _run(
     columns = list(zip(*(operand.facts for operand in operands), strict=True))
 
     def refusal(index: int, error: OperatorRejects) -> Refused:
-        fact = f"`{key}` in `{_layer_of(place)}` fails: {error}"
-        return refuse("NS301", fact, place.span(), notes=(_types(columns[index]),))
+        names = ("input", "index" if key == "[]" else "other")
+        given = list(zip(names, operands, strict=False))
+        return rejection(scope, place, key, given, index, error)
 
     found = scope.context.ask(lambda i: facts.run(("python", key), function, columns[i]), refusal)
+    if scope.entry is None:
+        scope.context.check_made(found[0], place)
     return Operand(expr, found, *join(operands))
-
-
-def _layer_of(place: Place) -> str:
-    """The layer that a place lies in, by its path."""
-    keys = [str(key) for key in place.path if key not in ("layers", "blocks", "value", "call")]
-    return ".".join(keys)
-
-
-def _types(column: Sequence[Fact]) -> str:
-    shapes = [
-        f"{list(f.shape)} {str(f.dtype).removeprefix('torch.')}"
-        for f in column
-        if isinstance(f, TensorType)
-    ]
-    return "the operands are " + " and ".join(shapes)
 
 
 def _compare(
     left: ast.expr, ops: list[ast.cmpop], rights: list[ast.expr], scope: Scope, place: Place
 ) -> Operand:
-    operands = [_evaluate(node, scope, place) for node in (left, *rights)]
+    operands = _each((left, *rights), scope, place)
+    if any(operand.is_unknown for operand in operands):
+        return scope.context.unknown
     symbols = tuple(_OPS[type(op)] for op in ops)
     if _holds_tensor(operands) and symbols[0] in ("is", "is not", "in", "not in"):
         if symbols[0] in ("is", "is not") and len(symbols) == 1:
@@ -408,8 +443,10 @@ def _compare(
 
 def _logic(symbol: str, items: list[ast.expr], scope: Scope, place: Place) -> Operand:
     kept: list[Operand] = []
+    doubt = False
     for node in items:
-        operand = _evaluate(node, scope, place)
+        operand = _part(node, scope, place) if doubt else _evaluate(node, scope, place)
+        doubt = doubt or operand.is_unknown
         if operand.is_tensor:
             fact = f"`{symbol}` is not for tensors; use `&` or `|`"
             raise refuse("NS304", fact, place.span())
@@ -422,6 +459,8 @@ def _logic(symbol: str, items: list[ast.expr], scope: Scope, place: Place) -> Op
             if kept and all(isinstance(fact, bool) for o in (*kept, operand) for fact in o.facts):
                 continue
         kept.append(operand)
+    if doubt:
+        return scope.context.unknown
     if len(kept) == 1:
         return kept[0]
     values = []
@@ -432,7 +471,11 @@ def _logic(symbol: str, items: list[ast.expr], scope: Scope, place: Place) -> Op
 
 
 def _choice(test: ast.expr, body: ast.expr, other: ast.expr, scope: Scope, place: Place) -> Operand:
-    condition = _evaluate(test, scope, place)
+    condition = _each((test,), scope, place)[0]
+    if condition.is_unknown:
+        for node in (body, other):
+            _part(node, scope, place)
+        return condition
     if condition.is_tensor:
         raise refuse("NS304", "a condition is not a tensor; use `where`", place.span())
     if condition.static:
@@ -440,8 +483,16 @@ def _choice(test: ast.expr, body: ast.expr, other: ast.expr, scope: Scope, place
     return choose(condition, _evaluate(body, scope, place), _evaluate(other, scope, place))
 
 
+def _part(node: ast.expr, scope: Scope, place: Place) -> Operand:
+    """A part that may not be asked for when the condition before it is mended."""
+    with scope.context.in_doubt():
+        return _each((node,), scope, place)[0]
+
+
 def choose(condition: Operand, then: Operand, other: Operand) -> Operand:
     """`then if condition else other`, decided when the model runs."""
+    if then.is_unknown or other.is_unknown:
+        return then if then.is_unknown else other
     values = tuple(
         a if decided else b
         for decided, a, b in zip(condition.facts, then.facts, other.facts, strict=True)
@@ -460,6 +511,8 @@ def _text(parts: list[ast.expr], scope: Scope, place: Place) -> Operand:
                 text += words
             case ast.FormattedValue(value=value, conversion=-1, format_spec=spec):
                 operand = _evaluate(value, scope, place)
+                if operand.is_unknown:
+                    raise Refused
                 if not operand.static:
                     fact = "an f-string needs values known when the model is built"
                     raise refuse("NS303", fact, place.span())
@@ -478,10 +531,12 @@ def _call(node: ast.Call, scope: Scope, place: Place) -> Operand:
         if binding is not None and binding.instance is not None:
             return _call_module(Module(binding, function.id), node, scope, place)
         if binding is not None and binding.refused:
-            raise Refused
+            _arguments(node, scope, place)
+            return scope.context.unknown
         if binding is not None or function.id in scope.args:
             fact = f"`{function.id}` is a value, and cannot be called"
-            raise refuse("NS207", fact, place.span(), _hidden_function(function.id, binding))
+            help = _hidden_function(function.id, binding)
+            raise refuse("NS207", fact, place.key_span(), help)
         args, kwargs = _arguments(node, scope, place)
         return _call_name(function.id, args, kwargs, scope, place)
     if isinstance(function, ast.Attribute):
@@ -493,6 +548,9 @@ def _call(node: ast.Call, scope: Scope, place: Place) -> Operand:
     found = _reference(function, scope, place)
     if isinstance(found, Module):
         return _call_module(found, node, scope, place)
+    if found.is_unknown:
+        _arguments(node, scope, place)
+        return found
     raise refuse("NS207", "a value cannot be called", place.span())
 
 
@@ -507,20 +565,21 @@ def _hidden_function(name: str, binding: Binding | None) -> str | None:
 def _arguments(
     node: ast.Call, scope: Scope, place: Place
 ) -> tuple[list[Operand], dict[str, Operand]]:
-    args = [_evaluate(arg, scope, place) for arg in node.args]
+    args = _each(node.args, scope, place)
+    values = _each([keyword.value for keyword in node.keywords], scope, place)
     kwargs: dict[str, Operand] = {}
-    for keyword in node.keywords:
+    for keyword, value in zip(node.keywords, values, strict=True):
         assert keyword.arg is not None, "the parser refuses stars"
-        kwargs[keyword.arg] = _evaluate(keyword.value, scope, place)
+        kwargs[keyword.arg] = value
     return args, kwargs
 
 
 def _call_module(module: Module, node: ast.Call, scope: Scope, place: Place) -> Operand:
     binding = module.binding
+    args, kwargs = _arguments(node, scope, place)
     if binding.refused:
         raise Refused
     assert binding.instance is not None and binding.at is not None, "a Module is registered"
-    args, kwargs = _arguments(node, scope, place)
     return binding.instance.call(scope, binding.at, args, kwargs, place)
 
 
@@ -535,6 +594,9 @@ def _call_name(
         return _size("size", args[0], [scope.context.const(0)], scope, place)
     if name == "len" and len(args) == 1 and isinstance(args[0].facts[0], tuple):
         return scope.context.const(len(args[0].facts[0]))
+    unknown = any(operand.is_unknown for operand in args)
+    if name in BUILTINS and unknown:
+        return scope.context.unknown
     if name in BUILTINS and not kwargs and not tensors:
         return _compute(name, BUILTINS[name], args, lambda *a: Builtin(name, a), scope, place)
     return call_function(name, args, kwargs, scope, place)
@@ -542,6 +604,8 @@ def _call_name(
 
 def _size(name: str, receiver: Operand, args: list[Operand], scope: Scope, place: Place) -> Operand:
     """`x.size(1)`, `x.size()`, `x.dim()`, `x.numel()`, by way of `x.shape`."""
+    if receiver.is_unknown or any(operand.is_unknown for operand in args):
+        return scope.context.unknown
     if not receiver.is_tensor:
         raise refuse("NS304", f"only a tensor has `.{name}()`", place.span())
     shape = _attribute(receiver, "shape", scope, place)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -67,6 +67,7 @@ def finish(
     Raises Refused where a layer in it was refused, or the container cannot have the form asked for.
     """
     if any(binding.refused for binding in scope.names.values()):
+        check_open_slots(scope)
         raise Refused
     main, expr = _outputs(outputs, scope, place)
     tapped = [tap_value(path, scope, place) for path in taps]
@@ -141,8 +142,6 @@ def _outputs(outputs: object, scope: Scope, place: Place) -> tuple[Operand, Expr
     at = place.at("outputs")
     if outputs is None:
         if scope.previous is None:
-            if scope.broken:
-                raise Refused
             raise refuse("NS305", "no layer gives a value", place.key_span())
         return scope.previous, scope.previous.expr
     if isinstance(outputs, dict) and set(outputs) == {"train", "eval"}:
@@ -173,9 +172,37 @@ def _structure(outputs: object, scope: Scope, place: Place) -> Operand:
     return reference(outputs, scope, place)
 
 
+def check_outputs(outputs: object, taps: Sequence[str], scope: Scope, place: Place) -> None:
+    """The names that the outputs read, where something else is wrong already."""
+    names = [] if outputs is None else _leaves(outputs, place.at("outputs"))
+    for text, at in names:
+        try:
+            reference(text, scope, at)
+        except Refused as refused:
+            scope.context.report(refused)
+    for path in taps:
+        try:
+            tap_value(path, scope, place)
+        except Refused as refused:
+            scope.context.report(refused)
+
+
+def _leaves(outputs: object, place: Place) -> list[tuple[str, Place]]:
+    if isinstance(outputs, str):
+        return [(outputs, place)]
+    items: Iterable[tuple[str | int, object]] = ()
+    if isinstance(outputs, list):
+        items = enumerate(outputs)
+    elif isinstance(outputs, dict):
+        items = outputs.items()
+    return [leaf for key, item in items for leaf in _leaves(item, place.at(key))]
+
+
 def tap_value(path: str, scope: Scope, place: Place) -> Operand:
     """The value at a path inside of a finished scope."""
     binding = scope.names.get(path)
+    if binding is None and scope.is_refused(path.partition(".")[0]):
+        raise Refused
     if binding is None:
         raise undefined(scope, path, place)
     if binding.refused:
@@ -191,6 +218,25 @@ def fill_open_slots(builder: GraphBuilder, scope: Scope) -> None:
         _fill(binding, builder)
 
 
+def check_open_slots(scope: Scope) -> None:
+    """The arguments of what is declared, and not called for a mistake elsewhere."""
+    for binding in scope.names.values():
+        instance = binding.instance
+        children = instance.children if isinstance(instance, ListInstance) else [binding]
+        for child in children:
+            if child.refused or not isinstance(child.instance, ModuleInstance):
+                continue
+            if child.instance.module is None and not child.instance.refused:
+                _check_open(child.instance, scope)
+
+
+def _check_open(instance: ModuleInstance, scope: Scope) -> None:
+    try:
+        instance.make(scope.context, [scope.context.unknown] * 3)
+    except Refused as refused:
+        scope.context.report(refused)
+
+
 def _fill(binding: Binding, builder: GraphBuilder) -> None:
     instance = binding.instance
     if isinstance(instance, WeightedActivation):
@@ -200,7 +246,7 @@ def _fill(binding: Binding, builder: GraphBuilder) -> None:
             _fill(child, builder)
         instance.close()
     elif isinstance(instance, ModuleInstance) and instance.module is None:
-        instance.make(builder.context, (), binding.place)
+        instance.make(builder.context, ())
     elif isinstance(instance, GraphInstance) and instance.slot.new is None:
         fact = f"`{instance.name}` is declared, and nothing calls it"
         help = "call it, or leave it out: what it takes is not known otherwise"
@@ -225,7 +271,7 @@ def _guarded(rules: tuple[InitRule, ...], children: tuple[Child, ...]) -> tuple[
     for rule in rules:
         cls = rule.module.target
         met = [m for m in modules if isinstance(m, cls)]  # type: ignore[arg-type]
-        missing = next((m for m in met if not hasattr(m, rule.parameter)), None)
+        missing = next((m for m in met if not _has_tensor(m, rule.parameter)), None)
         if missing is not None and rule.place is not None:
             names = [name for name, _ in missing.named_parameters(recurse=False)]
             fact = f"`{rule.module.name}` has no parameter `{rule.parameter}`"
@@ -233,6 +279,11 @@ def _guarded(rules: tuple[InitRule, ...], children: tuple[Child, ...]) -> tuple[
             raise refuse("NS206", fact, rule.place.key_span(), help)
         found.append(replace(rule, guarded=any(getattr(m, rule.parameter) is None for m in met)))
     return tuple(found)
+
+
+def _has_tensor(module: nn.Module, name: str) -> bool:
+    """Whether this is one of its own parameters or buffers, which may be None."""
+    return name in module._parameters or name in module._buffers
 
 
 def _ties(builder: GraphBuilder, scope: Scope, graph: Graph) -> tuple[Tie, ...]:
@@ -274,8 +325,12 @@ def _check_tie(
         facts.append(known[name])
     if facts[0] != facts[1]:
         shapes = [list(getattr(fact, "shape", ())) for fact in facts]
-        fact = f"`{pending.reference}` has the shape {shapes[1]}, and {shapes[0]} is needed here"
-        raise refuse("NS503", fact, pending.place.span())
+        own = ".".join(str(part) for part in pending.target)
+        fact = (
+            f"`{own}` is {shapes[0]}, and `{pending.reference}`, to which it is tied, {shapes[1]}"
+        )
+        help = "tied parameters are one tensor, so their shapes are equal"
+        raise refuse("NS503", fact, pending.place.span(), help)
 
 
 @cache

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -30,14 +30,16 @@ from netspec.ir.graph import (
     NewSequence,
     Place,
 )  # fmt: skip
-from netspec.ir.limits import MAX_LAYERS
+from netspec.ir.limits import MAX_INNER_LAYERS
 from netspec.ir.lower.bind import bind
-from netspec.ir.lower.calls import call_function, refuse_in_place, rejection
+from netspec.ir.lower.calls import call_function, meet_overwriting
 from netspec.ir.lower.context import Context, Lowered, Operand, Refused, join, refuse
 from netspec.ir.lower.evaluate import Module
 from netspec.ir.lower.infer import infer
+from netspec.ir.lower.mismatch import Called, passed, refused_construction, rejection
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Slot
 from netspec.ops import facts
+from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact, OperatorRejects
 from netspec.ops.signatures import forward_signature_of, signatures_of
@@ -82,6 +84,9 @@ class ModuleInstance(Instance):
     key: object = None
     module: nn.Module | None = None
     elements: int = 0
+    arguments: tuple[tuple[Fact, ...], dict[str, Fact]] | None = None  # as the class takes them
+    refused: bool = False
+    unusual: bool = False  # they are such that `meta` may not look at them
 
     def call(
         self,
@@ -92,55 +97,117 @@ class ModuleInstance(Instance):
         place: Place,
     ) -> Operand:
         context = scope.context
-        module = self.module or self.make(context, args, place)
+        signature = forward_signature_of(cast("type[nn.Module]", self.operator.target))
+        own = signatures_of(self.operator)[0]
+        misplaced = kwargs and _names(own) & kwargs.keys() - _names(signature)
+        module = None if misplaced else self._made(scope, args)
         self.slot.called = True
-        refuse_in_place(self.operator.name, kwargs, place)
-        signature = forward_signature_of(type(module))
-        at_names = place.at("with") if place.at("with").exists else place
-        bound = bind((signature,), self.name, args, kwargs, at_names if kwargs else place)
+        at_names = place.at("with") if kwargs and place.at("with").exists else place
+        beside = (own, "`{0}` is given beside `module`, not in `with`")
+        bound = bind((signature,), self.name, args, kwargs, at_names, elsewhere=beside)
+        if module is None or bound.is_unknown:
+            raise Refused
 
-        def run(index: int) -> Fact:
+        def run(index: int, called: nn.Module = module, key: object = self.key) -> Fact:
             values = tuple([o.facts[index] for o in bound.args])
             named = tuple([(name, o.facts[index]) for name, o in bound.kwargs])
-            return facts.run_module(module, self.key, context.probes[index].training, values, named)
+            mode = context.probes[index].training
+            return facts.run_module(called, key, mode, values, named, self.unusual)
 
         def refusal(index: int, error: OperatorRejects) -> Refused:
-            values = [o.facts[index] for o in bound.args]
-            return rejection(scope, place, self.name, values, index, error)
+            assert module is not None, "it was called"
+            called = Called(self.name, module, self.slot.place, self._values())
+            given, operator = passed(bound, signature), self.operator.name
+
+            def accepts_without(name: str) -> bool:
+                return self._accepts(name, lambda other: run(index, *other))
+
+            return rejection(scope, place, operator, given, index, error, called, accepts_without)
 
         found = context.ask(run, refusal)
         exprs = tuple([o.expr for o in bound.args])
         by_name = tuple([(name, o.expr) for name, o in bound.kwargs])
         return Operand(CallPart(at, exprs, by_name), found)
 
-    def make(self, context: Context, inputs: Sequence[Operand], place: Place) -> nn.Module:
-        """The module on `meta`; fills the slot. Raises Refused where arguments are wrong."""
-        cls = self.operator.target
+    def _made(self, scope: Scope, inputs: Sequence[Operand]) -> nn.Module | None:
+        """The module, or None where it was refused; then the names of its call are checked yet."""
+        if self.refused:
+            return None
+        try:
+            return self.module or self.make(scope.context, inputs, scope)
+        except Refused as refused:
+            self.refused = True
+            scope.context.report(refused)
+            return None
+
+    def make(
+        self, context: Context, inputs: Sequence[Operand], scope: Scope | None = None
+    ) -> nn.Module:
+        """The module on `meta`; fills the slot. Raises Refused where arguments are wrong.
+
+        `scope` is where the inputs come from, if there are any.
+        """
+        cls, place = self.operator.target, self.slot.place
         signatures = signatures_of(self.operator)
-        refuse_in_place(self.operator.name, self.given, place)
-        given = infer(context, self.name, signatures[0], self.given, inputs, place)
-        bound = bind(signatures, self.operator.name, (), given, place, spread=True)
+        name = self.operator.name
+        self.arguments = None
+        given = infer(context, self.name, name, signatures[0], self.given, inputs, place, scope)
+        forward = forward_signature_of(cast("type[nn.Module]", cls))
+        its = (forward, "`{0}` is an argument of its call: write `with: {{{0}: …}}`")
+        bound = bind(signatures, self.operator.name, (), given, place, True, its)
+        if bound.is_unknown:
+            raise Refused
+        meet_overwriting(self.operator, bound.args, dict(bound.kwargs), context, place)
         args = tuple(o.facts[0] for o in bound.args)
         kwargs = {name: o.facts[0] for name, o in bound.kwargs}
         _bound_inner_layers({**dict(zip(bound.names, args, strict=True)), **kwargs}, place)
         self.key = ("nn", self.operator.name, facts.memo_key((args, tuple(kwargs.items()))))
+        self.arguments = (args, kwargs)
         try:
             module = facts.meta_module(self.key, partial(new_on_meta, cls, args, kwargs))
         except OperatorRejects as error:
-            fact = f"`{self.operator.name}` refuses its arguments: {error}"
-            raise refuse("NS205", fact, place.key_span()) from None
+            values = {name: operand.facts[0] for name, operand in given.items()}
+            raise refused_construction(
+                place,
+                self.name,
+                name,
+                values,
+                error,
+                lambda one: self._accepts(one, lambda _: None),
+            ) from None
         context.count_layers(1, place)
         self.elements = facts.elements_of(module)
         context.count_elements(self.elements, place)
         exprs = tuple(o.expr for o in bound.args)
         named = tuple((name, o.expr) for name, o in bound.kwargs)
         self.module = module
+        usual = {p.name: p.default for p in signatures[0].parameters}
+        self.unusual = facts.are_unusual(v for name, v in kwargs.items() if v != usual[name])
         self.slot.new = NewModule(self.operator, exprs, named, bound.names)
         self.slot.after = self.after
         return module
 
+    def _values(self) -> dict[str, Fact]:
+        return {name: operand.facts[0] for name, operand in self.given.items()}
+
+    def _accepts(self, left_out: str, use: Callable[[tuple[nn.Module, object]], object]) -> bool:
+        """Whether torch takes the same without one of the arguments that have a default."""
+        if self.arguments is None or left_out not in self.arguments[1]:
+            return False
+        args, kwargs = self.arguments
+        rest = {name: value for name, value in kwargs.items() if name != left_out}
+        key = ("nn", self.operator.name, facts.memo_key((args, tuple(rest.items()))))
+        try:
+            make = partial(new_on_meta, self.operator.target, args, rest)
+            use((facts.meta_module(key, make), key))
+        except OperatorRejects:
+            return False
+        return True
+
     def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None:
-        module = self.module or self.make(context, (), place)
+        if self.refused:
+            raise Refused
+        module = self.module or self.make(context, ())
         tensor = dict(module.named_parameters(recurse=False)).get(name)
         if tensor is None:
             tensor = dict(module.named_buffers(recurse=False)).get(name)  # type: ignore[assignment]
@@ -148,6 +215,10 @@ class ModuleInstance(Instance):
             return None
         self.slot.called = True
         return Operand(Attribute(at, name), (facts.type_of(tensor),) * len(context.probes))
+
+
+def _names(signature: Signature) -> set[str]:
+    return {parameter.name for parameter in signature.parameters}
 
 
 def new_on_meta(cls: Any, args: Sequence[Fact], kwargs: Mapping[str, Fact]) -> nn.Module:
@@ -173,9 +244,9 @@ def _bound_inner_layers(arguments: Mapping[str, object], place: Place) -> None:
             "num" in name
             and "layers" in name
             and isinstance(value, int)
-            and value > MAX_LAYERS // 100
+            and value > MAX_INNER_LAYERS
         ):
-            fact = f"`{name}` is {value:,}, and at most {MAX_LAYERS // 100:,} are allowed"
+            fact = f"`{name}` is {value:,}, and at most {MAX_INNER_LAYERS} are allowed"
             raise refuse("NS217", fact, place.source.span_of((*place.path, name)))
 
 
@@ -249,7 +320,7 @@ class GraphInstance(Instance):
     ) -> Operand:
         for name in kwargs:
             fact = f"`{self.name}` takes its inputs by position, and `{name}` is given by name"
-            raise refuse("NS203", fact, place.span())
+            raise refuse("NS203", fact, (place.argument(name) or place).key_span())
         lowered, sources = self.lower(args, place)
         if scope.graph is not self.home and any(source not in args for source in sources):
             fact = f"`{self.name}` reads values from around it, and cannot be called from in here"
@@ -313,6 +384,8 @@ class ListInstance(Instance):
     ) -> Operand | Module | None:
         if self.slot is None:
             return None
+        if position.is_unknown:
+            return position
         if not position.static or not isinstance(position.facts[0], int):
             fact = f"an index into `{self.name}` must be a number known when the model is built"
             raise refuse("NS303", fact, place.span())
@@ -322,7 +395,7 @@ class ListInstance(Instance):
             raise refuse("NS305", fact, place.span())
         binding = self.children[index]
         if binding.refused:
-            raise Refused
+            return scope.context.unknown
         at = _item_of(module.binding.at, index % count)
         if binding.instance is None:
             assert binding.value is not None, "a parameter has a value"

@@ -73,7 +73,7 @@ def recall(key: Key, name: str, scope: Scope, place: Place, source: Operand) -> 
         return Operand(_with_input(known.expr, source.expr), known.facts)
     scope.context.count_layers(1, place)
     scope.context.count_elements(known.elements, place)
-    slot = Slot(name, place, known.new, called=True)
+    slot = Slot(name, place, known.new, called=True, activation=key[0] == "act")
     scope.holder.add(slot)
     binding = scope.names[name]
     at = binding.at = scope.part(name)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 
-from netspec.errors import did_you_mean
 from netspec.ir.graph import Place
 from netspec.ir.lower import containers, known, repeats
-from netspec.ir.lower.calls import call_function, check_function
+from netspec.ir.lower.calls import call_function
 from netspec.ir.lower.context import Operand, Refused, refuse
 from netspec.ir.lower.declare import declare, register_tensor, registered_name
-from netspec.ir.lower.evaluate import choose, evaluate, evaluate_plain, static_value
+from netspec.ir.lower.evaluate import bound, choose, evaluate, evaluate_plain, static_value
 from netspec.ir.lower.modifiers import asks_each_copy, check_modifiers, condition_of
 from netspec.ir.lower.reading import Layers, arguments, inputs_of, items_of
-from netspec.ir.lower.scope import Binding, Scope
+from netspec.ir.lower.scope import Binding, Scope, undefined
 from netspec.ir.lower.state import lower_const, lower_param
 from netspec.spec.expressions import is_expression
 from netspec.spec.schema import (
@@ -24,6 +24,7 @@ from netspec.spec.schema import (
     ConstLayer,
     ContainerLayer,
     Layer,
+    LostLayer,
     ParamLayer,
     UseLayer,
     ValueLayer,
@@ -32,6 +33,7 @@ from netspec.spec.schema import (
 
 def lower_layers(layers: Layers, scope: Scope, place: Place) -> None:
     """All layers of one `layers:`; what is refused is reported, and its name marked."""
+    scope.layers = (layers, place)
     for key, layer in items_of(layers):
         at = place.at(key)
         lower_layer(layer, str(key), scope, at, partial(inputs_of, layer, scope, at))
@@ -46,10 +48,12 @@ def lower_layer(
     """One layer: its name bound, its child registered, its value the next one's input."""
     name = key
     try:
+        if layer.repeat is None:
+            scope.context.count_lowerings(1, place)
         if layer.model_fields_set & _NOT_PLAIN:
             check_modifiers(layer, place)
         whole = layer.repeat is not None and not asks_each_copy(layer)
-        if whole and not static_value(layer.when, scope, place.at("when"), "`when` of a repeat"):
+        if whole and not _may_exist(layer, scope, place):
             _skip(layer, key, scope, place, inputs)
             return
         if layer.repeat is not None:
@@ -64,24 +68,37 @@ def lower_layer(
             condition = None
         name = registered_name(key, layer, scope, place)
         scope.last_name = name
-        value = _lower_plain(layer, name, scope, place, inputs)
-        if value is None:
-            value = _lower_kind(layer, name, scope, place, inputs, condition)
+        doubt = condition is not None and condition.is_unknown
+        with scope.context.in_doubt() if doubt else nullcontext():
+            value = _lower_plain(layer, name, scope, place, inputs)
+            if value is None:
+                value = _lower_kind(layer, name, scope, place, inputs, condition)
         binding = scope.names[name]
         if value is None:
             return
         if condition is not None:
             value = choose(condition, value, inputs()[0])
+        if value.is_unknown:
+            raise Refused
+        bound(value, place)
         binding.value = scope.graph.assign(name, value, place, layer.keep)
         scope.previous = binding.value
     except Refused as refused:
         scope.context.report(refused)
         found = scope.names.setdefault(name, Binding(place))
         found.refused = True
-        scope.previous = None if _gives_value(layer) else scope.previous
-        scope.broken = scope.broken or _gives_value(layer)
+        found.value = scope.context.unknown
+        scope.previous = found.value if _gives_value(layer) else scope.previous
         if scope.numbered and name == key and not isinstance(layer, ParamLayer):
             scope.names.setdefault(str(scope.holder.counter), found)
+
+
+def _may_exist(layer: Layer, scope: Scope, place: Place) -> bool:
+    """Whether the `when` of a whole repeat holds, or is not known for a mistake before."""
+    condition = evaluate_plain(layer.when, scope, place.at("when"))
+    if condition.is_unknown:
+        return True
+    return bool(static_value(layer.when, scope, place.at("when"), "`when` of a repeat"))
 
 
 def _gives_value(layer: Layer) -> bool:
@@ -108,10 +125,9 @@ def _lower_plain(
     """The value of a module, call or activation without modifiers; None for other layers."""
     if layer.kind not in ("module", "call", "act") or layer.model_fields_set & _NOT_PLAIN:
         return None
-    if scope.broken and scope.previous is None:
-        return None
     sources = inputs()
-    key = known.key_of(layer, sources)
+    unknown = any(source.is_unknown for source in sources)
+    key = None if unknown else known.key_of(layer, sources)
     if key is None:
         return None
     value = known.recall(key, name, scope, place, sources[0])
@@ -151,8 +167,10 @@ def _lower_kind(
             return evaluate(text, with_input, place.at("value"))
         case CallLayer(call=function):
             given = arguments(layer, scope, place)
-            check_function(function, given, place)
-            return call_function(function, inputs(), given, scope, place, spread=True)
+            sources = inputs()
+            return call_function(function, sources, given, scope, place, spread=True)
+        case LostLayer():
+            raise Refused
         case UseLayer():
             return _use(layer, scope, place, inputs())
         case _:
@@ -186,8 +204,7 @@ def _use(layer: UseLayer, scope: Scope, place: Place, inputs: list[Operand]) -> 
     binding = scope.find(layer.use)
     at = place.at("use")
     if binding is None:
-        help = did_you_mean(layer.use, scope.visible())
-        raise refuse("NS207", f"`{layer.use}` is not defined here", at.span(), help)
+        raise undefined(scope, layer.use, at)
     if binding.refused:
         raise Refused
     if binding.instance is None or binding.at is None:

@@ -6,14 +6,14 @@ from netspec.ir.graph import Place
 from netspec.ir.lower.context import Operand, refuse
 from netspec.ir.lower.evaluate import evaluate_plain
 from netspec.ir.lower.scope import Scope
-from netspec.spec.expressions import is_expression, names_of, parse_expression
+from netspec.spec.expressions import is_expression, names_in
 from netspec.spec.schema import (
     Layer,
     Repeat,
 )  # fmt: skip
 
 _STATEFUL = ("module", "act", "block", "spec", "layers")
-_MODIFIERS = {
+MODIFIERS = {
     "init": (*_STATEFUL, "param", "buffer"),
     "freeze": (*_STATEFUL, "param"),
     "tie": _STATEFUL,
@@ -27,7 +27,7 @@ _MODIFIERS = {
 def check_modifiers(layer: Layer, place: Place) -> None:
     """Each modifier means something for this kind of layer. Raises Refused (NS218)."""
     given = layer.model_fields_set
-    for name, kinds in _MODIFIERS.items():
+    for name, kinds in MODIFIERS.items():
         field = "from_" if name == "from" else name
         if field in given and layer.kind not in kinds and getattr(layer, field):
             fact = f"`{name}` means nothing for a `{layer.kind}` layer"
@@ -61,4 +61,4 @@ def asks_each_copy(layer: Layer) -> bool:
     own = {"i", (repeat.as_ or "w") if isinstance(repeat, Repeat) else "i", "training"}
     if not isinstance(layer.when, str) or not is_expression(layer.when):
         return False
-    return bool(own & names_of(parse_expression(layer.when)))
+    return bool(own & names_in(layer.when))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from netspec.ir.limits import MAX_EXPONENT, MAX_LENGTH, MAX_NUMBER
+from netspec.ops.facts import Mapped
 
 
 class Unbounded(Exception):
@@ -26,8 +27,31 @@ def _power(base: Any, exponent: Any) -> Any:
 def _multiply(left: Any, right: Any) -> Any:
     for text, times in ((left, right), (right, left)):
         if isinstance(text, (str, tuple)) and isinstance(times, int):
-            _bounded_length(len(text) * times)
+            _bounded_length(_length(text) * times)
     return left * right
+
+
+def _round(value: Any, digits: Any = None) -> Any:
+    if isinstance(digits, int) and abs(digits) > MAX_EXPONENT:
+        raise Unbounded(f"{digits} digits; at most {MAX_EXPONENT} are allowed")
+    return round(value, digits)
+
+
+def _length(value: Any) -> int:
+    """The characters of a string, or the items of a tuple with all that is in them.
+
+    Stops counting where there are too many: two tuples that hold the same one twice, and so on, are
+    short to write and small in memory, and still have too many items to ever be looked at.
+    """
+    if isinstance(value, str):
+        return len(value)
+    count, rest = 0, [value]
+    while rest and count <= MAX_LENGTH:
+        item = rest.pop()
+        items = item if isinstance(item, tuple) else [v for _, v in item.items]
+        count += len(items)
+        rest += [inner for inner in items if isinstance(inner, (tuple, Mapped))]
+    return count
 
 
 def _bounded_length(length: int) -> None:
@@ -81,5 +105,5 @@ def check_size(value: Any) -> None:
         return
     if isinstance(value, int) and abs(value) > MAX_NUMBER:
         raise Unbounded(f"a number above {MAX_NUMBER:.0e}")
-    if isinstance(value, (str, tuple)):
-        _bounded_length(len(value))
+    if isinstance(value, (str, tuple, Mapped)):
+        _bounded_length(_length(value))

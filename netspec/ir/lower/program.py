@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,17 +11,19 @@ from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
 from netspec.ir.expr import Value
 from netspec.ir.graph import Child, Place, Probe, Program
 from netspec.ir.limits import MAX_INPUT_ELEMENTS
-from netspec.ir.lower.blocks import fill_args
+from netspec.ir.lower.blocks import check_unused, fill_args
 from netspec.ir.lower.containers import merge_taps
-from netspec.ir.lower.context import Activation, Context, Operand, Refused, Steps, refuse
+from netspec.ir.lower.context import Activation, Context, Operand, Refused, Steps, TooMany, refuse
 from netspec.ir.lower.declare import declare_child
 from netspec.ir.lower.evaluate import static_value
-from netspec.ir.lower.finish import finish
+from netspec.ir.lower.finish import check_open_slots, check_outputs, finish
 from netspec.ir.lower.layers import lower_layer, lower_layers
+from netspec.ir.lower.least import check_least
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope
 from netspec.ops import catalog, facts
+from netspec.ops.elsewhere import told_of_dtype
 from netspec.source import Path
-from netspec.spec.expressions import is_expression, names_of, parse_expression
+from netspec.spec.expressions import is_expression, names_in
 from netspec.spec.load import Definition, Spec
 from netspec.spec.overrides import Text
 from netspec.spec.schema import Block, Document, Input
@@ -44,17 +47,34 @@ def lower(
     `outputs` are paths of values that the model gives beside its own. Raises SpecError with all
     that was found wrong.
     """
-    sizes = _example_sizes(spec)
+    program, problems = lower_as_far(spec, args, activation, find_spec, outputs)
+    if program is None:
+        raise SpecError(problems)
+    return program
+
+
+def lower_as_far(
+    spec: Spec,
+    args: Mapping[str, object],
+    activation: Activation,
+    find_spec: Callable[[str, Place], Spec],
+    outputs: Sequence[str] = (),
+) -> tuple[Program | None, list[Diagnostic]]:
+    """The program, or all that is wrong with the spec beside what was found when it was read."""
+    try:
+        sizes = _example_sizes(spec)
+    except SpecError as error:
+        return None, list(error.diagnostics)
     for attempt in range(_ATTEMPTS):
         context = Context(_probes(spec, sizes), activation, find_spec, _STEPS)
         program = _lower(spec, args, context, outputs)
         if program is not None:
-            return program
+            return program, []
         other = _other_sizes(spec, sizes, context.partial, attempt)
         if not context.partial or attempt == _ATTEMPTS - 1 or other == sizes:
-            raise SpecError(_once(context.problems))
+            return None, _once(context.problems)
         sizes = other
-    raise AssertionError("the last attempt returns or raises")
+    raise AssertionError("the last attempt returns")
 
 
 def _once(problems: list[Diagnostic]) -> list[Diagnostic]:
@@ -77,6 +97,7 @@ def _lower(
         isinstance(document.layers, list),
     )  # fmt: skip
     try:
+        check_least(spec)
         _fill_args(spec, args, scope, here)
         _add_inputs(document, scope, here)
         wanted: dict[str, list[str]] = {}
@@ -87,7 +108,10 @@ def _lower(
                 wanted[first].append(rest)
         scope.taps = merge_taps(document.layers, wanted, document.outputs)
         lower_layers(document.layers, scope, here.at("layers"))
+        check_unused(spec.blocks, scope)
         if context.problems:
+            check_open_slots(scope)
+            check_outputs(document.outputs, outputs, scope, here)
             return None
         lowered = finish(
             builder, scope, document.outputs, list(outputs), None, here, document.init, named=True
@@ -95,10 +119,13 @@ def _lower(
     except Refused as refused:
         context.report(refused)
         return None
+    except TooMany:
+        return None
     if context.problems:
         return None
     root = Child(spec.name, lowered.new, place=here)
-    return Program(spec.name, root, context.probes, tuple(builder.inputs), spec.source)
+    inputs = tuple(builder.inputs)
+    return Program(spec.name, root, context.probes, inputs, spec.source, context.overwrites)
 
 
 def evaluate_alone(value: object, names: Mapping[str, object], source: Text, path: Path) -> object:
@@ -132,16 +159,15 @@ def _fill_args(spec: Spec, args: Mapping[str, object], scope: Scope, here: Place
         if name not in known:
             help = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else None)
             span = Span(f"from args={{'{name}': …}}")
-            raise refuse("NS209", f"`{spec.name}` has no arg `{name}`", span, help)
+            scope.context.report(refuse("NS209", f"`{spec.name}` has no arg `{name}`", span, help))
     clash = _free_sizes(spec.document).keys() & known.keys()
     for name in sorted(clash):
         fact = f"`{name}` is a free size of an input and an arg"
-        raise refuse(
-            "NS209", fact, here.at("args", name).key_span(), f"write `={name}` for the arg"
-        )
+        span, help = here.at("args", name).key_span(), f"write `={name}` for the arg"
+        scope.context.report(refuse("NS209", fact, span, help))
     block = Block(args=known, layers=spec.document.layers)
     definition = Definition(spec.name, block, spec.source, (), spec.blocks)
-    fill_args(definition, known, scope, here, here.at("args"), set())
+    fill_args(definition, known, scope, here, set())
 
 
 def _shape(declared: Any) -> list[int | str]:
@@ -230,11 +256,7 @@ def _may_mention(text: str) -> bool:
 
 def _mentions_mode(value: Any) -> bool:
     if isinstance(value, str):
-        return (
-            "training" in value
-            and is_expression(value)
-            and ("training" in names_of(parse_expression(value)))
-        )
+        return "training" in value and is_expression(value) and "training" in names_in(value)
     if isinstance(value, dict):
         return (
             "spec" in value
@@ -245,36 +267,46 @@ def _mentions_mode(value: Any) -> bool:
 
 
 def _add_inputs(document: Document, scope: Scope, here: Place) -> None:
-    context = scope.context
     for name, declared in document.inputs.items():
         place = here.at("inputs", name)
-        if not name.isidentifier():
-            raise refuse("NS210", f"`{name}` cannot be the name of an input", place.key_span())
-        dtype_name = declared.dtype if isinstance(declared, Input) else "float32"
-        dtype = catalog.find_dtype(dtype_name)
-        if dtype is None:
-            help = did_you_mean(dtype_name, catalog.dtype_names())
-            raise refuse(
-                "NS206", f"there is no dtype `{dtype_name}`", place.at("dtype").span(), help
-            )
-        where = place.at("shape") if isinstance(declared, Input) else place
-        types = []
-        for probe in context.probes:
-            shape = tuple(
-                _size(size, dict(probe.sizes), scope, where.at(index))
-                for index, size in enumerate(_shape(declared))
-            )
-            if math.prod(shape) > MAX_INPUT_ELEMENTS:
-                raise refuse(
-                    "NS217", f"input `{name}` has {math.prod(shape):,} elements", where.span()
-                )
-            types.append(facts.contiguous(shape, dtype))
-        operand = scope.graph.add_input(name, Operand(Value(-1), tuple(types)))
+        try:
+            operand = _input(name, declared, scope, place)
+        except Refused as refused:
+            scope.context.report(refused)
+            operand = scope.context.unknown
         scope.names[name] = Binding(place, operand)
         if scope.previous is None:
             scope.previous = scope.entry = operand
     if scope.previous is None:
-        raise refuse("NS202", "a spec has at least one input", here.at("inputs").key_span())
+        help = "write what `forward` takes: `inputs: {x: [N, 3, 32, 32]}`"
+        span = here.at("inputs").key_span()
+        raise refuse("NS202", "a spec has at least one input", span, help)
+
+
+def _input(name: str, declared: list[int | str] | Input, scope: Scope, place: Place) -> Operand:
+    """One input, and its types at the sizes at which the spec is tried."""
+    if not name.isidentifier() or not unicodedata.is_normalized("NFKC", name):
+        help = "letters, digits and `_`: it is an argument of `forward`"
+        fact = f"`{name}` cannot be the name of an input"
+        raise refuse("NS210", fact, place.key_span(), help)
+    dtype_name = declared.dtype if isinstance(declared, Input) else "float32"
+    dtype = catalog.find_dtype(dtype_name)
+    if dtype is None:
+        fact = f"there is no dtype `{dtype_name}`"
+        raise refuse("NS206", fact, place.at("dtype").span(), told_of_dtype(dtype_name))
+    where = place.at("shape") if isinstance(declared, Input) else place
+    types = []
+    for probe in scope.context.probes:
+        shape = tuple(
+            _size(size, dict(probe.sizes), scope, where.at(index))
+            for index, size in enumerate(_shape(declared))
+        )
+        if math.prod(shape) > MAX_INPUT_ELEMENTS:
+            fact = f"input `{name}` has {math.prod(shape):,} elements"
+            help = f"at most {MAX_INPUT_ELEMENTS:,} are allowed"
+            raise refuse("NS217", fact, where.span(), help)
+        types.append(facts.contiguous(shape, dtype))
+    return scope.graph.add_input(name, Operand(Value(-1), tuple(types)))
 
 
 def _size(size: int | str, free: Mapping[str, int], scope: Scope, place: Place) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from netspec.ir.graph import Place
 from netspec.ir.lower.context import Operand, Refused, refuse
@@ -20,10 +21,11 @@ def items_of(layers: Layers) -> Iterator[tuple[str | int, Layer]]:
 
 
 def inputs_of(layer: Layer, scope: Scope, place: Place) -> list[Operand]:
-    """The values that a layer reads: those of `from`, else the one before."""
+    """The values that a layer reads: those of `from`, else the one before.
+
+    What is refused of them is reported, and unknown. Raises Refused where there is none.
+    """
     if layer.from_ is None:
-        if scope.broken and scope.previous is None:
-            raise Refused
         if scope.previous is None:
             raise refuse("NS207", "nothing comes before, so `from` is needed", place.key_span())
         return [scope.previous]
@@ -31,8 +33,20 @@ def inputs_of(layer: Layer, scope: Scope, place: Place) -> list[Operand]:
         fact = f"`from` is empty, and `{place.path[-1]}` needs an input"
         raise refuse("NS212", fact, place.at("from").span(), "name a layer, or leave `from` out")
     if isinstance(layer.from_, str):
-        return [reference(layer.from_, scope, place.at("from"))]
-    return [reference(name, scope, place.at("from", i)) for i, name in enumerate(layer.from_)]
+        return [_reported(reference, layer.from_, scope, place.at("from"))]
+    pairs = enumerate(layer.from_)
+    return [_reported(reference, name, scope, place.at("from", i)) for i, name in pairs]
+
+
+def _reported(
+    read: Callable[[Any, Scope, Place], Operand], value: object, scope: Scope, place: Place
+) -> Operand:
+    """What `read` gives, or unknown where it refuses; so that the rest is checked all the same."""
+    try:
+        return read(value, scope, place)
+    except Refused as refused:
+        scope.context.report(refused)
+        return scope.context.unknown
 
 
 def reference(text: str, scope: Scope, place: Place) -> Operand:
@@ -44,12 +58,16 @@ def reference(text: str, scope: Scope, place: Place) -> Operand:
 
 def arguments(layer: Layer, scope: Scope, place: Place) -> dict[str, Operand]:
     """The layer's own arguments: its free keys, and those in `args`."""
-    found = {key: evaluate_plain(v, scope, place.at(key)) for key, v in layer.extra.items()}
+    found = {
+        key: _reported(evaluate_plain, value, scope, place.at(key))
+        for key, value in layer.extra.items()
+    }
     for key, value in (layer.args or {}).items():
         if key in found:
             fact = f"`{key}` is given twice, once in `args`"
-            raise refuse("NS205", fact, place.source.key_span_of((*place.path, "args", key)))
-        found[key] = evaluate_plain(value, scope, place.at("args", key))
+            scope.context.report(refuse("NS205", fact, place.at("args", key).key_span()))
+        else:
+            found[key] = _reported(evaluate_plain, value, scope, place.at("args", key))
     return found
 
 
@@ -57,8 +75,9 @@ def static_arguments(layer: Layer, scope: Scope, place: Place) -> dict[str, Oper
     """The arguments of something that is constructed: all known when the model is built."""
     found = arguments(layer, scope, place)
     for key, operand in found.items():
-        if not operand.static:
+        if not operand.static and not operand.is_unknown:
             on = "a tensor" if operand.is_tensor else "a free size or the mode"
             fact = f"`{key}` depends on {on}, and a module's arguments are known when it is built"
-            raise refuse("NS303", fact, place.at(key).span())
+            scope.context.report(refuse("NS303", fact, (place.argument(key) or place).span()))
+            found[key] = scope.context.unknown
     return found

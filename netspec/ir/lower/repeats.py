@@ -10,7 +10,7 @@ from netspec.ir.graph import Assign, ByMode, Graph, Loop, NewList, Place
 from netspec.ir.limits import MAX_LAYERS
 from netspec.ir.lower import containers
 from netspec.ir.lower.context import Lowered, Operand, Refused, refuse, tuple_of
-from netspec.ir.lower.evaluate import static_value
+from netspec.ir.lower.evaluate import evaluate_plain, static_value
 from netspec.ir.lower.finish import as_chain, fill_open_slots, finish
 from netspec.ir.lower.instances import GraphInstance, ListInstance
 from netspec.ir.lower.modifiers import asks_each_copy
@@ -33,6 +33,8 @@ def lower_repeat(
     value: Operand | None
     if layer.as_ == "list" or layer.declare:
         _declare_copies(layer, copy, name, scope, place, rounds)
+        if _are_unknown(rounds):
+            raise Refused
         return
     if not rounds:
         value = inputs[0] if len(inputs) == 1 else tuple_of(scope.context, inputs)
@@ -40,9 +42,16 @@ def lower_repeat(
         value = _inline(copy, name, scope, place, inputs, rounds, names, layer.as_ == "inline")
     else:
         value = _contained(layer, copy, name, scope, place, inputs, rounds, names)
+    if value.is_unknown or _are_unknown(rounds):
+        raise Refused
     binding = scope.names.setdefault(name, Binding(place))
     binding.value = scope.graph.assign(name, value, place, layer.keep)
     scope.previous = binding.value
+
+
+def _are_unknown(rounds: Loop_) -> bool:
+    """Whether one copy stands for all, as a mistake before leaves open how many there are."""
+    return any(variables["i"].is_unknown for variables in rounds)
 
 
 def _condition(layer: Layer) -> dict[str, None]:
@@ -57,6 +66,10 @@ def _rounds(layer: Layer, scope: Scope, place: Place) -> Loop_:
         layer.repeat if isinstance(layer.repeat, Repeat) else Repeat.model_construct(n=layer.repeat)
     )
     at = place.at("repeat") if not isinstance(layer.repeat, Repeat) else place.at("repeat", "n")
+    asked = repeat.n if repeat.over is None else repeat.over
+    if evaluate_plain(asked, scope, at).is_unknown:
+        unknown = scope.context.unknown
+        return [{"i": unknown, repeat.as_ or ("i" if repeat.over is None else "w"): unknown}]
     if repeat.over is not None:
         items = static_value(repeat.over, scope, place.at("repeat", "over"), "`over`")
         if not isinstance(items, tuple):
@@ -79,7 +92,7 @@ def _rounds(layer: Layer, scope: Scope, place: Place) -> Loop_:
 
 def _names(layer: Layer, rounds: Loop_, scope: Scope, place: Place) -> list[str] | None:
     repeat = layer.repeat
-    if not isinstance(repeat, Repeat) or repeat.name is None:
+    if not isinstance(repeat, Repeat) or repeat.name is None or _are_unknown(rounds):
         return None
     names = []
     at = place.at("repeat", "name")

@@ -10,11 +10,13 @@ from netspec.errors import did_you_mean
 from netspec.ir.expr import Const, Expr, Part, Tuple, Value
 from netspec.ir.graph import Assign, Child, Freeze, Init, New, Place, Port, Statement, Tie
 from netspec.ir.lower.context import Context, Operand, Refused, refuse
+from netspec.ops import catalog
 from netspec.spec.load import Definition
 from netspec.spec.overrides import Text
 
 if TYPE_CHECKING:
     from netspec.ir.lower.instances import Instance
+    from netspec.ir.lower.reading import Layers
 
 
 @dataclass(slots=True, eq=False)
@@ -27,13 +29,15 @@ class Slot:
     after: tuple[Init | Freeze, ...] = ()
     called: bool = False
     keep: bool = False
+    activation: bool = False
     holder: Holder | None = None  # of a list, whose children may be made later
 
     def child(self) -> Child:
         assert self.new is not None, f"slot `{self.name}` was never filled"
         return Child(
-            self.name, self.new, self.after, self.called or self.keep, self.keep, self.place
-        )
+            self.name, self.new, self.after, self.called or self.keep, self.keep, self.place,
+            self.activation,
+        )  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
@@ -173,9 +177,10 @@ class Scope:
     indexed: bool = False  # children are items of a list
     label: str = ""  # of the container, for the classes of children that are numbered
     copies: bool = False  # the children are copies of one layer
-    broken: bool = False  # a layer was refused, so nothing comes before the next
     ports: list[Operand] = field(default_factory=list)
     last_name: str | None = None  # under which the last layer was registered
+    layers: tuple[Layers, Place] | None = None  # all of them, those to come too
+    block: str = ""  # whose outermost scope this is
 
     def with_args(self, args: Mapping[str, Operand]) -> Scope:
         """The same names and children, with other args."""
@@ -201,6 +206,18 @@ class Scope:
             scope = scope.outer
         return None
 
+    def later(self, name: str) -> Place | None:
+        """The layer of this name that is still to come, here or around."""
+        scope: Scope | None = self
+        while scope is not None:
+            if scope.layers is not None and isinstance(scope.layers[0], Mapping):
+                layers, place = scope.layers
+                binding = scope.names.get(name)
+                if name in layers and (binding is None or binding.is_open):
+                    return place.at(name)
+            scope = scope.outer
+        return None
+
     def visible(self) -> list[str]:
         """All names that could be meant here, the nearest first."""
         names: list[str] = []
@@ -214,25 +231,68 @@ class Scope:
             scope = scope.outer
         return names
 
+    def is_refused(self, name: str) -> bool:
+        """Whether a layer of this name was refused, so that nothing is known of what is in it."""
+        binding = self.find(name)
+        return binding is not None and binding.refused
+
     def value(self, name: str, place: Place) -> Operand:
         """The value of a name, or Refused."""
         binding = self.find(name)
+        if binding is None and self.is_refused(name.partition(".")[0]):
+            return self.context.unknown
         if binding is None:
             raise undefined(self, name, place)
-        if binding.refused:
-            raise Refused
+        if binding.value is None and place.path[: len(binding.place.path)] == binding.place.path:
+            raise _too_early(name, binding.place, place)
         if binding.value is None:
             fact = f"`{name}` gives no value"
             raise refuse("NS207", fact, place.span(), "it is registered, and not called here")
         return binding.value
 
 
+# What Python and YAML write otherwise, and the modules of torch that no name needs here.
+_SPELT: Mapping[str, str] = {
+    "true": "True", "false": "False", "null": "None", "none": "None", "nan": "float('nan')",
+}  # fmt: skip
+_NEEDLESS = ("self", "torch", "F", "nn", "np", "math", "functional")
+
+
 def undefined(scope: Scope, name: str, place: Place) -> Refused:
     """The refusal of a name that nothing here defines."""
+    later = scope.later(name)
+    if later is not None:
+        return _too_early(name, later, place)
     help = did_you_mean(name, [*scope.visible(), *scope.args])
-    if help is None and scope.visible():
-        help = f"known here: {', '.join(scope.visible()[-8:])}"
+    if name in _SPELT:
+        help = f"write `{_SPELT[name]}`"
+    elif name in _NEEDLESS and f"{name}." in place.text:
+        help = f"leave `{name}.` out: what a spec can name needs no prefix"
+    elif help is None and catalog.find_function(name) is not None and place.node is not None:
+        help = f"`{name}` is a function: call it, `{name}(x)`"
+    elif help is None:
+        help = _known_here(scope)
     return refuse("NS207", f"`{name}` is not defined here", place.span(), help)
+
+
+def _too_early(name: str, later: Place, place: Place) -> Refused:
+    if place.path[: len(later.path)] == later.path:
+        fact = f"`{name}` reads its own value"
+        help = "a layer reads what stands before it; `_` is the value that comes in"
+        return refuse("NS207", fact, place.span(), help)
+    where = f"on line {later.line}" if later.line else "after this layer"
+    fact = f"`{name}` is read here, and comes later"
+    help = f"it stands {where}: a layer reads what stands before it"
+    return refuse("NS207", fact, place.span(), help)
+
+
+def _known_here(scope: Scope) -> str | None:
+    names = scope.visible()[-8:]
+    outermost = scope
+    while outermost.outer is not None:
+        outermost = outermost.outer
+    inside = f"; `{outermost.block}` sees nothing from outside" if outermost.block else ""
+    return f"known here: {', '.join(names)}{inside}" if names else None
 
 
 def _brought_in(binding: Binding, name: str, crossed: list[GraphBuilder]) -> Binding:

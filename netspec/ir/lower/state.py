@@ -12,8 +12,9 @@ from netspec.ir.expr import Call, Const, Expr, Training, Value, walk
 from netspec.ir.graph import Freeze, Init, InitRule, NewBuffer, NewParameter, Place
 from netspec.ir.limits import MAX_ELEMENTS
 from netspec.ir.lower.bind import bind
-from netspec.ir.lower.context import Operand, refuse
+from netspec.ir.lower.context import Operand, Refused, refuse
 from netspec.ir.lower.evaluate import evaluate_plain, static_value
+from netspec.ir.lower.mismatch import refused_init
 from netspec.ir.lower.scope import Scope
 from netspec.ops import catalog, facts
 from netspec.ops.catalog import Operator
@@ -84,6 +85,8 @@ def build_time(value: object, scope: Scope, place: Place, what: str) -> Operand:
         operand = evaluate_plain(value, scope, place)
     finally:
         scope.entry = entry
+    if operand.is_unknown:
+        raise Refused
     if any(isinstance(node, (Value, Training)) for node in walk(operand.expr)):
         fact = f"{what} is made when the model is built, and reads what exists only when it runs"
         raise refuse("NS303", fact, place.span(), "make it a `value`")
@@ -156,6 +159,8 @@ def init_call(
         raise refuse("NS206", f"torch.nn.init has no `{name}`", span, help)
     named = {key: evaluate_plain(v, scope, place.at(key)) for key, v in arguments.items()}
     for key, operand in named.items():
+        if operand.is_unknown:
+            raise Refused
         if not operand.static:
             raise refuse("NS303", f"`{key}` must be known when the model is built", place.span())
     tensor = Operand(
@@ -179,10 +184,8 @@ def check_init(step: Init, known: Mapping[str, Fact], name: str, place: Place) -
     try:
         facts.run_function(step.operator, (fact,), kwargs)
     except OperatorRejects as error:
-        at = place.source.span_of((*place.path, "init"))
-        raise refuse(
-            "NS301", f"`{step.operator.name}` refuses `{target or name}`: {error}", at
-        ) from None
+        init = place.at("init", target) if place.at("init", target).exists else place.at("init")
+        raise refused_init(init, target or name, step.operator.name, fact, str(error)) from None
 
 
 def lower_rules(

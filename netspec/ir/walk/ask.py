@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -39,16 +38,6 @@ def ask(
 def _has_no_kernel(error: Exception) -> bool:
     """Whether it is `meta` that cannot do it, or asks for numbers that `meta` has not."""
     return isinstance(error, NotImplementedError) or "meta" in str(error).lower()
-
-
-@dataclass(frozen=True, slots=True)
-class MethodOf:
-    """A tensor's method as a function of the tensor."""
-
-    name: str
-
-    def __call__(self, receiver: Any, *args: Any, **kwargs: Any) -> Any:
-        return getattr(receiver, self.name)(*args, **kwargs)
 
 
 def _fact_of_call(

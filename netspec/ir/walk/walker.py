@@ -50,8 +50,9 @@ from netspec.ir.graph import (
     Statement,
 )
 from netspec.ir.lower.numbers import BINARY, BUILTINS, COMPARE, UNARY
-from netspec.ir.walk.ask import MethodOf, plain_value
+from netspec.ir.walk.ask import plain_value
 from netspec.ir.walk.names import child_at, kind_of_child, kind_of_statement, path_of_statement
+from netspec.ops.overwriting import MethodOf
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,71 @@
+"""A program → what may overwrite its input in it: recorded at all sizes and modes, then decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import nn
+
+from netspec.checks.inplace.decide import Decision, decide
+from netspec.checks.inplace.record import Record, record
+from netspec.ir.graph import Program
+from netspec.ir.walk.ask import Refuses
+from netspec.ops.facts import TensorType, contiguous
+
+_LARGE = 101  # a free size at which `x[:6]` and `x[5:]` overlap, and `x[::2]` and `x[1::3]`
+
+
+def decide_in_place(
+    program: Program, make: Callable[[], nn.Module], auto: bool
+) -> tuple[Decision, ...]:
+    """A decision for each call that asks to overwrite and, with `auto`, for each activation.
+
+    `make` makes the program's model, which is done on `meta`.
+    """
+    with torch.device("meta"):
+        module = make()
+    records = [record(program, module, *run, auto) for run in _probed(program)]
+    if not any(probe.training for probe in program.probes):
+        records += _if_it_runs(program, module, _types(program, 0), True, auto)
+    if any(call.into.viewed for r in records for call in r.calls):
+        for training in (True, False):
+            records += _if_it_runs(program, module, _large(program), training, auto)
+    return decide(records)
+
+
+def _probed(program: Program) -> Iterator[tuple[Sequence[TensorType], bool]]:
+    for number, probe in enumerate(program.probes):
+        yield _types(program, number), probe.training
+
+
+def _if_it_runs(
+    program: Program, module: nn.Module, types: Sequence[TensorType], training: bool, auto: bool
+) -> list[Record]:
+    """A record in a mode, or at sizes, at which nobody has run the program yet."""
+    try:
+        return [record(program, module, types, training, auto)]
+    except Refuses:  # a batch norm takes no batch of one in train mode
+        return []
+
+
+def _types(program: Program, number: int) -> tuple[TensorType, ...]:
+    """The types of the inputs at the probe of this number."""
+    return tuple([_type(port.facts[number]) for port in program.inputs])
+
+
+def _large(program: Program) -> tuple[TensorType, ...]:
+    """The inputs with each free size large; free is a size that differs between the probes."""
+    types = zip(*[_types(program, number) for number in range(len(program.probes))], strict=True)
+    return tuple([_enlarged(each) for each in types])
+
+
+def _enlarged(types: Sequence[TensorType]) -> TensorType:
+    sizes = zip(*[each.shape for each in types], strict=True)
+    shape = tuple([size[0] if len(set(size)) == 1 else _LARGE for size in sizes])
+    return contiguous(shape, types[0].dtype)
+
+
+def _type(fact: object) -> TensorType:
+    assert isinstance(fact, TensorType), "an input is a tensor"
+    return fact

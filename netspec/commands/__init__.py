@@ -1,0 +1,1 @@
+"""The commands about specs. A run's own are in `run/`."""

@@ -1,0 +1,28 @@
+"""`netspec export`: a spec's model as Python source."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from netspec.commands.given import compile_given, read_changes
+from netspec.commands.written import refuses, write_result
+from netspec.errors import SpecError
+from netspec.pipeline import source_of
+from netspec.tell.terminal import print_error
+
+
+def export_command(options: Namespace) -> int:
+    """Write the source; gives the exit status."""
+    if refuses(options):
+        return 2
+    try:
+        changes = read_changes(options)
+    except SpecError as error:
+        print_error(error)
+        return 2
+    try:
+        compiled = compile_given(options.spec, changes)
+    except SpecError as error:
+        print_error(error)
+        return 1
+    return write_result(source_of(compiled), options)

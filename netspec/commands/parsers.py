@@ -1,0 +1,133 @@
+"""What is typed after each command. Nothing here imports torch: `--help` is there at once."""
+
+from __future__ import annotations
+
+import argparse
+
+_SPEC = "a path, a name in configs/model, or - for standard input"
+
+
+def check_parser() -> argparse.ArgumentParser:
+    parser = _parser(
+        "check",
+        "Tell all that is wrong with specs. The exit status is 0 if nothing is, 1 if something is, "
+        "2 if the command itself is wrong.",
+    )
+    parser.add_argument(
+        "specs", nargs="+", metavar="SPEC", help=f"{_SPEC}; of a folder all specs below it"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="a JSON list, for editors")
+    form.add_argument("--sarif", action="store_true", help="SARIF 2.1.0, for code scanning")
+    _add_changes(parser)
+    return parser
+
+
+def explain_parser() -> argparse.ArgumentParser:
+    parser = _parser("explain", "The page of an error code; without one, all codes.")
+    parser.add_argument("code", nargs="?", metavar="CODE", help="as in NS301, or 301")
+    return parser
+
+
+def show_parser() -> argparse.ArgumentParser:
+    parser = _parser(
+        "show", "What each layer gives, holds, computes, and keeps for the backward pass."
+    )
+    parser.add_argument("spec", metavar="SPEC", help=_SPEC)
+    parser.add_argument("--json", action="store_true", help="all of it as JSON")
+    parser.add_argument(
+        "--size", action="append", default=[], type=_size, metavar="NAME=SIZE",
+        help="a free size of the inputs, as in N=64",
+    )  # fmt: skip
+    parser.add_argument(
+        "--depth", type=_count, metavar="K",
+        help="only the outermost K levels; what is below counts in the row above it",
+    )  # fmt: skip
+    _add_changes(parser)
+    return parser
+
+
+def verify_parser() -> argparse.ArgumentParser:
+    parser = _parser(
+        "verify",
+        "Build each form of a spec, load one checkpoint into all, and compare outputs, gradients "
+        "and state bit by bit. The exit status is 0 if all is equal.",
+    )
+    parser.add_argument("spec", metavar="SPEC", help=_SPEC)
+    parser.add_argument("--json", action="store_true", help="the table as JSON")
+    parser.add_argument("--seed", type=int, default=0, help="of parameters and inputs (default: 0)")
+    _add_values(parser)
+    parser.set_defaults(act="module")
+    return parser
+
+
+def export_parser() -> argparse.ArgumentParser:
+    parser = _parser("export", "The model as Python source that needs torch alone.")
+    parser.add_argument("spec", metavar="SPEC", help=_SPEC)
+    _add_output(parser)
+    _add_changes(parser)
+    return parser
+
+
+def schema_parser() -> argparse.ArgumentParser:
+    parser = _parser("schema", "A JSON Schema of the language, for editors.")
+    _add_output(parser)
+    return parser
+
+
+def _parser(name: str, description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"netspec {name}", description=description, allow_abbrev=False
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", dest="output", metavar="FILE", help="where to, in place of stdout")
+    parser.add_argument("--force", action="store_true", help="overwrite FILE if it is there")
+
+
+def _add_changes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--act", default="module", metavar="FORM",
+        help="the form of activations: module (the default), functional or inplace",
+    )  # fmt: skip
+    _add_values(parser)
+
+
+def _add_values(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fn", metavar="NAME", help="the function of all activations that don't pin theirs"
+    )
+    parser.add_argument(
+        "--arg", action="append", default=[], type=_pair, metavar="NAME=VALUE",
+        help="an arg of the spec; the value is YAML",
+    )  # fmt: skip
+    parser.add_argument(
+        "--set", action="append", default=[], type=_change, metavar="PATH=VALUE", dest="changes",
+        help="a change to the spec, as in layers.conv1.out_channels=12; ~PATH deletes",
+    )  # fmt: skip
+
+
+def _pair(text: str) -> str:
+    name, equals, _ = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"`{text}` is not NAME=VALUE")
+    return text
+
+
+def _change(text: str) -> str:
+    return text if text.startswith("~") and len(text) > 1 else _pair(text)
+
+
+def _size(text: str) -> tuple[str, int]:
+    name, _, size = _pair(text).partition("=")
+    try:
+        return name, int(size)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"`{size}` is not a whole number") from None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"`{text}` is not a whole number from 1")
+    return int(text)

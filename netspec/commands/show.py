@@ -1,0 +1,50 @@
+"""`netspec show`: the summary of a spec's model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from dataclasses import replace
+
+import torch
+
+from netspec.checks.inplace.tell import decisions_json, decisions_text
+from netspec.commands.given import compile_given, read_changes
+from netspec.errors import SpecError
+from netspec.tell.terminal import look_of, print_error
+from netspec.view.summary import Summary, summarize, summary_json
+from netspec.view.table import summary_text
+
+
+def show_command(options: Namespace) -> int:
+    """Print the table, or JSON; gives the exit status."""
+    try:
+        changes = read_changes(options)
+    except SpecError as error:
+        print_error(error)
+        return 2
+    try:
+        compiled = compile_given(options.spec, changes)
+        with torch.device("meta"):
+            empty = compiled.built.make()
+        summary = summarize(compiled.program, empty, dict(options.size))
+    except SpecError as error:
+        print_error(error)
+        return 1
+    shown = _folded(summary, options.depth)
+    if options.json:
+        told = summary_json(shown) | {"in_place": decisions_json(compiled.decisions)}
+        sys.stdout.write(f"{json.dumps(told, indent=2)}\n")
+        return 0
+    sys.stdout.write(summary_text(shown, look_of(sys.stdout).width))
+    if compiled.decisions:
+        sys.stdout.write(f"\n{decisions_text(compiled.decisions)}")
+    return 0
+
+
+def _folded(summary: Summary, depth: int | None) -> Summary:
+    """The summary with the rows of the outermost levels; their figures hold those below."""
+    if depth is None:
+        return summary
+    return replace(summary, rows=tuple(row for row in summary.rows if row.depth < depth))

@@ -1,0 +1,1 @@
+"""All forms of one spec, built and compared bit by bit."""

@@ -1,0 +1,59 @@
+"""Whether an evaluation gives the same twice, and the first layer that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from netspec.ir.graph import Program
+from netspec.ir.walk.walker import Bound, Step, walk
+from netspec.proof.compare import named_tensors, same
+
+
+@dataclass(slots=True)
+class _Notes:
+    """What each step gave, in the order in which they ended."""
+
+    steps: list[tuple[Step, list[torch.Tensor]]] = field(default_factory=list)
+
+    def step(self, step: Step, run: Callable[[], Any]) -> Any:
+        value = run()
+        self.steps.append((step, [tensor.clone() for _, tensor in named_tensors(value, "")]))
+        return value
+
+    def enter(self, bound: Bound, run: Callable[[], Any]) -> Any:
+        return run()
+
+    def module(self, bound: Bound, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        return bound.module(*args, **kwargs)
+
+    def operator(
+        self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        return target(*args, **kwargs)
+
+    def meet(self, parameter: nn.Parameter) -> None:
+        return None
+
+
+def unsteady_step(
+    program: Program, model: nn.Module, inputs: Sequence[torch.Tensor], seed: int
+) -> Step | None:
+    """The first step whose values are others in a second evaluation; None where all are equal."""
+    model = deepcopy(model).eval()
+    runs: list[list[tuple[Step, list[torch.Tensor]]]] = []
+    for number in range(2):
+        notes = _Notes()
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(seed + number)
+            walk(program, model, [x.clone() for x in inputs], notes)
+        runs.append(notes.steps)
+    for (step, first), (_, second) in zip(runs[0], runs[1], strict=True):
+        if len(first) != len(second) or not all(map(same, first, second)):
+            return step
+    return None

@@ -1,0 +1,173 @@
+"""A whole spec file as JSON Schema, draft 7, which is what YAML language servers know best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from netspec.ops import catalog
+from netspec.spec.schema import VERSION, Block, Document, Input, Library
+from netspec.view.json_schema.layers import keys_of, layer_definitions
+from netspec.view.json_schema.types import EXPRESSION_PATTERN, Json, Types, base_definitions, to
+
+# An identifier of Python, which may have letters beyond ASCII; a size may be an expression, too.
+_START, _REST = r"[^\s0-9!-/:-@\[-^`{-~]", r"[^\s!-/:-@\[-^`{-~]*"
+_IDENTIFIER = f"^{_START}{_REST}$"
+_SIZE = f"{EXPRESSION_PATTERN}|{_IDENTIFIER}"
+_TEXT: Json = {"type": "string"}
+
+_EACH_OUTPUT: Json = {"items": to("outputs"), "additionalProperties": to("outputs")}
+
+_KEYS: Mapping[str, Json] = {
+    "netspec": {"description": "The version of the language.", "const": VERSION},
+    "name": {
+        "description": "The name of the class. Left out: made of the name of the file.",
+        "type": ["string", "null"],
+    },
+    "doc": {"description": "A text for people.", "type": ["string", "null"]},
+    "args": {
+        "description": "What the user may choose, with defaults; null has to be given.",
+        "type": "object",
+        "additionalProperties": to("plain"),
+    },
+    "inputs": {
+        "description": "The arguments of forward, each with its shape.",
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": {"pattern": _IDENTIFIER, "patternErrorMessage": "an identifier"},
+        "additionalProperties": to("input"),
+    },
+    "include": {
+        "description": "Files with more blocks, in this folder or below it.",
+        "type": ["string", "array", "null"],
+        "allOf": [{"items": _TEXT}],
+    },
+    "blocks": {
+        "description": "Networks to be used as layers.",
+        "type": "object",
+        "propertyNames": {"pattern": "^[A-Za-z0-9_][A-Za-z0-9_-]*$"},
+        "additionalProperties": to("block"),
+    },
+    "layers": to("layers"),
+    "outputs": {
+        "description": "What forward returns. Left out: the last value.",
+        "type": ["string", "array", "object", "null"],
+        "allOf": [_EACH_OUTPUT],
+    },
+    "init": {
+        "description": "Initialisation by class, run last: `{Linear.weight: zeros_}`.",
+        "type": ["object", "null"],
+        "allOf": [to("init-rules")],
+    },
+}
+
+
+def language_schema() -> dict[str, object]:
+    """The language, version 1, with the modules and functions of the installed torch.
+
+    JSON Schema draft 7; the same in every process. Names, arguments and their types come from the
+    catalog and the signatures by which netspec checks.
+    """
+    types = Types()
+    layers = layer_definitions(types)
+    definitions = {
+        **base_definitions(),
+        "input": _input(),
+        "block": _block(),
+        "outputs": _outputs(),
+        "init-rules": _init_rules(),
+        "init-rules.class": {"type": "object", "additionalProperties": to("initialiser")},
+        **layers,
+        **types.definitions,
+    }
+    library = _only(Library)
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "$id": f"urn:netspec:language:{VERSION}",
+        "$comment": f"Written by `netspec schema` from torch {torch.__version__}.",
+        "title": f"netspec, version {VERSION}, torch {torch.__version__}",
+        "description": "A neural network as a spec of netspec.",
+        "type": "object",
+        "properties": {key: _KEYS[key] for key in keys_of(Document)},
+        "additionalProperties": False,
+        "if": library,
+        "then": {"required": ["netspec", "blocks"]},
+        "else": {"required": ["netspec", "inputs", "layers"]},
+        "definitions": definitions,
+    }
+
+
+def _only(model: type[Library]) -> Json:
+    """A file that has blocks and nothing that only a whole spec has is one to be included."""
+    return {"required": ["blocks"], "propertyNames": {"enum": list(keys_of(model))}}
+
+
+def _input() -> Json:
+    size: Json = {
+        "description": "A number, the name of a free size, or an expression over args.",
+        "errorMessage": "a number, the name of a free size, or an expression is expected",
+        "type": ["integer", "string"],
+        "minimum": 0,
+        "pattern": _SIZE,
+    }
+    one = {"type": "integer", "minimum": 1}
+    properties: dict[str, Json] = {
+        "shape": {"description": "The sizes.", "type": "array", "items": size},
+        "dtype": {
+            "description": "A dtype of torch.",
+            "default": "float32",
+            "enum": list(catalog.dtype_names()),
+        },
+        "example": {
+            "description": "For a free size, one size or two at which the spec is tried.",
+            "type": ["object", "null"],
+            "additionalProperties": {
+                "type": ["integer", "array"],
+                "minimum": 1,
+                "items": one,
+                "minItems": 2,
+                "maxItems": 2,
+                "uniqueItems": True,
+            },
+        },
+    }
+    return {
+        "description": "The shape of an input, or a mapping with its `shape` and `dtype`.",
+        "type": ["array", "object"],
+        "items": size,
+        "properties": {key: properties[key] for key in keys_of(Input)},
+        "required": ["shape"],
+        "additionalProperties": False,
+    }
+
+
+def _block() -> Json:
+    inputs: Json = {"description": "Its inputs, `[x]` if left out.", "type": "array"}
+    own = {"inputs": {**inputs, "items": _TEXT}}
+    return {
+        "description": "A spec inside of a spec.",
+        "type": "object",
+        "properties": {key: own.get(key, _KEYS[key]) for key in keys_of(Block)},
+        "required": ["layers"],
+        "additionalProperties": False,
+    }
+
+
+def _outputs() -> Json:
+    return {
+        "description": "A name, a path, an expression, or a list or mapping of them; "
+        "`train` and `eval` for outputs by mode.",
+        "type": ["string", "array", "object"],
+        "allOf": [_EACH_OUTPUT],
+    }
+
+
+def _init_rules() -> Json:
+    """`{Linear.weight: zeros_}`, or `{Linear: {weight: zeros_}}`."""
+    names = catalog.module_names()
+    return {
+        "properties": {name: to("init-rules.class") for name in names},
+        "patternProperties": {rf"^({'|'.join(names)})\.": to("initialiser")},
+        "additionalProperties": False,
+    }

@@ -1,0 +1,249 @@
+"""A layer as JSON Schema: its kinds, its short forms, and the modifiers that mean something."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+from torch import nn
+
+from netspec.ir.lower.modifiers import MODIFIERS
+from netspec.spec.schema import KIND_NAMES, KINDS, Layer, Repeat
+from netspec.view.json_schema.operators import (
+    Family,
+    alone,
+    by_name,
+    conditions_of_need,
+    families,
+    initialisers,
+    names_of,
+)
+from netspec.view.json_schema.types import EXPRESSION, EXPRESSION_PATTERN, Json, Types, to
+
+_NAME = "[A-Za-z0-9_][A-Za-z0-9_-]*"
+_TEXT: Json = {"type": "string"}
+_FLAG: Json = {"type": "boolean"}
+_COUNT: Json = {"type": ["integer", "string"], "minimum": 0, "pattern": EXPRESSION_PATTERN}
+_CONDITION: Json = {"type": ["boolean", "string"], "pattern": EXPRESSION_PATTERN}
+_SHAPE: Json = {"type": ["array", "string"], "items": _COUNT, "pattern": EXPRESSION_PATTERN}
+_OFF: Json = {"enum": [None, False, 0, "", [], {}], "doNotSuggest": True}
+
+_REPEAT: Mapping[str, Json] = {
+    "n": {"description": "The number of copies.", **_COUNT},
+    "over": {
+        "description": "A list, or an expression: one copy for each item.",
+        "type": ["string", "array"],
+        "pattern": EXPRESSION_PATTERN,
+        "allOf": [{"items": to("plain")}],
+    },
+    "as": {"description": "What the index, or the item, is called.", **_TEXT},
+    "name": {"description": "The name of each copy: an expression.", **_TEXT},
+}
+_N_OR_OVER: Json = {"anyOf": [{"required": ["n"]}, {"required": ["over"]}]}
+
+# What a layer's keys hold, by the kinds where it is not the same for all.
+_KEYS: Mapping[str, Json] = {
+    "from": {
+        "description": "What the layer reads: a name, an expression, or a list of them. "
+        "Left out: the value before it.",
+        "type": ["string", "array", "null"],
+        "allOf": [{"items": _TEXT}],
+    },
+    "repeat": {
+        "description": "So many copies, each with its own parameters: a number, or a mapping.",
+        **_COUNT,
+        "type": ["integer", "string", "object", "null"],
+        "allOf": [to("repeat.keys"), {"if": {"type": "object"}, "then": _N_OR_OVER}],
+    },
+    "as": {
+        "description": "What the container is; goes with `layers` or `repeat`.",
+        "enum": ["sequential", "graph", "list", "inline", None],
+    },
+    "when": {
+        "description": "Whether the layer exists; on `training`, whether it acts.",
+        **_CONDITION,
+        "type": ["boolean", "string", "null"],
+    },
+    "declare": {"description": "Registered, and not called here.", **_FLAG},
+    "keep": {"description": "Nothing reads it, and that is meant.", **_FLAG},
+    "init": {
+        "description": "How parameters are initialised, by their names.",
+        "type": ["object", "null"],
+        "additionalProperties": to("initialiser"),
+    },
+    "tie": {
+        "description": "Parameters that are the same as others: `{weight: wte.weight}`.",
+        "type": ["object", "null"],
+        "additionalProperties": _TEXT,
+    },
+    "freeze": {"description": "Its parameters are not trained.", **_CONDITION},
+    "doc": {"description": "A text for people.", "type": ["string", "null"]},
+    "args": {
+        "description": "Arguments whose names are keys of this language.",
+        "type": ["object", "null"],
+        "additionalProperties": to("plain"),
+    },
+    "with": {
+        "description": "Keyword arguments of the call.",
+        "type": ["object", "null"],
+        "additionalProperties": to("plain"),
+    },
+    "pin": {"description": "Stays this activation, whatever `act` says.", **_FLAG},
+    "persistent": {"description": "Whether it is saved in the state_dict.", **_FLAG},
+    "module": {"description": "A class of torch.nn, built once and called.", **to("module")},
+    "call": {"description": "A function: called, never registered.", **to("function")},
+    "act": {
+        "description": "An activation; its form is chosen when the model is built.",
+        **to("activation"),
+    },
+    "block": {"description": "A block of this spec, by its name.", **_TEXT},
+    "spec": {"description": "Another spec as a part, by name or path.", **_TEXT},
+    "layers": {
+        "description": "A container: a mapping names its layers, a list numbers them.",
+        "type": ["object", "array"],
+    },
+    "param": {"description": "A parameter: its shape, or its value as an expression.", **_SHAPE},
+    "buffer": {"description": "A buffer: its shape, or its value as an expression.", **_SHAPE},
+    "use": {"description": "A module that is there already, called again.", **_TEXT},
+    "value": {
+        "description": "An expression over values.",
+        "errorMessage": "an expression is expected: it begins with `=`",
+        **EXPRESSION,
+    },
+    "const": {"description": "Computed once, when the model is built.", **to("plain")},
+}
+_WORDS = {"module": "module", "call": "function", "act": "activation"}
+_STATE = ("param", "buffer")
+
+
+def keys_of(model: type[BaseModel]) -> tuple[str, ...]:
+    """The keys that the language has for this: a kind of layer, a repeat, a whole file."""
+    return tuple(field.alias or name for name, field in model.model_fields.items())
+
+
+def layer_definitions(types: Types) -> dict[str, Json]:
+    """All that `#/definitions/layer` refers to, and it."""
+    named = families({kind.kind: keys_of(kind) for kind in KINDS})
+    found = {**conditions_of_need(), "initialiser": initialisers(types), **_containers()}
+    found["repeat.keys"] = _repeat()
+    conditions: dict[str, list[Json]] = {}
+    for family in named:
+        found[_WORDS[family.kind]] = names_of(family, _WORDS[family.kind])
+        conditions[family.kind], schemas = by_name(family, types)
+        found |= schemas
+    for kind in KINDS:
+        found[f"layer.{kind.kind}"] = _of_kind(kind, conditions.get(kind.kind, []))
+    module, function, activation = named
+    return found | {
+        "layer": _layer(module, activation),
+        "layer.short": _short(module, function),
+        "layer.no-kind": _no_kind(),
+    }
+
+
+def _repeat() -> Json:
+    own = {key: _REPEAT[key] for key in keys_of(Repeat)}
+    return {"properties": own, "additionalProperties": False}
+
+
+def _containers() -> dict[str, Json]:
+    layers: Json = {
+        "description": "The layers, in the order in which they run.",
+        "type": ["object", "array"],
+        "minProperties": 1,
+        "minItems": 1,
+        "allOf": [{"additionalProperties": to("layer"), "items": to("layer")}],
+    }
+    message = "the name of a layer is letters, digits, `_` and `-`"
+    names: Json = {"pattern": f"^{_NAME}$", "patternErrorMessage": message}
+    free: Json = {
+        "pattern": f"^(?!(?:{'|'.join(dir(nn.Module()))})$){_NAME}$",
+        "patternErrorMessage": f"{message}, and no member of nn.Module",
+    }
+    return {
+        "layers": {**layers, "propertyNames": free},
+        "layers.inline": {**layers, "propertyNames": names},
+    }
+
+
+def _layer(module: Family, activation: Family) -> Json:
+    """A short form, or a mapping: what it may hold, its first kind decides.
+
+    The `anyOf` refuses nothing: editors complete short forms from it.
+    """
+    chain = to("layer.no-kind")
+    for kind in reversed(KIND_NAMES):
+        chain = {"if": {"required": [kind]}, "then": to(f"layer.{kind}"), "else": chain}
+    words = [name for family in (module, activation) for name in alone(family)[0]]
+    snippets = [{"label": word, "body": word} for word in words]
+    return {
+        "type": ["object", "string"],
+        "errorMessage": "a layer is a mapping with a kind, a name, or an expression",
+        "anyOf": [True, {"type": "string", "defaultSnippets": snippets}],
+        "if": {"type": "object"},
+        "then": chain,
+        "else": to("layer.short"),
+    }
+
+
+def _no_kind() -> Json:
+    properties = {key: _KEYS[key] for kind in KINDS for key in keys_of(kind)}
+    message = f"a layer has one kind: {', '.join(KIND_NAMES)}"
+    never: Json = {"type": "null", "errorMessage": message}
+    return {"properties": properties, "allOf": [never]}
+
+
+def _short(module: Family, function: Family) -> Json:
+    """`BatchNorm2d`, `relu`, `=a + b`."""
+
+    def named(family: Family) -> Json:
+        needy = {"pattern": f"^(?:{'|'.join(alone(family)[1])})$"}
+        message = f"it needs arguments: write `{{{family.kind}: …}}`"
+        whole: Json = {"type": "object", "errorMessage": message}
+        return {"if": needy, "then": whole, "else": to(_WORDS[family.kind])}
+
+    name: Json = {"if": {"pattern": "^[A-Z]"}, "then": named(module), "else": named(function)}
+    return {"if": {"type": "string"}, "then": {"if": to("expression"), "else": name}}
+
+
+def _of_kind(kind: type[Layer], conditions: list[Json]) -> Json:
+    """A layer of this kind. Those that name something of torch close their keys by its name."""
+    keys = keys_of(kind)
+    schema: Json = {
+        "properties": {key: _key(key, kind.kind) for key in keys},
+        "allOf": [*conditions, *_rules(kind.kind)],
+    }
+    if not conditions:
+        schema["additionalProperties"] = to("plain") if kind.free else False
+    return schema
+
+
+def _key(key: str, kind: str) -> Json:
+    if kind not in MODIFIERS.get(key, (kind,)):
+        return {**_OFF, "errorMessage": f"`{key}` means nothing for a `{kind}` layer"}
+    if key == "init" and kind in _STATE:
+        return {
+            "description": "How it is initialised.",
+            "if": {"not": {"type": "null"}},
+            "then": to("initialiser"),
+        }
+    return _KEYS[key]
+
+
+def _rules(kind: str) -> list[Json]:
+    """What holds between the keys of a layer."""
+    has_as = {"required": ["as"], "properties": {"as": {"type": "string"}}}
+    if kind == "layers":
+        inline = {"required": ["as"], "properties": {"as": {"const": "inline"}}}
+        any_name = {"properties": {"layers": to("layers.inline")}}
+        free_name = {"properties": {"layers": to("layers")}}
+        return [{"if": inline, "then": any_name, "else": free_name}]
+    rules: list[Json] = [{"if": has_as, "then": {"required": ["repeat"]}}]
+    if kind in _STATE:
+        of_shape = {"properties": {kind: {"type": "array"}}}
+        rules.append({"if": of_shape, "then": {"required": ["init"]}})
+    if kind == "param":
+        repeat = {"required": ["repeat"], "properties": {"repeat": {"not": {"type": "null"}}}}
+        as_list = {"required": ["as"], "properties": {"as": {"const": "list"}}}
+        rules.append({"if": repeat, "then": as_list})
+    return rules

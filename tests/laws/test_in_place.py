@@ -1,0 +1,56 @@
+"""The law of overwriting: what is accepted changes nothing, and what is refused would."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+
+from netspec.checks.inplace import record, trial
+from netspec.checks.inplace.decide import Reason, _Run
+from tests.laws.in_place import NO_EVIDENCE, Tally, judge
+from tests.laws.in_place_networks import Network, networks
+from tests.laws.strategies import specs
+from tests.laws.test_laws import law, over
+
+
+@law(150, 10_000)
+def test_accepted_is_equal_and_refused_would_not_be(examples: int) -> None:
+    tally = Tally()
+    over(examples, networks(), lambda network: judge(network, tally))
+    print(*tally.lines(), sep="\n")
+    refused = sum(count for kind, count in tally.count.items() if kind.startswith("refused"))
+    doubtful = sum(count for kind, count in tally.count.items() if kind.endswith(NO_EVIDENCE))
+    assert doubtful < 0.1 * refused
+    assert tally.count["accepted"] > 0.2 * tally.count["networks"]
+    assert tally.count["asked for, accepted"] > 0.03 * tally.count["networks"]
+    for reason in Reason:
+        assert any(f"refused, {reason.name}" in kind for kind in tally.count), reason
+
+
+@law(30, 1_000)
+def test_any_network_is_the_same_in_place(examples: int) -> None:
+    networks_of_all: st.SearchStrategy[Network] = specs().map(lambda case: Network(case.document))
+    over(examples, networks_of_all, lambda network: judge(network, Tally()))
+
+
+def nothing(*_: Any) -> None:
+    return None
+
+
+OVERLOOKED: dict[str, list[tuple[Any, str]]] = {
+    "what autograd keeps": [(_Run, "_saved")],
+    "what is read later": [(_Run, "_read")],
+    "what a part is given": [(_Run, "entered_with")],
+    "views of one call": [(trial, "is_one_of_several"), (record, "is_one_of_several")],
+}
+
+
+@pytest.mark.parametrize("names", OVERLOOKED.values(), ids=OVERLOOKED)
+def test_the_law_can_say_no(names: list[tuple[Any, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checker that overlooks something is found out."""
+    for owner, name in names:
+        monkeypatch.setattr(owner, name, nothing)
+    with pytest.raises(AssertionError):
+        over(150, networks(), lambda network: judge(network, Tally()))
