@@ -17,7 +17,7 @@ def write_text(written: Written, header: str) -> str:
         "nn"
     }
     imports = {line.split()[-1]: line for line in IMPORTS.splitlines() if line.split()[-1] in used}
-    lines = [f'"""{header}"""', ""]
+    lines = [f'"""{_docstring(header)}"""', ""]
     if "OrderedDict" in imports:
         lines += [imports.pop("OrderedDict"), ""]
     lines += imports.values()

@@ -85,7 +85,7 @@ def _sqrt(value: Any) -> float:
 
 
 BUILTINS: Mapping[str, Callable[..., Any]] = {
-    "min": min, "max": max, "len": len, "round": round, "int": int, "float": float,
+    "min": min, "max": max, "len": len, "round": _round, "int": int, "float": float,
     "abs": abs, "range": _range, "sum": sum, "sqrt": _sqrt,
 }  # fmt: skip
 
