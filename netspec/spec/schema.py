@@ -29,7 +29,7 @@ Argument: TypeAlias = Any  # a plain value: None, bool, int, float, str, list, d
 Reference: TypeAlias = StrictStr
 Outputs = TypeAliasType("Outputs", "StrictStr | list[Outputs] | dict[str, Outputs]")
 Number: TypeAlias = StrictInt | StrictStr  # a string is an expression, or the name of a free size
-Condition: TypeAlias = StrictBool | StrictStr
+Condition: TypeAlias = StrictBool | Annotated[StrictStr, Field(pattern="^=")]
 InitCall: TypeAlias = StrictStr | dict[str, dict[str, Argument] | None]
 
 
@@ -60,7 +60,7 @@ class Layer(_Model):
     keep: StrictBool = False
     init: InitCall | dict[str, InitCall] | None = None
     tie: dict[str, Reference] | None = None
-    freeze: StrictBool | StrictStr = False
+    freeze: Condition = False
     doc: StrictStr | None = None
     args: dict[str, Argument] | None = None
 
