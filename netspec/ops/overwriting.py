@@ -82,7 +82,8 @@ def pair_of(
             return None
         return Pair(target.name, target, MethodOf(target.name[:-1]))
     name = getattr(target, "__name__", "")
-    if name.endswith("_") and not name.startswith("_"):
+    of_python = getattr(target, "__module__", "") == "_operator"  # `and_`, `not_`
+    if name.endswith("_") and not name.startswith("_") and not of_python:
         twin = catalog.find_function(name[:-1])
         assert twin is not None, f"`{name}` was accepted, so its twin is there"
         return Pair(name, target, twin.target)

@@ -36,6 +36,10 @@ FOUND = {
         "netspec: 1\ninputs: {x: [N]}\nlayers: {a: {call: remainder_, other: 2}, b: {act: softmin}}\n", ""),
     "a result that is of another dtype in place raised ValueError": (
         f"{HEAD}layers: {{a: '=x * 2', b: {{call: logical_not_}}}}\n", "NS40"),
+    "what is overwritten, given by its name, raised IndexError": (
+        f"{HEAD}layers: {{a: '=dropout(input=x * 2, inplace=True)'}}\n", "accepted"),
+    "Python's `operator.or_` was taken for one that overwrites": (
+        f"{HEAD}layers: {{a: '=nan_to_num_(x * 2)', b: '=(a > 0) | (a < 1)'}}\n", "accepted"),
     "torch's warnings of complex halves were printed": (
         "netspec: 1\ninputs: {x: {shape: [N], dtype: complex32}}\nlayers: {a: abs}\n", ""),
     "torch's warnings of a layer without elements were printed": (

@@ -217,6 +217,8 @@ class _Recorder:
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
     ) -> Any:
+        if not args:  # torch calls by this name what a function takes first
+            args, kwargs = (kwargs["input"],), {k: v for k, v in kwargs.items() if k != "input"}
         into = args[0]
         assert isinstance(into, torch.Tensor), "what is overwritten is a tensor"
         start = self.clock = self.clock + 1

@@ -362,8 +362,12 @@ def _without_needless(body: tuple[Statement, ...], outputs: Expr | ByMode) -> tu
         return body
     elsewhere = set(values_in(outputs.eval))
     for statement in body:
-        if isinstance(statement, Assign):
-            elsewhere |= set(values_in(statement.expr))
+        read = (
+            [statement.expr]
+            if isinstance(statement, Assign)
+            else [*statement.start, statement.call]
+        )
+        elsewhere.update(value for expr in read for value in values_in(expr))
     changed: list[Statement] = []
     for statement in body:
         match statement:
