@@ -40,6 +40,7 @@ SECONDS = 2.0  # of the processor's time, for one case
 SECONDS_TO_BUILD = 60.0  # twice; torch makes a few thousand modules a second
 A_BYTE = 30e-6  # seconds more for each byte of a long text
 MEMORY = 300 * 2**20  # bytes more than before it
+FOR_A_BYTE = 1_000  # bytes more for each byte of a long text
 LIMIT = 6 * 2**30  # bytes of addresses above which the system says no
 LONG = 8_000  # characters of a message
 FORGET = 100  # accepted cases between two clean-ups: classes live as long as the process
@@ -90,7 +91,7 @@ class Checker:
         except Exception as error:
             raise Broken(*_where(type(error).__name__, error)) from None
         seconds = min(process_time() - started, perf_counter() - began)
-        self._check_aftermath(before, memory)
+        self._check_aftermath(before, memory + FOR_A_BYTE * len(case.data))
         for diagnostic in found:
             check_diagnostic(diagnostic, case)
         if found:

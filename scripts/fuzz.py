@@ -35,7 +35,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 DEFAULT = "bytes=4000,yaml=1000,mutants=2000,expressions=2000"
 SAME = 3  # findings of one kind that are written
-SILENCE = 60.0  # seconds without a new case, after which a worker is ended
+SILENCE = 300.0  # seconds without a new case, after which a worker is ended
 SHRINKS = 300  # tries to make a finding smaller
 REPORTED = 200  # cases between two lines of a worker
 DEEP = 4  # one accepted case of so many is built

@@ -40,6 +40,12 @@ FOUND = {
         f"{HEAD}layers: {{a: '=dropout(input=x * 2, inplace=True)'}}\n", "accepted"),
     "Python's `operator.or_` was taken for one that overwrites": (
         f"{HEAD}layers: {{a: '=nan_to_num_(x * 2)', b: '=(a > 0) | (a < 1)'}}\n", "accepted"),
+    "`normal` does not heed the device that stands around it": (
+        f"{HEAD}layers: {{a: '=x.sum() + normal(0, 0.5, [100000, 100000])'}}\n", "accepted"),
+    "out of place, a function takes other arguments than in place": (
+        f"{HEAD}layers: {{a: '=bernoulli_(x * 2, x)'}}\n", "NS40"),
+    "what is a tensor in one mode only was asked for its shape in both": (
+        f"{HEAD}layers: {{a: '=x * (x if training else 1).shape[0]'}}\n", "NS304"),
     "torch's warnings of complex halves were printed": (
         "netspec: 1\ninputs: {x: {shape: [N], dtype: complex32}}\nlayers: {a: abs}\n", ""),
     "torch's warnings of a layer without elements were printed": (

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from netspec.checks.inplace.region import Region, region_of
 from netspec.checks.inplace.trial import Trial, is_one_of_several, refusal_of_part, try_in_place
 from netspec.ir.graph import NewModule, Program
-from netspec.ir.walk.ask import ask
+from netspec.ir.walk.ask import Refuses, ask
 from netspec.ir.walk.walker import Bound, Step, walk
 from netspec.ops.backends import OTHER_KERNELS
 from netspec.ops.facts import TensorType
@@ -222,7 +222,11 @@ class _Recorder:
         into = args[0]
         assert isinstance(into, torch.Tensor), "what is overwritten is a tensor"
         start = self.clock = self.clock + 1
-        value = self._ask(pair.outside, args, kwargs)
+        refusal = None
+        try:
+            value = self._ask(pair.outside, args, kwargs)
+        except Refuses as error:  # `bernoulli_` takes a tensor of chances, and `bernoulli` does not
+            value, refusal = into.clone(), str(error).splitlines()[0]
         if isinstance(value, torch.Tensor) and value.dtype != into.dtype:
             value = value.to(into.dtype)  # a comparison in place keeps the dtype of its input
         self.clock += 1
@@ -231,7 +235,7 @@ class _Recorder:
         if result is storage:  # as a dropout in eval mode: it gives what it takes
             return value
         self.paused = True
-        trial = self._trial(pair, args, kwargs, storage)
+        trial = self._trial(pair, args, kwargs, storage) if refusal is None else Trial(refusal)
         self.paused = False
         if not trial.writes:
             return value

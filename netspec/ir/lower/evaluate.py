@@ -268,7 +268,7 @@ def _attribute(found: Operand | Module, name: str, scope: Scope, place: Place) -
         raise refuse("NS206", f"`.{name}` is not known here", place.key_span(), help)
     if operand.is_unknown:
         return operand
-    if not operand.is_tensor:
+    if not all(isinstance(fact, TensorType) for fact in operand.facts):  # not in one mode, maybe
         raise refuse("NS304", f"only a tensor has `.{name}`", place.span())
     expr = Attribute(operand.expr, name)
     if name in ("T", "mT"):
@@ -280,7 +280,7 @@ def _attribute(found: Operand | Module, name: str, scope: Scope, place: Place) -
 
 
 def _attribute_of(fact: Fact, name: str) -> Fact:
-    assert isinstance(fact, TensorType), "a tensor at one probe is one at each"
+    assert isinstance(fact, TensorType), "asked of tensors only"
     match name:
         case "shape":
             return fact.shape
