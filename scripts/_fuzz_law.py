@@ -49,6 +49,15 @@ CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 NO_MEMORY = re.compile(r"can't allocate|(out of|not enough) memory|bad_alloc|MemoryError")
 
 
+def slowness() -> float:
+    """How much slower this machine is now than the one on which the limits were set; at least 1."""
+    began = process_time()
+    texts = {}
+    for number in range(1_000_000):
+        texts[number % 1000] = str(number)
+    return max(1.0, (process_time() - began) / 0.17)
+
+
 class Hang(BaseException):
     """The case took too long; no `except Exception` stops it."""
 
@@ -70,6 +79,7 @@ class Checker:
 
     folder: Path
     capture: int  # the file that standard output and error go to
+    slowness: float
     accepted: int = 0
 
     def outcome(self, case: Case, deep: bool = False) -> tuple[str, float]:
@@ -79,7 +89,7 @@ class Checker:
         """
         before, memory, started, began = state(), peak_memory(), process_time(), perf_counter()
         try:
-            with limited(SECONDS + A_BYTE * len(case.data)):
+            with limited(self.slowness * (SECONDS + A_BYTE * len(case.data))):
                 found, spec = self._check(case)
             if not found and deep:
                 with limited(SECONDS_TO_BUILD):
@@ -157,7 +167,7 @@ def checker() -> Iterator[Checker]:
         warnings.simplefilter("always")
         warnings.showwarning = _print_warning
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        yield Checker(folder, stack.enter_context(captured()))
+        yield Checker(folder, stack.enter_context(captured()), slowness())
 
 
 @contextmanager

@@ -63,7 +63,7 @@ def test_elu_is_left_alone_for_the_bits_of_its_gradient() -> None:
     assert row.in_place == 0 and not never_above(row)
     compiled = compile_spec(RESNET18.spec, act={"form": "inplace", "fn": "elu"})
     reasons = {d.obstacle.text for d in compiled.decisions if d.obstacle is not None}
-    assert reasons == {"its gradient in place has other bits"}
+    assert reasons == {"in place the last bits are others, of its gradient or of what follows"}
 
 
 @ids

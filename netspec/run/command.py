@@ -34,6 +34,7 @@ from netspec.run.overrides import (
     not_an_override,
     parsed,
 )
+from netspec.run.placing import quoted
 from netspec.tell.terminal import print_error
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -65,7 +66,7 @@ def run_command(name: str, task: Task, arguments: Sequence[str], place: Place = 
                 fixed = [text for text in overrides if not is_sweep(text, options)]
                 composed = compose(folder, name, fixed)
                 if not is_question(options):
-                    make_folder(composed, bool(options.multirun))
+                    overrides.append(make_folder(composed, bool(options.multirun)))
             return call_hydra(folder, name, task, [*flags, *overrides])
     except SpecError as error:
         print_error(error)
@@ -96,8 +97,11 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
     return options
 
 
-def make_folder(config: DictConfig, many: bool) -> None:
-    """Make the folder of the run, or of the sweep. Raises RunError (NS702, NS706)."""
+def make_folder(config: DictConfig, many: bool) -> str:
+    """Make the folder of the run, or of the sweep. Raises RunError (NS702, NS706).
+
+    Gives the override that names it: Hydra composes anew, and its clock goes on.
+    """
     node = config.hydra.sweep if many else config.hydra.run
     try:
         path = Path(str(node.dir))
@@ -110,6 +114,7 @@ def make_folder(config: DictConfig, many: bool) -> None:
         fact = f"this can't be the folder of a run: {reason}"
         help = "choose another one: folder=…"
         raise RunError(Diagnostic("NS706", fact, Span(str(node.dir)), help=help)) from None
+    return f"hydra.{'sweep' if many else 'run'}.dir={quoted(str(path))}"
 
 
 def is_question(options: object) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +54,9 @@ def make_loss(
     first = next(iter(outputs))
     if "layers" not in layer and "value" not in layer:
         layer.setdefault("from", [first, "target"])
-    types = {**outputs, "target": target}
+    text = json.dumps(layer)  # an output that the loss does not name is none of its inputs
+    named = [name for name in outputs if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)]
+    types = {**{name: outputs[name] for name in named}, "target": target}
     spec = {
         "netspec": 1,
         "name": "Loss",
@@ -64,13 +68,14 @@ def make_loss(
             warnings.simplefilter("ignore")  # torch's of shapes: they are refused, or told below
             compiled = compile_spec(spec)
     except SpecError as error:
-        raise RunError([_placed(d, types, overrides) for d in error.diagnostics]) from None
+        given = {**outputs, "target": target}
+        raise RunError([_placed(d, given, overrides) for d in error.diagnostics]) from None
     module = compiled.built.make()
     _must_be_scalar(compiled, types, overrides)
     if any(True for _ in module.parameters()):
         fact = "a loss has no parameters: they would be trained, and not saved with the model"
         raise RunError(Diagnostic("NS702", fact, place_of("loss", overrides)))
-    return Loss(module, tuple(outputs))
+    return Loss(module, tuple(named))
 
 
 def _declared(shape: tuple[int, ...], dtype: torch.dtype) -> dict[str, object]:

@@ -343,10 +343,12 @@ def agree(ours: Model, theirs: Model, network: Network, exact: bool, parts: bool
             raise AssertionError(f"{setting}: {raised}") from raised
         if not parts:
             found.pop("changed by parts"), expected.pop("changed by parts")
-        assert differences(found, expected, exact) == [], setting
+        # Out of place a kernel may lay its result out anew, and the next one then rounds otherwise.
+        bits = exact and setting.layout == "plain"
+        assert differences(found, expected, bits) == [], setting
         again = ours.outcome(network, setting)
         again.setdefault("changed by parts", ()) if parts else again.pop("changed by parts")
-        assert differences(again, found) == [], f"a second time, {setting}"
+        assert differences(again, found, bits) == [], f"a second time, {setting}"
 
 
 def evidence_against(forced: Model, base: Model, network: Network) -> str | None:

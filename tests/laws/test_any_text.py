@@ -145,7 +145,7 @@ def draws(spec: object) -> tuple[Diagnostic, ...]:
 
 
 def fills(spec: object) -> tuple[Diagnostic, ...]:
-    torch.ones(1000, 1000, 200)
+    torch.ones(1000, 1000, 100)  # 400 MB
     return ()
 
 

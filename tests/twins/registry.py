@@ -209,7 +209,7 @@ TWINS: tuple[Twin, ...] = (
         spec="siamese",
         make=heads.Siamese,
         inputs=lambda n: (floats(n, 1, 28, 28), floats(n, 1, 28, 28, seed=1)),
-        wrong={"layers.right.from": "a"},
+        wrong={"layers.distance.p": 1.0},
     ),
     Twin(
         spec="tied",
