@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
+import netspec
 from netspec.checks.inplace import record, trial
 from netspec.checks.inplace.decide import Reason, _Run
 from tests.laws.in_place import NO_EVIDENCE, Tally, judge
@@ -33,6 +34,19 @@ def test_accepted_is_equal_and_refused_would_not_be(examples: int) -> None:
 def test_any_network_is_the_same_in_place(examples: int) -> None:
     networks_of_all: st.SearchStrategy[Network] = specs().map(lambda case: Network(case.document))
     over(examples, networks_of_all, lambda network: judge(network, Tally()))
+
+
+def test_what_the_layer_right_behind_keeps_is_not_overwritten() -> None:
+    """Autograd keeps a layer norm's input before the kernel runs: no time passes in between."""
+    layers = {
+        "fc": {"module": "Linear", "out_features": 2},
+        "act": {"act": "relu6"},
+        "norm": "LayerNorm",
+        "over": "=act.sub_(act.mean(-1, keepdim=True))",
+    }
+    spec = {"netspec": 1, "inputs": {"x": ["N", 4]}, "layers": layers, "outputs": ["norm", "over"]}
+    for form in ("module", "functional", "inplace"):
+        assert [problem.code for problem in netspec.check(spec, act=form)] == ["NS403"], form
 
 
 def nothing(*_: Any) -> None:

@@ -67,7 +67,7 @@ NOT_SEEN: Mapping[str, set[str]] = {
 ALSO_SEEN = {
     "NS208_and_other_mistakes", "NS210_characters", "NS210_input", "NS210_member",
     "NS210_members_of_a_module", "NS214_negative", "NS214_neither", "NS216_version",
-    "NS216_version_in_quotes", "NS218_modifier_without_meaning", "NS401_underscore",
+    "NS216_version_in_quotes", "NS218_modifier_without_meaning",
     "NS502_param_without_values",
 }  # fmt: skip
 UNREADABLE = "NS10"  # what is no YAML, or no mapping: the language server's own errors

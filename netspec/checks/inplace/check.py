@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-import torch
 from torch import nn
 
 from netspec.checks.inplace.decide import Decision, decide
@@ -16,15 +15,11 @@ from netspec.ops.facts import TensorType, contiguous
 _LARGE = 101  # a free size at which `x[:6]` and `x[5:]` overlap, and `x[::2]` and `x[1::3]`
 
 
-def decide_in_place(
-    program: Program, make: Callable[[], nn.Module], auto: bool
-) -> tuple[Decision, ...]:
+def decide_in_place(program: Program, module: nn.Module, auto: bool) -> tuple[Decision, ...]:
     """A decision for each call that asks to overwrite and, with `auto`, for each activation.
 
-    `make` makes the program's model, which is done on `meta`.
+    `module` is the program's model on `meta`.
     """
-    with torch.device("meta"):
-        module = make()
     records = [record(program, module, *run, auto) for run in _probed(program)]
     if not any(probe.training for probe in program.probes):
         records += _if_it_runs(program, module, _types(program, 0), True, auto)

@@ -246,6 +246,7 @@ class _Recorder:
             tuple(self._entered), trial,
         )  # fmt: skip
         self.calls.append(call)
+        self.clock += 1  # what comes next may be kept before its own kernel runs
         return value
 
     def _trial(
