@@ -55,11 +55,18 @@ def try_in_place(pair: Pair, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
     into = tensors[0]
     alone = len(tensors) == 1
     if alone and region_of(into).is_dense:
-        size = tuple(min(size, _TINY) for size in into.shape)
-        return _remembered(pair, args, kwargs, [into.new_empty(size)])
+        return _remembered(pair, args, kwargs, [_tiny(into)])
     if sum(_elements_of_storage(t) for t in tensors) > _MOST:
         return _remembered(pair, args, kwargs, tensors, shrunk=True)
     return _remembered(pair, args, kwargs, tensors)
+
+
+def _tiny(tensor: torch.Tensor) -> torch.Tensor:
+    """A small dense tensor whose dimensions lie in memory in the same order."""
+    size = [min(size, _TINY) for size in tensor.shape]
+    strides = tensor.stride()
+    order = sorted(range(tensor.dim()), key=lambda i: (-strides[i], i))
+    return torch.empty_permuted(size, order, dtype=tensor.dtype, device=tensor.device)
 
 
 def refusal_of_part(
@@ -181,7 +188,7 @@ def _try_at(
     return Trial(
         None,
         _same(apart.result, inside.result),
-        all(_same(a, b) for a, b in pairs),
+        all(_same(a, b) for a, b in pairs) and _lie_alike(apart.result, inside.result),
         inside.keeps,
         inside.kept > apart.kept or (apart.kept == inside.kept > 0 and not inside.keeps),
         inside.writes,
@@ -274,6 +281,14 @@ def _same(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
     return one.dtype == other.dtype and torch.equal(
         torch.nan_to_num(one.float() if not one.is_complex() else torch.view_as_real(one)),
         torch.nan_to_num(other.float() if not other.is_complex() else torch.view_as_real(other)),
+    )
+
+
+def _lie_alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether they lie in memory alike: if not, what is computed with them adds up otherwise."""
+    return all(
+        size < 2 or a == b
+        for size, a, b in zip(one.shape, one.stride(), other.stride(), strict=True)
     )
 
 
