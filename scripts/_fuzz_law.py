@@ -21,7 +21,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, process_time
@@ -261,8 +261,9 @@ def peak_memory() -> int:
 
 
 def forget_peak() -> None:
-    """Counts the peak anew (Linux)."""
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    """Counts the peak anew, where the system lets one (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 @contextmanager

@@ -130,7 +130,7 @@ def test_a_very_long_line_is_never_whole(room: int | None) -> None:
         shown, marks = excerpt(line, start, 1, room)
         assert shown[marks.index("^")] == line[start]
         assert shown[0] == shown[-1] == "…" and len(shown) <= (room or 2000)
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - began < 2  # 0.05 where it was written
 
 
 # Whole messages

@@ -24,6 +24,7 @@ import netspec
 from netspec import pipeline
 from netspec.errors import SpecError
 from netspec.ops import facts
+from scripts._fuzz_law import slowness
 from tests.compare import compare_values, run_once
 from tests.laws.interpreter import Reference
 from tests.laws.strategies import (
@@ -40,7 +41,7 @@ from tests.laws.strategies import (
 ROOT = Path(__file__).parents[2]
 MODELS = sorted((ROOT / "configs" / "model").glob("*.yaml"))
 SEED = 3
-SECONDS = 2.0
+SECONDS = 2.0 * slowness()
 
 FORMS = ("module", "functional")
 OFTEN = ("blocks", "repeats", "branches", "views", "containers")
