@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from netspec.errors import Diagnostic, SpecError
     from netspec.pipeline import build, check, load, loads, to_python
     from netspec.proof.verify import verify
+    from netspec.registration import register
     from netspec.run.checkpoint import load_checkpoint
     from netspec.spec.dump import dump_spec as dump
     from netspec.spec.load import Spec
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Diagnostic", "Spec", "SpecError", "build", "check", "dump", "load", "load_checkpoint", "loads",
-    "to_python", "verify",
+    "register", "to_python", "verify",
 ]  # fmt: skip
 
 # Each public name, the module that has it, and its name there: torch is imported when it is needed.
@@ -30,6 +31,7 @@ _HOMES = {
     "load": ("netspec.pipeline", "load"),
     "load_checkpoint": ("netspec.run.checkpoint", "load_checkpoint"),
     "loads": ("netspec.pipeline", "loads"),
+    "register": ("netspec.registration", "register"),
     "to_python": ("netspec.pipeline", "to_python"),
     "verify": ("netspec.proof.verify", "verify"),
 }

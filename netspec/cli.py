@@ -19,6 +19,7 @@ netspec: PyTorch models from YAML specs
   netspec export SPEC [-o FILE]       the model as Python source
   netspec explain [CODE]              what an error code means, and its mend
   netspec schema [-o FILE]            a JSON Schema of the language, for editors
+  netspec list                        the specs that have a name, plugins and their layers
 
   netspec train [KEY=VALUE …]         train and test a model; -m sweeps, --help tells the keys
   netspec eval checkpoint=PATH [KEY=VALUE …]   a checkpoint's metrics, confusion and classes
@@ -30,7 +31,7 @@ netspec: PyTorch models from YAML specs
   netspec --version
 """
 _COMMANDS = (
-    "check", "show", "verify", "export", "explain", "schema",
+    "check", "show", "verify", "export", "explain", "schema", "list",
     "train", "eval", "predict", "sample", "report",
 )  # fmt: skip
 
@@ -89,6 +90,11 @@ def _run_of_specs(command: str, given: list[str]) -> int:
         from netspec.commands.explain import explain_command
 
         return explain_command(options)
+    if command == "list":
+        options = parsers.list_parser().parse_args(given)
+        from netspec.commands.listing import list_command
+
+        return list_command(options)
     options = parsers.schema_parser().parse_args(given)
     from netspec.commands.schema import schema_command
 

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -22,15 +22,16 @@ from netspec.checks.unsaved import find_unsaved
 from netspec.checks.unused import find_unused
 from netspec.emit.classes import plan_classes
 from netspec.emit.module import Built, compile_classes
-from netspec.emit.text import write_text
+from netspec.emit.text import NotImportable, write_text
 from netspec.emit.tree import Written, write_trees
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
 from netspec.ir.forms import in_place
 from netspec.ir.graph import Place, Program
 from netspec.ir.lower.context import Activation, Form, Refused, refuse
 from netspec.ir.lower.program import lower, lower_as_far
-from netspec.ops import catalog
+from netspec.ops import catalog, offers
 from netspec.ops.facts import memo_key, silence
+from netspec.plugins import enabled, how_to_enable, is_enabled
 from netspec.recipe import Recipe, hashable, recipe_of
 from netspec.source import Source, read_text
 from netspec.spec.files import CannotOpen, Files, Kept
@@ -71,11 +72,24 @@ def compile_spec(
     act: Act = "module",
     overrides: Overrides | None = None,
     outputs: Sequence[str] | None = None,
+    plugins: Sequence[str] | None = None,
 ) -> Compiled:
     """The stages in order: read, load, lower, check, write, compile. Raises SpecError."""
+    with enabled(plugins):
+        return _compile_spec(source, args, act, overrides, outputs)
+
+
+def _compile_spec(
+    source: AnySource,
+    args: Mapping[str, object] | None,
+    act: Act,
+    overrides: Overrides | None,
+    outputs: Sequence[str] | None,
+) -> Compiled:
     activation = read_activation(act)
     changes = parse_overrides(overrides)
-    asked = (memo_key(hashable(args or {})), activation, changes, tuple(outputs or ()))
+    given = memo_key(hashable(args or {}))
+    asked = (given, activation, changes, tuple(outputs or ()), offers.state())
     remembered = _recall(source, asked)
     if remembered is not None:
         return remembered
@@ -109,17 +123,23 @@ def _compile(
     changes: tuple[Override, ...],
     outputs: tuple[str, ...],
 ) -> Compiled:
-    program = lower(spec, args, activation, _part_finder(files), outputs)
+    missing = _missing_plugins(spec)
+    if missing:
+        raise SpecError(missing)
+    with offers.noting() as used:
+        program = lower(spec, args, activation, _part_finder(files), outputs)
+    program = replace(program, offers=tuple(used))
     problems = find_unused(program.root, spec.document) + find_unsaved(program.root)
     if problems:
         raise SpecError(problems)
-    recipe = recipe_of(spec, files, args, activation, changes, outputs)
+    needs = tuple(sorted({offer.home for offer in used}))
+    recipe = recipe_of(spec, files, args, activation, changes, outputs, needs)
     decisions: tuple[Decision, ...] = ()
     if program.overwrites or activation.form == "inplace":
         program, decisions = _overwrite(program, recipe, auto=activation.form == "inplace")
     written = write_trees(plan_classes(program), plain_source(spec.source))
     built = _built.get(recipe)
-    if built is None:
+    if built is None or built.offers != program.offers:  # registered anew since then
         built = _built[recipe] = compile_classes(written, recipe, rebuild)
     return Compiled(program, written, built, recipe, spec, decisions)
 
@@ -129,8 +149,8 @@ def _overwrite(
 ) -> tuple[Program, tuple[Decision, ...]]:
     """The program with all in place that is safe; what is decided, a model on `meta` tells."""
     written = write_trees(plan_classes(program), program.source)
-    make = compile_classes(written, recipe, rebuild).make
-    decisions = decide_in_place(program, make, auto)
+    module = compile_classes(written, recipe, rebuild).empty()
+    decisions = decide_in_place(program, module, auto)
     problems = refusals(program, decisions)
     if problems:
         raise SpecError(problems)
@@ -148,6 +168,7 @@ def build(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     seed: int | None = None,
+    plugins: Sequence[str] | None = None,
 ) -> nn.Module:
     """The model that a spec describes, as a plain nn.Module.
 
@@ -159,13 +180,14 @@ def build(
     each of these values under its path.
     Parameters are drawn on the CPU, then moved to `device` and cast to `dtype`, so that one seed
     gives the same ones everywhere; on `"meta"` nothing is allocated. `seed` leaves the global
-    random state as it was. Raises SpecError with every mistake in the spec.
+    random state as it was. `plugins`, by their names, are loaded and enabled for this call: then
+    the spec can name the layers that they registered. Raises SpecError with every mistake in the
+    spec.
     """
-    compiled = compile_spec(source, args, act, overrides, outputs)
+    compiled = compile_spec(source, args, act, overrides, outputs, plugins)
     target = torch.device(device) if device is not None else None
     if target is not None and target.type == "meta":
-        with target:
-            model = compiled.built.make()
+        model = compiled.built.empty()
     elif seed is None:
         model = compiled.built.make()
     else:
@@ -184,10 +206,11 @@ def check(
     act: Act = "module",
     overrides: Overrides | None = None,
     outputs: Sequence[str] | None = None,
+    plugins: Sequence[str] | None = None,
 ) -> tuple[Diagnostic, ...]:
     """What is wrong with a spec, in the order of its lines; nothing, if it can be built."""
     try:
-        compile_spec(source, args, act, overrides, outputs)
+        compile_spec(source, args, act, overrides, outputs, plugins)
     except SpecError as error:
         return error.diagnostics
     return ()
@@ -200,25 +223,38 @@ def to_python(
     act: Act = "module",
     overrides: Overrides | None = None,
     outputs: Sequence[str] | None = None,
+    plugins: Sequence[str] | None = None,
 ) -> str:
-    """The model as Python source that needs torch alone; `build_model()` in it makes the model."""
-    return source_of(compile_spec(source, args, act, overrides, outputs))
+    """The model as Python source; `build_model()` in it makes the model.
+
+    It needs torch alone, and the modules of layers that were registered.
+    """
+    return source_of(compile_spec(source, args, act, overrides, outputs, plugins))
 
 
 def source_of(compiled: Compiled) -> str:
-    """The source of a model that is compiled already."""
-    name = Path(compiled.spec.source.file).name.strip("<>")
+    """The source of a model that is compiled already. Raises SpecError (NS221)."""
+    file = compiled.spec.source.file
+    name = Path(file).name.strip("<>")
     header = f"{compiled.program.name}, written by netspec from {name}."
-    return write_text(compiled.written, header)
+    try:
+        return write_text(compiled.written, header)
+    except NotImportable as error:
+        offer = error.offer
+        fact = f"no file can import `{offer.name}`, which was registered as `{offer.path}`"
+        help = "move it to the top of a module, and register it there"
+        raise SpecError(Diagnostic("NS221", fact, Span(file), help=help)) from None
 
 
 def rebuild(recipe: Recipe, class_name: str) -> nn.Module:
     """An empty instance of a class of a model that was copied or pickled.
 
-    In the process that built the model it is the same class; elsewhere the recipe makes it anew.
+    In the process that built the model it is the same class; elsewhere the recipe makes it anew,
+    with the plugins that it needs, as a pickle imports what it needs.
     """
     if recipe not in _built:
-        compile_recipe(recipe, recipe.activation, recipe.outputs)
+        with enabled([name for name in recipe.needs if not is_enabled(name)]):
+            compile_recipe(recipe, recipe.activation, recipe.outputs)
     cls = _built[recipe].classes[class_name]
     return cls.__new__(cls)
 
@@ -274,6 +310,18 @@ def _spec_of(
     return read_spec(apply_overrides(plain_source(own), (*before, *changes)), files)
 
 
+def _missing_plugins(spec: Spec) -> list[Diagnostic]:
+    """NS219 for each plugin that a spec says it needs, and that is not enabled."""
+    return [
+        Diagnostic(
+            "NS219", f"`{need.plugin}` is required, and is not enabled", need.span,
+            help=how_to_enable(need.plugin),
+        )
+        for need in spec.requires
+        if not is_enabled(need.plugin)
+    ]  # fmt: skip
+
+
 def _more(
     spec: Spec | None,
     files: Files,
@@ -284,6 +332,9 @@ def _more(
     """What else is wrong with a spec whose text has mistakes."""
     if spec is None:
         return ()
+    missing = _missing_plugins(spec)
+    if missing:
+        return missing
     return lower_as_far(spec, args, activation, _part_finder(files), outputs)[1]
 
 
@@ -295,10 +346,13 @@ def _part_finder(files: Files) -> Callable[[str, Place], Spec]:
             source = files.part(name, plain_source(place.source))
             if source.file not in specs:
                 specs[source.file] = load_spec(source, files)
+            missing = _missing_plugins(specs[source.file])
         except CannotOpen as error:
             raise refuse("NS206", error.fact, place.span(), error.help) from None
         except SpecError as error:
             raise Refused(*error.diagnostics) from None
+        if missing:
+            raise Refused(*missing)
         return specs[source.file]
 
     return find

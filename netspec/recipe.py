@@ -26,6 +26,7 @@ class Recipe:
     activation: Activation
     overrides: tuple[Override, ...]
     outputs: tuple[str, ...]
+    needs: tuple[str, ...] = ()  # the plugins, or Python modules, that registered its layers
 
     def source(self) -> Source:
         """The spec's own text, or mapping, read again."""
@@ -45,6 +46,7 @@ def recipe_of(
     activation: Activation,
     changes: tuple[Override, ...],
     outputs: tuple[str, ...],
+    needs: tuple[str, ...],
 ) -> Recipe:
     """The recipe of a spec that was lowered with these args, form, overrides and outputs."""
     main = plain_source(spec.source)
@@ -52,9 +54,9 @@ def recipe_of(
     own = () if isinstance(spec.source, Source) else spec.source.overrides
     named = tuple((key, _kept(source)) for key, source in files.opened.items())
     given = tuple(sorted((name, hashable(value)) for name, value in args.items()))
-    return Recipe(
-        _kept(main), mapping, named, given, recipe_key(given), activation, own or changes, outputs
-    )
+    typed = recipe_key(given)
+    changed = own or changes
+    return Recipe(_kept(main), mapping, named, given, typed, activation, changed, outputs, needs)
 
 
 def recipe_key(args: tuple[tuple[str, object], ...]) -> object:

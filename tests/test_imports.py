@@ -33,12 +33,14 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "view": BELOW_CHECK,
     "find": {"errors", "source", "spec"},
     "recipe": {"source", "spec", "ops", "ir"},
-    "pipeline": BELOW_PIPELINE | {"find", "recipe"},
-    "__init__": BELOW_PIPELINE | {"pipeline", "proof", "run"},
+    "plugins": {"errors", "ops"},
+    "registration": {"spec", "ops", "ir"},
+    "pipeline": BELOW_PIPELINE | {"find", "recipe", "plugins"},
+    "__init__": BELOW_PIPELINE | {"pipeline", "proof", "registration", "run"},
     "tell": {"display", "errors", "__init__"},
-    "proof": BELOW_PIPELINE | {"pipeline"},
-    "commands": BELOW_PIPELINE | {"pipeline", "find", "tell", "proof"},
-    "run": BELOW_PIPELINE | {"pipeline", "find", "recipe", "tell", "__init__"},
+    "proof": BELOW_PIPELINE | {"pipeline", "plugins"},
+    "commands": BELOW_PIPELINE | {"pipeline", "find", "tell", "proof", "plugins"},
+    "run": BELOW_PIPELINE | {"pipeline", "find", "recipe", "tell", "plugins", "__init__"},
     "cli": {"display", "errors", "__init__", "commands", "run"},
 }
 ONLY_IN: Mapping[str, set[str]] = {
@@ -50,7 +52,7 @@ ONLY_IN: Mapping[str, set[str]] = {
     "lightning_fabric": {"run"},
 }
 # An import whose name is no literal: the lazy public names, and the plugins that a run names.
-DYNAMIC_IMPORT = {"__init__", "run"}
+DYNAMIC_IMPORT = {"__init__", "plugins"}
 EXECUTING = {"exec", "eval", "compile"}
 HEAVY = {"torch", "numpy", "pydantic", "yaml", "hydra", "omegaconf", "lightning"}
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 from netspec import find
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.pipeline import Act, Compiled, compile_spec, read_activation
+from netspec.plugins import enabled, load
 from netspec.source import Source, read_text
 from netspec.spec.overrides import Override, parse_overrides
 
@@ -28,14 +29,16 @@ class Changes:
     args: Mapping[str, object]
     overrides: tuple[Override, ...]
     typed: Mapping[str, str]
+    plugins: tuple[str, ...] = ()
 
 
 def read_changes(options: Namespace) -> Changes:
     """What was typed behind --act, --arg and --set. Raises SpecError where it is none of that."""
-    problems: list[Diagnostic] = []
+    problems = _unloaded(options.plugin)
     act: Act = options.act if options.fn is None else {"form": options.act, "fn": options.fn}
     try:
-        read_activation(act)
+        with enabled(() if problems else options.plugin):
+            read_activation(act)
     except SpecError as error:
         fn = "" if options.fn is None else f" --fn {options.fn}"
         span = Span(f"from --act {options.act}{fn}")
@@ -46,7 +49,18 @@ def read_changes(options: Namespace) -> Changes:
         raise SpecError(problems)
     values = {".".join(arg.path): arg.value for arg in args}
     typed = {".".join(arg.path): arg.text for arg in args}
-    return Changes(act, values, tuple(overrides), typed)
+    return Changes(act, values, tuple(overrides), typed, tuple(options.plugin))
+
+
+def _unloaded(plugins: Iterable[str]) -> list[Diagnostic]:
+    problems: list[Diagnostic] = []
+    for plugin in plugins:
+        try:
+            load([plugin])
+        except SpecError as error:
+            span = Span(f"from --plugin {plugin}")
+            problems += [replace(problem, span=span) for problem in error.diagnostics]
+    return problems
 
 
 def _parsed(texts: Iterable[str], option: str, problems: list[Diagnostic]) -> list[Override]:
@@ -63,7 +77,11 @@ def _parsed(texts: Iterable[str], option: str, problems: list[Diagnostic]) -> li
 def compile_given(file: str, changes: Changes) -> Compiled:
     """The model of a path, a name, or `-`. Raises SpecError in the words of the command line."""
     return with_given(
-        file, changes, lambda s: compile_spec(s, changes.args, changes.act, changes.overrides)
+        file,
+        changes,
+        lambda s: compile_spec(
+            s, changes.args, changes.act, changes.overrides, plugins=changes.plugins
+        ),
     )
 
 

@@ -69,8 +69,20 @@ def export_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def list_parser() -> argparse.ArgumentParser:
+    parser = _parser(
+        "list",
+        "The specs that have a name, the plugins that are installed, and the layers of those that "
+        "are enabled here.",
+    )
+    parser.add_argument("--json", action="store_true", help="all of it as JSON")
+    add_plugins(parser)
+    return parser
+
+
 def schema_parser() -> argparse.ArgumentParser:
     parser = _parser("schema", "A JSON Schema of the language, for editors.")
+    add_plugins(parser)
     _add_output(parser)
     return parser
 
@@ -94,7 +106,15 @@ def _add_changes(parser: argparse.ArgumentParser) -> None:
     _add_values(parser)
 
 
+def add_plugins(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plugin", action="append", default=[], metavar="NAME",
+        help="a plugin whose layers specs may name: an installed one, or a module in this folder",
+    )  # fmt: skip
+
+
 def _add_values(parser: argparse.ArgumentParser) -> None:
+    add_plugins(parser)
     parser.add_argument(
         "--fn", metavar="NAME", help="the function of all activations that don't pin theirs"
     )

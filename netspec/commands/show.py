@@ -7,8 +7,6 @@ import sys
 from argparse import Namespace
 from dataclasses import replace
 
-import torch
-
 from netspec.checks.inplace.tell import decisions_json, decisions_text
 from netspec.commands.given import compile_given, read_changes
 from netspec.errors import SpecError
@@ -26,9 +24,7 @@ def show_command(options: Namespace) -> int:
         return 2
     try:
         compiled = compile_given(options.spec, changes)
-        with torch.device("meta"):
-            empty = compiled.built.make()
-        summary = summarize(compiled.program, empty, dict(options.size))
+        summary = summarize(compiled.program, compiled.built.empty(), dict(options.size))
     except SpecError as error:
         print_error(error)
         return 1

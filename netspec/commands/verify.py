@@ -25,7 +25,7 @@ def verify_command(options: Namespace) -> int:
             changes,
             lambda source: verify(
                 source, args=changes.args, fn=options.fn, overrides=changes.overrides,
-                seed=options.seed,
+                seed=options.seed, plugins=changes.plugins,
             ),
         )  # fmt: skip
     except SpecError as error:

@@ -7,9 +7,6 @@ import keyword
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-
-from torch import nn
 
 from netspec.ir.expr import Call, CallPart, Const, Expr, Item, Method, SliceOf, rebuild
 from netspec.ir.graph import (
@@ -30,7 +27,9 @@ from netspec.ir.graph import (
     Program,
     Statement,
 )  # fmt: skip
+from netspec.ops.catalog import module_members
 from netspec.ops.facts import memo_key
+from netspec.ops.offers import Offer, symbol_of
 
 _TAKEN = frozenset({"self", "nn", "F", "torch", "OrderedDict", "build_model", "super"})
 
@@ -40,6 +39,14 @@ class Slot:
     """Stands in a class's graph for a constant that may differ from instance to instance."""
 
     index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What Python code registered, and how the code of this program calls it."""
+
+    symbol: str
+    offer: Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ class Plan:
 
     classes: tuple[ClassPlan, ...]
     root: Child
+    imports: tuple[Import, ...] = ()
 
 
 @dataclass(slots=True)
@@ -77,11 +85,17 @@ class _Member:
 def plan_classes(program: Program) -> Plan:
     """The classes of a program. The same program gives the same plan, in every process."""
     levels = _levels(program.root.new)
-    planner = _Planner()
+    imports = tuple(_import_of(offer) for offer in program.offers)
+    symbols = frozenset(one.symbol for one in imports)
+    planner = _Planner(symbols)
     for graphs in levels:
         planner.add_level(graphs)
     root = replace(program.root, new=planner.resolve(program.root.new))
-    return Plan(_named(planner.classes), root)
+    return Plan(_named(planner.classes, symbols), root, imports)
+
+
+def _import_of(offer: Offer) -> Import:
+    return Import(symbol_of(offer), offer)
 
 
 def _levels(root: New) -> list[list[Graph]]:
@@ -118,7 +132,8 @@ def _graphs_in(new: New) -> Iterator[Graph]:
 class _Planner:
     """Gathers graphs by their shape, level by level."""
 
-    def __init__(self) -> None:
+    def __init__(self, symbols: frozenset[str]) -> None:
+        self.symbols = symbols
         self.classes: list[ClassPlan] = []
         self.instance_of: dict[int, NewInstance] = {}
 
@@ -162,7 +177,8 @@ class _Planner:
                 continue
             if column not in names:
                 same = [k for k in range(len(first.slots)) if _column(members, k) == column]
-                taken = {*names.values(), *(child.name for child in first.graph.children)}
+                children = (child.name for child in first.graph.children)
+                taken = {*names.values(), *children, *self.symbols}
                 names[column] = _parameter_name(members, same, taken)
             literals.append(names[column])
         parameters = tuple(names.values())
@@ -312,15 +328,10 @@ def _parameter_name(members: list[_Member], same: list[int], taken: set[str]) ->
     for option in options:
         is_name = option.isidentifier() and not keyword.iskeyword(option)
         is_name = is_name and unicodedata.is_normalized("NFKC", option)
-        is_name = is_name and not option.startswith("_") and option not in _members()
+        is_name = is_name and not option.startswith("_") and option not in module_members()
         if is_name and option not in taken and option not in _TAKEN:
             return option
     raise AssertionError("one of the numbered names is free")
-
-
-@cache
-def _members() -> frozenset[str]:
-    return frozenset(dir(nn.Module()))
 
 
 def _identifier(text: str) -> str:
@@ -328,12 +339,12 @@ def _identifier(text: str) -> str:
     return name if name.isidentifier() else f"layer_{name}"
 
 
-def _named(classes: list[ClassPlan]) -> tuple[ClassPlan, ...]:
+def _named(classes: list[ClassPlan], symbols: frozenset[str]) -> tuple[ClassPlan, ...]:
     """Each class with a name of its own: the smallest variant has the plain one."""
     by_name: dict[str, list[ClassPlan]] = {}
     for plan in classes:
-        by_name.setdefault(_class_name(plan.name), []).append(plan)
-    taken: set[str] = set(_TAKEN) | set(by_name)
+        by_name.setdefault(_class_name(plan.name, symbols), []).append(plan)
+    taken: set[str] = set(_TAKEN) | symbols | set(by_name)
     names: dict[int, str] = {}
     for name, plans in by_name.items():
         if len(plans) > 1:
@@ -367,11 +378,11 @@ def _camel(word: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in parts)
 
 
-def _class_name(name: str) -> str:
+def _class_name(name: str, symbols: frozenset[str]) -> str:
     # Python reads an identifier in this form, and the exported text has to mean the same.
     name = unicodedata.normalize("NFKC", name)
     cleaned = "".join(ch for ch in name if ch.isalnum() or ch == "_")
-    taken = cleaned in _TAKEN or hasattr(builtins, cleaned)
+    taken = cleaned in _TAKEN or cleaned in symbols or hasattr(builtins, cleaned)
     if not cleaned.isidentifier() or keyword.iskeyword(cleaned) or taken:
         return f"Model{cleaned}"
     return cleaned

@@ -11,9 +11,11 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from netspec.emit.tree import BUILDER, IMPORTS, Written
+from netspec.ops.offers import Offer
 from netspec.spec.overrides import Text
 
 _MODULE_NAME = "netspec_models"
@@ -25,6 +27,18 @@ class Built:
 
     classes: dict[str, type[nn.Module]]
     make: Callable[[], nn.Module]
+    offers: tuple[Offer, ...] = ()  # which the classes call
+
+    def empty(self) -> nn.Module:
+        """The model on `meta`: its shapes, and no memory."""
+        try:
+            with torch.device("meta"):
+                return self.make()
+        except Exception:
+            if not self.offers:
+                raise
+        with torch.random.fork_rng(devices=[]):  # a registered class may look at its numbers
+            return self.make().to("meta")
 
 
 def compile_classes(
@@ -36,7 +50,7 @@ def compile_classes(
     and is made anew there by `rebuild(recipe, class_name)`.
     """
     # Without `__name__`: dynamo would import it wherever it inlines a frame of these globals.
-    namespace: dict[str, Any] = {}
+    namespace: dict[str, Any] = {one.symbol: one.offer.target for one in written.imports}
     by_file: dict[str, list[ast.stmt]] = {}
     files: dict[int, str] = {}
     for source, tree in written.classes:
@@ -55,7 +69,7 @@ def compile_classes(
         cls.__module__ = _MODULE_NAME
         classes[tree.name] = cls
         copyreg.pickle(cls, _reducer(recipe, tree.name, rebuild))
-    return Built(classes, namespace[BUILDER])
+    return Built(classes, namespace[BUILDER], tuple(one.offer for one in written.imports))
 
 
 def _run(tree: ast.Module, file: str, namespace: dict[str, Any]) -> None:

@@ -79,8 +79,10 @@ class Nodes:
                 return self.constant(value)
 
     def function(self, operator: Operator) -> ast.expr:
-        """`nn.Conv2d`, `F.relu`, `torch.cat`, `nn.init.zeros_`."""
+        """`nn.Conv2d`, `F.relu`, `torch.cat`, `nn.init.zeros_`; what was registered, bare."""
         match operator.home:
+            case "registered":
+                return self.name(operator.symbol)
             case "init":
                 return self.attribute(self.attribute(self.name("nn"), "init"), operator.name)
             case "Tensor":

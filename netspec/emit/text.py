@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 
 from netspec.display import visible
+from netspec.emit.classes import Import
 from netspec.emit.tree import IMPORTS, Written
+from netspec.ops.offers import Offer
 
 _WIDTH = 88
 
 
+class NotImportable(Exception):
+    """What was registered in a script or inside of a function: no other file can import it."""
+
+    def __init__(self, offer: Offer) -> None:
+        super().__init__(offer.path)
+        self.offer = offer
+
+
 def write_text(written: Written, header: str) -> str:
-    """The source of a program: imports, classes in the order of their use, `build_model`."""
+    """The source of a program: imports, classes in the order of their use, `build_model`.
+
+    Raises NotImportable.
+    """
     trees: list[ast.stmt] = [*(tree for _, tree in written.classes), written.builder]
     used = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)} | {
         "nn"
@@ -21,9 +35,23 @@ def write_text(written: Written, header: str) -> str:
     if "OrderedDict" in imports:
         lines += [imports.pop("OrderedDict"), ""]
     lines += imports.values()
+    more = _imports_of([one for one in written.imports if one.symbol in used])
+    lines += ["", *more] if more else []
     for tree in trees:
         lines += ["", "", *_definition(tree, 0)]
     return "\n".join(lines) + "\n"
+
+
+def _imports_of(imports: Sequence[Import]) -> list[str]:
+    """`from mylib.layers import Swish, swish`, a line for each module. Raises NotImportable."""
+    names: dict[str, list[str]] = {}
+    for one in imports:
+        if not one.offer.is_importable:
+            raise NotImportable(one.offer)
+        name = one.offer.target.__name__
+        shown = name if name == one.symbol else f"{name} as {one.symbol}"
+        names.setdefault(one.offer.target.__module__, []).append(shown)
+    return [f"from {module} import {', '.join(sorted(names[module]))}" for module in sorted(names)]
 
 
 def _docstring(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from netspec.emit.children import Maker, grows, line_of, write_rules
-from netspec.emit.classes import ClassPlan, Plan
+from netspec.emit.classes import ClassPlan, Import, Plan
 from netspec.emit.code import Code
 from netspec.emit.names import Names, fold, name_values
 from netspec.emit.nodes import STORE, Nodes, add_type_params, function_of
@@ -40,15 +40,16 @@ class Written:
     classes: tuple[tuple[Text | None, ast.ClassDef], ...]
     builder: ast.FunctionDef
     source: Text
+    imports: tuple[Import, ...] = ()
 
 
 def write_trees(plan: Plan, source: Text) -> Written:
     """The syntax trees of a plan. Their line numbers are those of the specs' texts."""
-    names = frozenset(c.name for c in plan.classes)
+    names = frozenset((*(c.name for c in plan.classes), *(i.symbol for i in plan.imports)))
     classes = tuple(
         (item.graph.source, _Class(item, plan.classes, names).definition()) for item in plan.classes
     )
-    return Written(classes, _builder(plan), source)
+    return Written(classes, _builder(plan), source, plan.imports)
 
 
 class _Class:

@@ -8,7 +8,8 @@ It is the one place that decides: a name is one identifier, looked up here, and 
   tensors, the casts (`float`), and a few more;
 - as a function: the same of `torch`, if torch documents it, its functions written in Python, the
   public functions of `torch.nn.functional` that give tensors, a list of factories, each method;
-- as an initialiser: the functions of `torch.nn.init` that end in an underscore; the dtypes.
+- as an initialiser: the functions of `torch.nn.init` that end in an underscore; the dtypes;
+- as a layer or a function: what Python code registered (`netspec.register`), by `ops/offers.py`.
 
 Where a rule lets through what reaches a tensor's storage, autograd's state, hosts or devices, the
 name stands in a short set below. `tests/test_hostile.py` holds the table against torch's own lists.
@@ -29,16 +30,35 @@ from torch.nn.modules import activation
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.overrides import get_overridable_functions
 
-Home = Literal["nn", "F", "torch", "Tensor", "init"]
+from netspec.ops import offers
+from netspec.ops.offers import Offer, OfferKind
+
+Home = Literal["nn", "F", "torch", "Tensor", "init", "registered"]
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One thing of torch's: written `nn.Conv2d`, `F.max_pool2d`, `torch.cat`, `x.masked_fill`."""
+    """One thing of torch's: written `nn.Conv2d`, `F.max_pool2d`, `torch.cat`, `x.masked_fill`.
+
+    Or one that Python code registered, its `offer`; then code calls it by its `symbol` alone.
+    """
 
     name: str
     home: Home
     target: Callable[..., object]
+    offer: Offer | None = None
+    symbol: str = ""
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What tells it from every other, whatever is registered later."""
+        if self.offer is None:
+            return (self.home, self.name)
+        return (self.home, self.name, self.offer)
+
+    @property
+    def is_module(self) -> bool:
+        return isinstance(self.target, type)
 
 
 def _names(text: str) -> frozenset[str]:
@@ -80,13 +100,26 @@ _DISPATCHED = _names("unique unique_consecutive")
 
 
 def find_module(name: str) -> Operator | None:
-    """The layer class of this name in `torch.nn`."""
-    return _modules().get(name)
+    """The layer class of this name in `torch.nn`, or the one that was registered."""
+    return _modules().get(name) or _offered("module", name)
 
 
 def find_function(name: str) -> Operator | None:
-    """What `call: name` calls: of `torch.nn.functional`, else of `torch`, else a Tensor method."""
-    return _functions().get(name)
+    """What `call: name` calls: of `torch.nn.functional`, else of `torch`, else a Tensor method.
+
+    Or a function that was registered.
+    """
+    return _functions().get(name) or _offered("function", name)
+
+
+def _offered(kind: OfferKind, name: str) -> Operator | None:
+    offer = offers.find(kind, name)
+    return None if offer is None else operator_of(offer)
+
+
+def operator_of(offer: Offer) -> Operator:
+    """An offer as an operator."""
+    return Operator(offer.name, "registered", offer.target, offer, offers.symbol_of(offer))
 
 
 def find_method(name: str) -> Operator | None:
@@ -104,15 +137,28 @@ def find_dtype(name: str) -> torch.dtype | None:
     return _dtypes().get(name)
 
 
-@cache
 def module_names() -> tuple[str, ...]:
     """The names that `find_module` knows, sorted."""
+    return _with_offers(_sorted_modules(), "module")
+
+
+def function_names() -> tuple[str, ...]:
+    """The names that `find_function` knows, sorted."""
+    return _with_offers(_sorted_functions(), "function")
+
+
+def _with_offers(names: tuple[str, ...], kind: OfferKind) -> tuple[str, ...]:
+    more = [offer.name for offer in offers.present(kind)]
+    return tuple(sorted((*names, *more))) if more else names
+
+
+@cache
+def _sorted_modules() -> tuple[str, ...]:
     return tuple(sorted(_modules()))
 
 
 @cache
-def function_names() -> tuple[str, ...]:
-    """The names that `find_function` knows, sorted."""
+def _sorted_functions() -> tuple[str, ...]:
     return tuple(sorted(_functions()))
 
 
@@ -136,23 +182,47 @@ def dtype_names() -> tuple[str, ...]:
 
 def overwrites(operator: Operator) -> bool:
     """Whether the operator writes into its first input, as torch's trailing underscore says."""
-    return operator.home != "nn" and operator.name.endswith("_")
+    return not operator.is_module and operator.name.endswith("_")
 
 
 def module_of_activation(function: str) -> Operator | None:
     """The class that computes what this function computes: `relu` gives `nn.ReLU`."""
-    return _activations().get(function)
+    found = _activations().get(function)
+    if found is not None:
+        return found
+    offered = _offered_activations().get(function)
+    return None if offered is None else find_module(offered)
 
 
 def function_of_activation(module: str) -> Operator | None:
     """The function that computes what this class computes: `ReLU` gives `F.relu`."""
-    return _functions_of_activations().get(module)
+    found = _functions_of_activations().get(module)
+    if found is not None:
+        return found
+    offered = [name for name, cls in _offered_activations().items() if cls == module]
+    return find_function(offered[0]) if offered else None
+
+
+def is_activation_of_torch(function: str) -> bool:
+    """Whether this is the function of one of torch's own activations."""
+    return function in _activations()
+
+
+def activation_names() -> tuple[str, ...]:
+    """The function names of activations that exist in both forms, sorted."""
+    return tuple(sorted((*_activations(), *_offered_activations())))
+
+
+def _offered_activations() -> dict[str, str]:
+    """The functions of the activations that were registered, with their classes."""
+    present = offers.present("module")
+    return {offer.function: offer.name for offer in present if offer.function is not None}
 
 
 @cache
-def activation_names() -> tuple[str, ...]:
-    """The function names of activations that exist in both forms, sorted."""
-    return tuple(sorted(_activations()))
+def module_members() -> frozenset[str]:
+    """What `nn.Module` has, and a layer's name would hide; not what torch.compile adds later."""
+    return frozenset(name for name in dir(nn.Module()) if not name.startswith("___"))
 
 
 def schemas_of(name: str) -> tuple[torch.FunctionSchema, ...]:

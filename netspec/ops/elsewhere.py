@@ -12,7 +12,8 @@ from functools import cache
 import torch
 
 from netspec.errors import did_you_mean
-from netspec.ops import catalog
+from netspec.ops import catalog, offers
+from netspec.ops.offers import OfferKind
 
 # Keras, Flax, Paddle and Caffe → the arguments of torch, the first of them that there is.
 _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
@@ -147,8 +148,11 @@ def told_of_module(name: str) -> str | None:
     bare = name.removeprefix("torch.").removeprefix("nn.").removeprefix("modules.")
     if bare != name and catalog.find_module(bare) is not None:
         return f"write `{bare}`: a class is named by itself"
-    if "." in name:
+    if "." in name and name.startswith(("torch.", "nn.")):
         return "a class is named by itself: `Conv2d`, not `torch.nn.Conv2d`"
+    registered = _told_of_registered("module", name)
+    if registered is not None:
+        return registered
     without = name.removeprefix("Lazy")
     if without != name and catalog.find_module(without) is not None:
         return f"write `{without}`: a size of the input may be left out of any layer"
@@ -162,6 +166,9 @@ def told_of_function(name: str, in_expression: bool = False) -> str | None:
     bare = name.rpartition(".")[2]
     if bare != name and catalog.find_function(bare) is not None:
         return f"write `{bare}`: a function is named by itself"
+    registered = _told_of_registered("function", name)
+    if registered is not None:
+        return registered
     if catalog.find_module(name) is not None and in_expression:
         twin = twin_of(name)
         other = "" if twin is None else f", or write `{twin}(…)`"
@@ -174,6 +181,23 @@ def told_of_function(name: str, in_expression: bool = False) -> str | None:
     if near is None and (name in vars(torch) or name in vars(torch.nn.functional)):
         return "torch has it, and specs don't: they call what only computes on tensors"
     return near
+
+
+def _told_of_registered(kind: OfferKind, name: str) -> str | None:
+    """Of a name that Python code might have registered."""
+    plugins = offers.elsewhere(kind, name)
+    if plugins:
+        return f"the plugin `{plugins[0]}` has it, and is not enabled here"
+    if "." in name:
+        return "a spec names what torch has, or what Python code registered, never a path"
+    namespace = name.rpartition("/")[0]
+    if not namespace:
+        return None
+    known = catalog.module_names() if kind == "module" else catalog.function_names()
+    near = did_you_mean(name, [one for one in known if "/" in one])
+    if near is not None or namespace in offers.namespaces():
+        return near
+    return f"no plugin that is enabled has layers of `{namespace}`"
 
 
 def told_of_activation(name: str) -> str | None:

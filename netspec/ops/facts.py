@@ -6,6 +6,7 @@ once for an operator, its arguments and its input types.
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 import warnings
@@ -13,14 +14,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
-from typing import TypeAlias
+from functools import cache, lru_cache, partial
+from typing import TypeAlias, cast
 
 import torch
 from torch import nn
 
-from netspec.ops import catalog, guard
+from netspec.ops import catalog, guard, offers
 from netspec.ops.catalog import Operator
+from netspec.ops.offers import Offer
 
 MAX_OUTPUTS = 1_000
 MAX_TINY = 1_000_000
@@ -87,23 +89,39 @@ def contiguous(shape: tuple[int, ...], dtype: torch.dtype) -> TensorType:
 
 _memo: dict[object, Fact | OperatorRejects] = {}
 _modules: dict[object, nn.Module] = {}
+_arguments: dict[nn.Module, tuple[tuple[Fact, ...], Mapping[str, Fact]]] = {}  # of registered ones
 
 
 def forget() -> None:
     """Drop all that was found so far; a benchmark of the first time needs it."""
     _memo.clear()
     _modules.clear()
+    _arguments.clear()
 
 
 def run_function(
     operator: Operator, args: tuple[Fact, ...], kwargs: tuple[tuple[str, Fact], ...]
 ) -> Fact:
     """The fact of a function's result. Raises OperatorRejects where torch refuses."""
-    key = (operator.home, operator.name)
-    pointwise = len(args) == 1 and operator.name in catalog.activation_names()
+    key = operator.key
+    if operator.offer is not None:
+        return _run_offered((*key, memo_key(args), memo_key(kwargs)), operator.offer, args, kwargs)
+    pointwise = len(args) == 1 and catalog.is_activation_of_torch(operator.name)
     if pointwise and keeps_type((*key, memo_key(kwargs)), operator.target, args[0], kwargs):
         return args[0]
     return _run((*key, memo_key(args), memo_key(kwargs)), operator.target, args, kwargs)
+
+
+def _run_offered(
+    key: object, offer: Offer, args: tuple[Fact, ...], kwargs: tuple[tuple[str, Fact], ...]
+) -> Fact:
+    """A registered function's result: by its fake, by itself on `meta`, or on the CPU."""
+    if offer.fake is not None:
+        return _run(key, offer.fake, args, kwargs)
+    try:
+        return _run(key, offer.target, args, kwargs)
+    except OperatorRejects:  # its code may look at numbers, which `meta` has not
+        return _remembered(("cpu", key), lambda: _on_cpu(offer.target, args, dict(kwargs)))
 
 
 def keeps_type(
@@ -164,6 +182,10 @@ def run_module(
     An `unusual` one is also tried on the CPU, in train mode too: `meta` looks at shapes alone.
     """
 
+    offer = offers.of_target(type(module))
+    if offer is not None:
+        memo = (key, training, memo_key(args), memo_key(kwargs))
+        return _run_offered_module(memo, offer, module, training, args, kwargs)
     twin = _CpuCopy(module, training)
     pointwise = len(args) == 1 and not kwargs and type(module).__module__ in _POINTWISE
     if pointwise and keeps_type((key, training), twin, args[0]):
@@ -180,6 +202,25 @@ def run_module(
     if small and _asks_for_cpu(args, dict(kwargs)):
         return _remembered(("cpu", memo), lambda: _or_on_cpu(found, twin, args, dict(kwargs)))
     return found
+
+
+def _run_offered_module(
+    key: object,
+    offer: Offer,
+    module: nn.Module,
+    training: bool,
+    args: tuple[Fact, ...],
+    kwargs: tuple[tuple[str, Fact], ...],
+) -> Fact:
+    """A call of a registered class, as `_run_offered` asks a function."""
+    if offer.fake is not None:
+        module.train(training)
+        return _run(key, partial(offer.fake, module), args, kwargs)
+    try:
+        return _run(key, _MetaCall(module, training), args, kwargs)
+    except OperatorRejects:
+        twin = _CpuCopy(module, training)
+        return _remembered(("cpu", key), lambda: _on_cpu(twin, args, dict(kwargs)))
 
 
 def _over_time(
@@ -256,6 +297,11 @@ class _CpuCopy:
 
 def _on_cpu_device(module: nn.Module) -> nn.Module:
     """A copy of a `meta` module on the CPU, its numbers whatever they are."""
+    if offers.of_target(type(module)) is not None:
+        if module in _arguments:
+            args, kwargs = _arguments[module]  # what it holds beside its state has numbers, too
+            return _new_on_cpu(type(module), args, kwargs)
+        return deepcopy(module).to_empty(device="cpu")
     if module._modules:
         return deepcopy(module).to_empty(device="cpu")
     made = copy(module)
@@ -270,23 +316,58 @@ def _on_cpu_device(module: nn.Module) -> nn.Module:
     return made
 
 
-def meta_module(key: object, make: Callable[[], nn.Module]) -> nn.Module:
-    """The `meta` module that `make` gives, made once for each key.
+def meta_module(
+    operator: Operator, args: tuple[Fact, ...], kwargs: tuple[tuple[str, Fact], ...]
+) -> tuple[nn.Module, object]:
+    """An instance of a class on `meta`, made once, and a key of what it was made with.
 
     Raises OperatorRejects with torch's own words where the constructor refuses its arguments.
     """
+    key = (*operator.key, memo_key(args), memo_key(kwargs))
     found = _modules.get(key)
     if found is not None:
-        return found
+        return found, key
+    cls = cast("type[nn.Module]", operator.target)
+    named = dict(kwargs)
     try:
         with silence():
-            module = make()
+            module = _new_on_meta(cls, args, named)
     except Exception as error:
-        raise OperatorRejects(_words(error)) from None
+        if operator.offer is None:
+            raise OperatorRejects(_words(error)) from None
+        module = _new_on_cpu(cls, args, named).to("meta")  # its code may look at numbers
     if len(_modules) > _MEMO_LIMIT:
         _modules.clear()
+        _arguments.clear()
     _modules[key] = module
-    return module
+    if operator.offer is not None:
+        _arguments[module] = (args, named)
+    return module, key
+
+
+def _new_on_meta(
+    cls: Callable[..., nn.Module], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
+) -> nn.Module:
+    """By its own `device` where it has one."""
+    if _has_device(cls):
+        return cls(*args, **{**kwargs, "device": "meta"})
+    with torch.device("meta"):
+        return cls(*args, **kwargs)
+
+
+@cache
+def _has_device(cls: Callable[..., nn.Module]) -> bool:
+    return "device" in inspect.signature(cls).parameters
+
+
+def _new_on_cpu(
+    cls: Callable[..., nn.Module], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
+) -> nn.Module:
+    try:
+        with torch.random.fork_rng(devices=[]), silence():
+            return cls(*args, **kwargs)
+    except Exception as error:
+        raise OperatorRejects(_words(error)) from None
 
 
 def type_of(tensor: torch.Tensor) -> TensorType:

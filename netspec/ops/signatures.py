@@ -90,8 +90,10 @@ def signatures_of(operator: Operator) -> tuple[Signature, ...]:
     A parameter that a spec cannot or must not give (`out`, `generator`, a module's `device`) is
     left out.
     """
-    if operator.home == "nn":
+    if operator.is_module:
         return (_signature_of_constructor(cast("type[nn.Module]", operator.target)),)
+    if operator.offer is not None:
+        return (_from_python(operator.name, operator.target, {}),)
     written = _WRITTEN_OUT.get((operator.home, operator.name))
     if written is not None:
         return written
@@ -225,8 +227,13 @@ def _type_of(
         return known[name]
     if name in ("input", "self"):
         return Kind.TENSOR
+    return type_of_default(parameter) or Kind.ANYTHING
+
+
+def type_of_default(parameter: inspect.Parameter) -> ArgumentType | None:
+    """What a parameter without a hint takes, where its default tells; an int might be a float."""
     plain = type(parameter.default)
-    return read_hint(plain) if plain in (bool, float, str) else Kind.ANYTHING
+    return read_hint(plain) if plain in (bool, float, str) else None
 
 
 def _type_in_class(function: str, parameter: str) -> ArgumentType | None:

@@ -12,8 +12,10 @@ from netspec.errors import Diagnostic, Span, SpecError
 from netspec.ir.graph import Program
 from netspec.ops.facts import TensorType
 from netspec.pipeline import FORMS, AnySource, Compiled, compile_spec
+from netspec.plugins import enabled
 from netspec.proof.again import unsteady_step
 from netspec.proof.compare import Result, first_difference, named_tensors, run_once
+from netspec.proof.registered import broken_word
 from netspec.spec.overrides import Overrides
 
 _SEED = 0
@@ -52,6 +54,7 @@ def verify(
     overrides: Overrides | None = None,
     forms: Sequence[str] = FORMS,
     seed: int = _SEED,
+    plugins: Sequence[str] | None = None,
 ) -> Verification:
     """Builds each form of a spec, loads one form's parameters into all, and compares them.
 
@@ -59,8 +62,21 @@ def verify(
     train and in eval mode, have to be equal bit for bit to the first form's, on random inputs of
     two sets of the free sizes; no input may be changed, one seed has to give the same parameters,
     and a second evaluation the same values. `fn` replaces the function of all activations.
+    What was registered has to do what is believed of it, too. `plugins` are enabled as in `build`.
     Raises SpecError where the spec cannot be built, or torch refuses to run it on the CPU.
     """
+    with enabled(plugins):
+        return _verify(source, args, fn, overrides, forms, seed)
+
+
+def _verify(
+    source: AnySource,
+    args: Mapping[str, object] | None,
+    fn: str | None,
+    overrides: Overrides | None,
+    forms: Sequence[str],
+    seed: int,
+) -> Verification:
     assert forms, "there is a form to verify"
     built = {form: _build(source, args, form, fn, overrides, seed) for form in forms}
     compiled, reference = built[forms[0]]
@@ -85,6 +101,12 @@ def verify(
                     answers[form] = answers.get(form) or answer
         for form, (own, model) in built.items():
             model.load_state_dict(given)
+            if own.program.offers:
+                answers = found.setdefault("registered layers", {})
+                values = [value for _, value in inputs]
+                broken = broken_word(own.program, model, values, seed)
+                answers[form] = answers.get(form) or broken
+                model.load_state_dict(given)
             answers = found.setdefault("eval: a second time", {})
             answers[form] = answers.get(form) or _unsteady(own, model, inputs, seed)
     rows += [Row(question, answers) for question, answers in found.items()]

@@ -1,8 +1,16 @@
-"""Numbers on a command line, for argparse."""
+"""What several of a run's commands take on the command line, for argparse."""
 
 from __future__ import annotations
 
 import argparse
+
+
+def add_plugins(parser: argparse.ArgumentParser) -> None:
+    """`--plugin NAME`, as often as wanted."""
+    parser.add_argument(
+        "--plugin", action="append", default=[], metavar="NAME",
+        help="a plugin whose layers the checkpoint needs",
+    )  # fmt: skip
 
 
 def whole(text: str) -> int:

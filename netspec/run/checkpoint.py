@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from torch import nn
 from netspec.errors import Diagnostic, RunError, Span, did_you_mean
 from netspec.ir.lower.context import Activation
 from netspec.pipeline import Act, Compiled, compile_recipe, read_activation
+from netspec.plugins import enabled, how_to_enable, is_enabled
 from netspec.recipe import Recipe, hashable, recipe_key
 from netspec.run.folder import BEST, LAST, replace_file
 from netspec.run.plain import flatten, restore
@@ -45,7 +46,12 @@ class Checkpoint:
     state: Mapping[str, Any] | None = field(default=None)
 
     def compile(self, act: Act | None = None) -> Compiled:
-        """The model's program, in another form if asked. Raises SpecError."""
+        """The model's program, in another form if asked. Raises SpecError, RunError (NS219)."""
+        for name in self.recipe.needs:
+            if not is_enabled(name):
+                fact = f"`{self.path.name}` needs layers that the plugin `{name}` registers"
+                span = Span(str(self.path))
+                raise RunError(Diagnostic("NS219", fact, span, help=how_to_enable(name)))
         activation = self.recipe.activation if act is None else read_activation(act)
         return compile_recipe(self.recipe, activation)
 
@@ -57,14 +63,21 @@ class Checkpoint:
         return model
 
 
-def load_checkpoint(path: str | os.PathLike[str], *, act: Act | None = None) -> nn.Module:
+def load_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    act: Act | None = None,
+    plugins: Sequence[str] | None = None,
+) -> nn.Module:
     """The model of a checkpoint with its weights, in eval mode on the CPU, from this file alone.
 
     `path` is the file, also without its suffix, or a run's folder, whose best weights are meant;
-    `act` is a form as in `build`: every form takes the same weights. Raises RunError (NS703, NS704)
-    where the file is no whole checkpoint.
+    `act` is a form as in `build`: every form takes the same weights; `plugins` are enabled as
+    there. Raises RunError: NS703, NS704 where the file is no whole checkpoint, NS219 where it needs
+    a plugin that is not enabled.
     """
-    return read_checkpoint(find_checkpoint(path)).build(act).eval()
+    with enabled(plugins):
+        return read_checkpoint(find_checkpoint(path)).build(act).eval()
 
 
 def find_checkpoint(name: str | os.PathLike[str]) -> Path:
@@ -225,6 +238,7 @@ class _Recipe(BaseModel):
     fn: str | None
     overrides: list[_Change]
     outputs: tuple[str, ...]
+    needs: tuple[str, ...] = ()
 
     def recipe(self) -> Recipe:
         if self.form not in ("module", "functional", "inplace"):
@@ -241,6 +255,7 @@ class _Recipe(BaseModel):
             replace(Activation("module", self.fn), form=self.form),  # type: ignore[arg-type]
             tuple(change.override() for change in self.overrides),
             self.outputs,
+            self.needs,
         )
 
 
@@ -268,6 +283,7 @@ def _recipe_to_plain(recipe: Recipe) -> dict[str, Any]:
             for o in recipe.overrides
         ],
         "outputs": recipe.outputs,
+        "needs": recipe.needs,
     }
 
 

@@ -24,6 +24,7 @@ from netspec.run.command import run_command, typed_overrides
 from netspec.run.data.dataset import Data, Examples
 from netspec.run.data.open import open_data, settings_of
 from netspec.run.device import find_device
+from netspec.run.enabling import plugins_of_run
 from netspec.run.folder import CHECKPOINTS, told_if_full, write_json
 from netspec.run.matching import input_order, wanted_by
 from netspec.run.measure import Measured, measure_split
@@ -107,7 +108,9 @@ def eval_job(config: DictConfig) -> None:
             raise RunError(Diagnostic("NS702", "no checkpoint is named", span, help=help))
         settings = read_eval_settings(config, overrides)
         _refuse_written(settings.out)
-        found = evaluate(read_checkpoint(find_checkpoint(settings.checkpoint)), settings, overrides)
+        checkpoint = read_checkpoint(find_checkpoint(settings.checkpoint))
+        with plugins_of_run(settings.plugins, overrides):
+            found = evaluate(checkpoint, settings, overrides)
         tell(found)
         folder = _folder(settings.out, found.checkpoint)
         write(found, folder, overrides)

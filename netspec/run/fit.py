@@ -22,6 +22,7 @@ from netspec.run.continuing import refuse_changed, refuse_taken, resumable
 from netspec.run.data.batches import Batches
 from netspec.run.data.open import settings_of
 from netspec.run.device import Device, find_device
+from netspec.run.enabling import plugins_of_run
 from netspec.run.keeper import Interrupted, Keeper, SafeIO
 from netspec.run.measure import Measured, measure_split
 from netspec.run.optim import Length
@@ -66,13 +67,14 @@ def train(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     device = find_device(settings.device, settings.trainer.devices)
-    prepared = prepare(settings, overrides)
-    if rank():
-        return _train(prepared, device, folder, brief)
-    with files.held(folder):
-        refuse_taken(folder, settings)
-        with Workers(settings, overrides, folder):
+    with plugins_of_run(settings.plugins, overrides):
+        prepared = prepare(settings, overrides)
+        if rank():
             return _train(prepared, device, folder, brief)
+        with files.held(folder):
+            refuse_taken(folder, settings)
+            with Workers(settings, overrides, folder):
+                return _train(prepared, device, folder, brief)
 
 
 def _train(prepared: Prepared, device: Device, folder: Path, brief: bool) -> Metrics:

@@ -120,17 +120,24 @@ def find_outputs(
 
     Raises RunError (NS603), at the line of the spec where it fails.
     """
-    with torch.device("meta"):
-        model = compiled.built.make()
-        inputs = [_empty(data.inputs[index]) for index in order]
+    model, device = _tried(compiled)
+    inputs = [_example(data.inputs[index], device) for index in order]
     return Outputs(
         _types(run_placed(model.train(), inputs, compiled), compiled, first),
         _types(run_placed(model.eval(), inputs, compiled), compiled, first),
     )
 
 
-def _empty(field: Field) -> Tensor:
-    return torch.empty((_EXAMPLES, *field.shape), dtype=field.dtype, device="meta")
+def _tried(compiled: Compiled) -> tuple[nn.Module, str]:
+    """The model to be tried, and where: what was registered may look at numbers, all else not."""
+    if not compiled.built.offers:
+        return compiled.built.empty(), "meta"
+    with torch.random.fork_rng(devices=[]):
+        return compiled.built.make(), "cpu"
+
+
+def _example(field: Field, device: str) -> Tensor:
+    return torch.zeros((_EXAMPLES, *field.shape), dtype=field.dtype, device=device)
 
 
 def _types(result: object, compiled: Compiled, first: str | None) -> dict[str, TensorType]:
@@ -240,9 +247,8 @@ def wanted_by(compiled: Compiled, output: str | None = None) -> Wanted:
         for fact in port.facts[:1]
         if isinstance(fact, TensorType)
     )
-    with torch.device("meta"):
-        model = compiled.built.make().eval()
-        result = run_placed(model, [_empty(field) for field in fields], compiled)
+    model, device = _tried(compiled)
+    result = run_placed(model.eval(), [_example(field, device) for field in fields], compiled)
     try:
         first = next(iter(named_outputs(result, output).values()))
     except TypeError:

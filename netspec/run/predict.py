@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from netspec.errors import Diagnostic, RunError, Span, SpecError
-from netspec.run.arguments import count
+from netspec.plugins import enabled
+from netspec.run.arguments import add_plugins, count
 from netspec.run.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from netspec.run.data.decode import ENDINGS, Decoder
 from netspec.run.data.images import image_scale
@@ -137,7 +138,8 @@ def predict_command(arguments: Sequence[str]) -> int:
         files = find_images(options.paths)
         device = find_device(options.device).torch
         checkpoint = read_checkpoint(find_checkpoint(options.checkpoint))
-        classifier = make_classifier(checkpoint, device, options.invert)
+        with enabled(options.plugin):
+            classifier = make_classifier(checkpoint, device, options.invert)
         found = list(predict(classifier, files, options.top))
         predictions = [item for item in found if isinstance(item, Prediction)]
         if options.csv:
@@ -188,6 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--csv", metavar="FILE", help="write the table as CSV, too")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    add_plugins(parser)
     parser.add_argument(
         "--invert",
         action="store_true",

@@ -82,8 +82,7 @@ def _try_optimizer(
     monitor: Monitor,
     overrides: Sequence[str],
 ) -> None:
-    with torch.device("meta"):
-        model = compiled.built.make()
+    model = compiled.built.empty()
     optimizer = make_optimizer(settings.optimizer, model, overrides)
     length = _length(settings, data)
     schedule = make_schedule(settings.scheduler, optimizer, length, monitor.mode, overrides)
@@ -143,13 +142,11 @@ def _try_weights(compiled: Compiled, settings: Settings) -> None:
     """Raises RunError (NS703, NS704) where the weights to start from are none, or do not fit."""
     if settings.weights is None:
         return
-    with torch.device("meta"):
-        model = compiled.built.make()
+    model = compiled.built.empty()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # nothing is copied to `meta`
         load_weights(model, read_checkpoint(find_checkpoint(settings.weights)))
 
 
 def _meta_parameters(compiled: Compiled) -> list[nn.Parameter]:
-    with torch.device("meta"):
-        return list(compiled.built.make().parameters())
+    return list(compiled.built.empty().parameters())

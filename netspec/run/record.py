@@ -127,9 +127,7 @@ def write_start(
     plain = prepared.settings.model_dump(mode="json", exclude=set(_NOT_SAID))
     files.write_text(folder / files.RUN, OmegaConf.to_yaml(OmegaConf.create(plain)))
     files.write_text(folder / files.SPEC, dump_spec(prepared.compiled.spec))
-    with torch.device("meta"):
-        empty = prepared.compiled.built.make()
-    summary = summarize(prepared.compiled.program, empty)
+    summary = summarize(prepared.compiled.program, prepared.compiled.built.empty())
     text = summary_text(summary, 100)
     if prepared.compiled.decisions:
         text += f"\n{decisions_text(prepared.compiled.decisions)}"

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from netspec.errors import Diagnostic, RunError, Span, SpecError
-from netspec.run.arguments import count, positive, whole
+from netspec.plugins import enabled
+from netspec.run.arguments import add_plugins, count, positive, whole
 from netspec.run.checkpoint import find_checkpoint, read_checkpoint
 from netspec.run.device import find_device
 from netspec.run.matching import named_outputs
@@ -130,7 +131,8 @@ def sample_command(arguments: Sequence[str]) -> int:
         checkpoint = read_checkpoint(find_checkpoint(options.checkpoint))
         facts = read_text_facts(read_trained(checkpoint), checkpoint)
         device = find_device(options.device).torch
-        model = checkpoint.build().eval().float().to(device)
+        with enabled(options.plugin):
+            model = checkpoint.build().eval().float().to(device)
         text = sample_text(
             model,
             facts,
@@ -172,4 +174,5 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=whole, default=0, metavar="N", help="default: 0")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    add_plugins(parser)
     return parser

@@ -77,6 +77,7 @@ class Settings(_Checked):
     resume: bool = False
     folder: str | None = None
     preflight: bool = True
+    plugins: list[str] = []
 
 
 class EvalActSettings(_Checked):
@@ -99,6 +100,7 @@ class EvalSettings(_Checked):
     threads: Positive | None = None
     metrics: Literal["auto"] | list[str] = "auto"
     out: str | None = None
+    plugins: list[str] = []
 
 
 def read_settings(config: DictConfig, overrides: Sequence[str]) -> Settings:

@@ -10,7 +10,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
@@ -23,6 +22,7 @@ from netspec.run import folder as files
 from netspec.run.command import told
 from netspec.run.data.dataset import Data, Wanted
 from netspec.run.data.open import open_data
+from netspec.run.enabling import plugins_of_run
 from netspec.run.overrides import as_written, key_of
 from netspec.run.placing import SWEEP, going_on
 from netspec.run.prepare import Prepared, prepare
@@ -141,12 +141,12 @@ def _check(point: Point, hydra_context: Any, config: DictConfig) -> Point:
         with open_dict(job):
             del job["hydra"]
         overrides = [text for text in point.overrides if key_of(text) not in _NOT_OF_A_POINT]
-        prepared = prepare(read_settings(job, overrides), overrides, _open)
+        settings = read_settings(job, overrides)
+        with plugins_of_run(settings.plugins, overrides):
+            prepared = prepare(settings, overrides, _open)
     except SpecError as error:
         return Point(point.index, point.overrides, point.varied, error=error)
-    with torch.device("meta"):
-        model = prepared.compiled.built.make()
-    summary = summarize(prepared.compiled.program, model)
+    summary = summarize(prepared.compiled.program, prepared.compiled.built.empty())
     return Point(point.index, point.overrides, point.varied, prepared, summary)
 
 

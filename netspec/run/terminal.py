@@ -60,7 +60,10 @@ def tell_result(metrics: Mapping[str, Any], folder: Path) -> None:
         figures = "  ".join(f"{name} {value:.4f}" for name, value in test.items())
         lines.append(f"test    {figures}")
     lines.append(f"folder  {folder}")
-    lines.append(f"next    {called('eval')} checkpoint={folder}")
+    plugins = "".join(
+        f" {text}" for text in metrics.get("overrides", ()) if text.startswith("plugins=")
+    )
+    lines.append(f"next    {called('eval')} checkpoint={folder}{plugins}")
     console().print("\n".join(lines), markup=False)
 
 

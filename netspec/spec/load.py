@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from netspec.errors import MAX_DIAGNOSTICS, Diagnostic, SpecError, nearest
+from netspec.errors import MAX_DIAGNOSTICS, Diagnostic, Span, SpecError, nearest
 from netspec.source import Path, Plain, Source
 from netspec.spec.complain import diagnose, is_layer, refused_paths
 from netspec.spec.expressions import NotAnExpression, is_expression, narrowed, parse_expression
@@ -35,6 +35,14 @@ class Definition:
     blocks: Mapping[str, Definition]  # those that it can name: its own, its neighbours
 
 
+@dataclass(frozen=True, slots=True)
+class Required:
+    """A plugin that a spec, or a file that it includes, says it needs, and where."""
+
+    plugin: str
+    span: Span
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Spec:
     """A spec that was read: the document, its text, and the blocks that its layers can name.
@@ -46,6 +54,7 @@ class Spec:
     source: Text
     blocks: Mapping[str, Definition]
     files: tuple[Text, ...]
+    requires: tuple[Required, ...] = ()
 
     @property
     def name(self) -> str:
@@ -100,7 +109,7 @@ def read_spec(source: Text, files: Files | None = None) -> tuple[Spec | None, li
     blocks = reader.definitions(document, source, problems)
     if len(problems) > before:
         return None, problems
-    return Spec(document, source, blocks, tuple(reader.sources)), problems
+    return Spec(document, source, blocks, tuple(reader.sources), tuple(reader.requires)), problems
 
 
 def _validated(
@@ -150,6 +159,7 @@ class _Includes:
 
     files: Files
     sources: list[Text]
+    requires: list[Required] = field(default_factory=list)
     _busy: set[str] = field(default_factory=set)
     _read: dict[str, dict[str, Definition]] = field(default_factory=dict)
 
@@ -157,6 +167,8 @@ class _Includes:
         self, owner: Document | Library, source: Text, problems: list[Diagnostic]
     ) -> dict[str, Definition]:
         found: dict[str, Definition] = {}
+        for index, plugin in enumerate(owner.requires):
+            self.requires.append(Required(plugin, source.span_of(("requires", index))))
         many = isinstance(owner.include, list)
         names = owner.include if isinstance(owner.include, list) else [owner.include or ""]
         for index, name in enumerate(names):

@@ -159,7 +159,8 @@ def expand_short(layer: object) -> object:
         return layer
     if layer.startswith("="):
         return {"value": layer}
-    return {"module" if layer[:1].isupper() else "call": layer}
+    bare = layer.rpartition("/")[2]  # of `mylib/Swish`
+    return {"module" if bare[:1].isupper() else "call": layer}
 
 
 def _kind(layer: object) -> str | None:
@@ -243,6 +244,7 @@ class Document(_Model):
     doc: StrictStr | None = None
     args: dict[str, Argument] = {}
     inputs: dict[str, list[Number] | Input]
+    requires: list[StrictStr] = []
     include: StrictStr | list[StrictStr] | None = None
     blocks: dict[str, Block] = {}
     layers: Layers
@@ -255,6 +257,7 @@ class Library(_Model):
 
     netspec: Version
     doc: StrictStr | None = None
+    requires: list[StrictStr] = []
     include: StrictStr | list[StrictStr] | None = None
     blocks: dict[str, Block]
 

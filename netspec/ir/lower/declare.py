@@ -35,11 +35,6 @@ from netspec.spec.schema import (
 )  # fmt: skip
 
 
-@cache
-def _members() -> frozenset[str]:
-    return frozenset(dir(nn.Module()))
-
-
 def registered_name(key: str, layer: Layer, scope: Scope, place: Place) -> str:
     name = key
     inline = layer.as_ == "inline" and _container(layer)
@@ -48,7 +43,7 @@ def registered_name(key: str, layer: Layer, scope: Scope, place: Place) -> str:
         scope.holder.counter += 1
         if not key.isdigit():
             scope.names[key] = scope.names.setdefault(name, Binding(place))
-    if name in _members():
+    if name in catalog.module_members():
         fact = f"`{name}` is a member of nn.Module, and a layer would hide it"
         raise refuse("NS210", fact, place.key_span(), help=f"call it `{name}_`")
     binding = scope.names.get(name)

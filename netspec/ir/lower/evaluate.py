@@ -45,7 +45,7 @@ from netspec.ir.lower.numbers import (
     check_size,
 )  # fmt: skip
 from netspec.ir.lower.scope import Binding, Scope, undefined
-from netspec.ops import catalog, facts
+from netspec.ops import catalog, facts, offers
 from netspec.ops.facts import Fact, Mapped, OperatorRejects, Slice, TensorType
 from netspec.spec.expressions import (
     NotAnExpression,
@@ -540,6 +540,10 @@ def _call(node: ast.Call, scope: Scope, place: Place) -> Operand:
         args, kwargs = _arguments(node, scope, place)
         return _call_name(function.id, args, kwargs, scope, place)
     if isinstance(function, ast.Attribute):
+        registered = _registered(function, scope)
+        if registered is not None:
+            args, kwargs = _arguments(node, scope, place)
+            return call_function(registered, args, kwargs, scope, place)
         receiver = _value_of(_module_or_value(function.value, scope, place), place)
         args, kwargs = _arguments(node, scope, place)
         if function.attr in _SIZES:
@@ -552,6 +556,16 @@ def _call(node: ast.Call, scope: Scope, place: Place) -> Operand:
         _arguments(node, scope, place)
         return found
     raise refuse("NS207", "a value cannot be called", place.span())
+
+
+def _registered(function: ast.Attribute, scope: Scope) -> str | None:
+    """`mylib.swish` of `mylib.swish(x)`, where `mylib` is no value here: `mylib/swish`."""
+    space = function.value
+    if not isinstance(space, ast.Name) or space.id not in offers.namespaces():
+        return None
+    if scope.find(space.id) is not None or space.id in scope.args:
+        return None
+    return f"{space.id}/{function.attr}"
 
 
 def _hidden_function(name: str, binding: Binding | None) -> str | None:

@@ -6,13 +6,10 @@ instance fills its slot then.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
-from typing import Any, cast
+from typing import cast
 
-import torch
 from torch import nn
 
 from netspec.ir.expr import Attribute, CallPart, Const, Expr, Item, Part, Value
@@ -151,7 +148,9 @@ class ModuleInstance(Instance):
         signatures = signatures_of(self.operator)
         name = self.operator.name
         self.arguments = None
-        given = infer(context, self.name, name, signatures[0], self.given, inputs, place, scope)
+        given = infer(
+            context, self.name, self.operator, signatures[0], self.given, inputs, place, scope
+        )
         forward = forward_signature_of(cast("type[nn.Module]", cls))
         its = (forward, "`{0}` is an argument of its call: write `with: {{{0}: …}}`")
         bound = bind(signatures, self.operator.name, (), given, place, True, its)
@@ -161,10 +160,9 @@ class ModuleInstance(Instance):
         args = tuple(o.facts[0] for o in bound.args)
         kwargs = {name: o.facts[0] for name, o in bound.kwargs}
         _bound_inner_layers({**dict(zip(bound.names, args, strict=True)), **kwargs}, place)
-        self.key = ("nn", self.operator.name, facts.memo_key((args, tuple(kwargs.items()))))
         self.arguments = (args, kwargs)
         try:
-            module = facts.meta_module(self.key, partial(new_on_meta, cls, args, kwargs))
+            module, self.key = facts.meta_module(self.operator, args, tuple(kwargs.items()))
         except OperatorRejects as error:
             values = {name: operand.facts[0] for name, operand in given.items()}
             raise refused_construction(
@@ -196,10 +194,8 @@ class ModuleInstance(Instance):
             return False
         args, kwargs = self.arguments
         rest = {name: value for name, value in kwargs.items() if name != left_out}
-        key = ("nn", self.operator.name, facts.memo_key((args, tuple(rest.items()))))
         try:
-            make = partial(new_on_meta, self.operator.target, args, rest)
-            use((facts.meta_module(key, make), key))
+            use(facts.meta_module(self.operator, args, tuple(rest.items())))
         except OperatorRejects:
             return False
         return True
@@ -219,22 +215,6 @@ class ModuleInstance(Instance):
 
 def _names(signature: Signature) -> set[str]:
     return {parameter.name for parameter in signature.parameters}
-
-
-def new_on_meta(cls: Any, args: Sequence[Fact], kwargs: Mapping[str, Fact]) -> nn.Module:
-    """An instance of a class of torch.nn on `meta`, by its own `device` where it has one."""
-    if _has_device(cls):
-        module = cls(*args, **kwargs, device="meta")
-    else:
-        with torch.device("meta"):
-            module = cls(*args, **kwargs)
-    assert isinstance(module, nn.Module), "the catalog's modules are modules"
-    return module
-
-
-@cache
-def _has_device(cls: Any) -> bool:
-    return "device" in inspect.signature(cls).parameters
 
 
 def _bound_inner_layers(arguments: Mapping[str, object], place: Place) -> None:
@@ -417,8 +397,7 @@ def parameters_of(new: New, prefix: str = "") -> dict[str, Fact]:
     children: tuple[Child, ...]
     match new:
         case NewModule(operator, args, kwargs):
-            key = ("nn", operator.name, facts.memo_key(_constants(args, kwargs)))
-            module = facts.meta_module(key, lambda: _make(operator, args, kwargs))
+            module, _ = facts.meta_module(operator, *_constants(args, kwargs))
             return {
                 f"{prefix}{name}": facts.type_of(p)
                 for name, p in module.named_parameters(remove_duplicate=False)
@@ -441,8 +420,7 @@ def meta_modules_of(new: New) -> Iterator[nn.Module]:
     """The modules of torch below something that is made, on `meta`."""
     match new:
         case NewModule(operator, args, kwargs):
-            key = ("nn", operator.name, facts.memo_key(_constants(args, kwargs)))
-            yield from facts.meta_module(key, lambda: _make(operator, args, kwargs)).modules()
+            yield from facts.meta_module(operator, *_constants(args, kwargs))[0].modules()
         case NewSequence(children) | NewList(children):
             for child in children:
                 yield from meta_modules_of(child.new)
@@ -461,10 +439,3 @@ def _constants(
         return expr.value
 
     return (tuple(value(a) for a in args), tuple((name, value(v)) for name, v in kwargs))
-
-
-def _make(
-    operator: Operator, args: tuple[Expr, ...], kwargs: tuple[tuple[str, Expr], ...]
-) -> nn.Module:
-    positional, named = _constants(args, kwargs)
-    return new_on_meta(operator.target, positional, dict(named))

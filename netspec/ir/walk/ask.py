@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves, tree_map
 
-from netspec.ops import facts
+from netspec.ops import catalog, facts, offers
 from netspec.ops.facts import Fact, OperatorRejects
+from netspec.ops.offers import Offer
 
 
 class Refuses(Exception):
@@ -21,18 +23,68 @@ def ask(
 ) -> tuple[Any, bool]:
     """What an operator gives on `meta`, and True; without a kernel there, a value of its type.
 
+    False, too, where autograd may keep what nobody can see: by a fake, which has no backward pass,
+    or in a `torch.autograd.Function`, which may hold a tensor in any way.
     Raises Refuses where torch does not take the operands on any device.
     """
+    offer = offers.of_target(type(target) if isinstance(target, nn.Module) else target)
+    if offer is not None and offer.fake is not None:
+        return _by_fake(offer, target, args, kwargs), False
     try:
-        return target(*args, **kwargs), True
+        value = target(*args, **kwargs)
+        return value, offer is None or not _has_own_backward(value, args, kwargs)
     except Exception as error:  # an operator may refuse in any way
         refusal = error
-    if not _has_no_kernel(refusal):
+    if offer is None and not _has_no_kernel(refusal):
         raise Refuses(str(refusal)) from None
     try:
         return _like(_fact_of_call(target, args, kwargs)), False
     except OperatorRejects:
         raise Refuses(str(refusal)) from None
+
+
+def _by_fake(
+    offer: Offer, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Any:
+    """What a fake gives, in the memory that it says: its inputs', or new."""
+    assert offer.fake is not None
+    before = (target,) if isinstance(target, nn.Module) else ()
+    try:
+        value = offer.fake(*before, *args, **kwargs)
+    except Exception as error:  # it may refuse in any way
+        raise Refuses(str(error)) from None
+    given = {t.untyped_storage()._cdata for t in tree_leaves((args, dict(kwargs))) if _is(t)}
+    return tree_map(lambda t: t if not _is(t) or _lies_in(t, given) else _as_result(t), value)
+
+
+def _is(value: object) -> bool:
+    return isinstance(value, torch.Tensor)
+
+
+def _lies_in(tensor: torch.Tensor, storages: set[int]) -> bool:
+    return tensor.untyped_storage()._cdata in storages
+
+
+def _as_result(tensor: torch.Tensor) -> torch.Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    return tensor.detach().requires_grad_() * 1
+
+
+def _has_own_backward(value: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a `torch.autograd.Function` of Python's is between these inputs and this value."""
+    ends = {t.grad_fn for t in tree_leaves((args, dict(kwargs))) if _is(t)}
+    waiting = [t.grad_fn for t in tree_leaves(value) if _is(t)]
+    met = set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in ends or node in met:
+            continue
+        met.add(node)
+        if isinstance(node, torch.autograd.function.BackwardCFunction):
+            return True
+        waiting += [following for following, _ in node.next_functions]
+    return False
 
 
 def _has_no_kernel(error: Exception) -> bool:
@@ -45,9 +97,12 @@ def _fact_of_call(
 ) -> Fact:
     """The type of the result, found on small CPU tensors where `meta` has no kernel."""
     given = tuple([facts.fact_of(value) for value in (*args, *kwargs.values())])
+    positions, named = given[: len(args)], tuple(zip(kwargs, given[len(args) :], strict=True))
     if isinstance(target, nn.Module):
-        named = tuple(zip(kwargs, given[len(args) :], strict=True))
-        return facts.run_module(target, object(), True, given[: len(args)], named)
+        return facts.run_module(target, object(), target.training, positions, named)
+    offer = offers.of_target(target)
+    if offer is not None:
+        return facts.run_function(catalog.operator_of(offer), positions, named)
 
     def positional(*values: Any) -> Any:
         return target(*values[: len(args)], **dict(zip(kwargs, values[len(args) :], strict=True)))

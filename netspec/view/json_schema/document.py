@@ -38,6 +38,11 @@ _KEYS: Mapping[str, Json] = {
         "propertyNames": {"pattern": _IDENTIFIER, "patternErrorMessage": "an identifier"},
         "additionalProperties": to("input"),
     },
+    "requires": {
+        "description": "Plugins whose layers are named here; they are enabled by who builds it.",
+        "type": "array",
+        "items": _TEXT,
+    },
     "include": {
         "description": "Files with more blocks, in this folder or below it.",
         "type": ["string", "array", "null"],

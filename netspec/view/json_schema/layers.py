@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pydantic import BaseModel
-from torch import nn
 
 from netspec.ir.lower.modifiers import MODIFIERS
+from netspec.ops import catalog
 from netspec.spec.schema import KIND_NAMES, KINDS, Layer, Repeat
 from netspec.view.json_schema.operators import (
     Family,
@@ -21,6 +21,7 @@ from netspec.view.json_schema.operators import (
 from netspec.view.json_schema.types import EXPRESSION, EXPRESSION_PATTERN, Json, Types, to
 
 _NAME = "[A-Za-z0-9_][A-Za-z0-9_-]*"
+_UPPER = "^(?:[A-Za-z][A-Za-z0-9_]*/)?[A-Z]"  # a class, maybe one of a plugin's namespace
 _TEXT: Json = {"type": "string"}
 _FLAG: Json = {"type": "boolean"}
 _COUNT: Json = {"type": ["integer", "string"], "minimum": 0, "pattern": EXPRESSION_PATTERN}
@@ -157,7 +158,7 @@ def _containers() -> dict[str, Json]:
     message = "the name of a layer is letters, digits, `_` and `-`"
     names: Json = {"pattern": f"^{_NAME}$", "patternErrorMessage": message}
     free: Json = {
-        "pattern": f"^(?!(?:{'|'.join(dir(nn.Module()))})$){_NAME}$",
+        "pattern": f"^(?!(?:{'|'.join(sorted(catalog.module_members()))})$){_NAME}$",
         "patternErrorMessage": f"{message}, and no member of nn.Module",
     }
     return {
@@ -202,7 +203,7 @@ def _short(module: Family, function: Family) -> Json:
         whole: Json = {"type": "object", "errorMessage": message}
         return {"if": needy, "then": whole, "else": to(_WORDS[family.kind])}
 
-    name: Json = {"if": {"pattern": "^[A-Z]"}, "then": named(module), "else": named(function)}
+    name: Json = {"if": {"pattern": _UPPER}, "then": named(module), "else": named(function)}
     return {"if": {"type": "string"}, "then": {"if": to("expression"), "else": name}}
 
 

@@ -149,9 +149,9 @@ def initialisers(types: Types) -> Json:
 
 def _layer(family: Family, operator: Operator, types: Types) -> Json:
     """What a layer of this operator holds beside the language's own keys."""
-    of_module = operator.home == "nn"
+    of_module = operator.is_module
     arguments = {
-        each.name: types.of(each, _TOLD if of_module and _is_inferred(each) else "")
+        each.name: types.of(each, _TOLD if of_module and _is_inferred(operator, each) else "")
         for each in _parameters(operator)
     }
     own: Json = dict.fromkeys(family.keys, True)
@@ -212,9 +212,11 @@ def _required(operator: Operator) -> tuple[str | None, list[str]]:
     A module's inputs fill none. A function's input fills the first parameter that must be given.
     """
     signatures = signatures_of(operator)
-    if operator.home == "nn":
+    if operator.is_module:
         (signature,) = signatures
-        return None, [p.name for p in signature.parameters if p.required and not _is_inferred(p)]
+        return None, [
+            p.name for p in signature.parameters if p.required and not _is_inferred(operator, p)
+        ]
     needs = [_must_be_given(signature) for signature in signatures]
     firsts = {need[0] for need in needs if need}
     if len(firsts) != 1 or not all(needs):
@@ -227,5 +229,6 @@ def _must_be_given(signature: Signature) -> list[str]:
     return [p.name for p in signature.parameters if p.required and p.name not in _FILLED]
 
 
-def _is_inferred(parameter: Parameter) -> bool:
-    return parameter.required and parameter.name in INFERRED
+def _is_inferred(operator: Operator, parameter: Parameter) -> bool:
+    rules = INFERRED if operator.offer is None else operator.offer.infer
+    return parameter.required and parameter.name in rules

@@ -38,7 +38,7 @@ _NAMES = {int: "integer", float: "number", bool: "boolean", str: "string", type(
 
 def to(name: str) -> Json:
     """A reference to a definition."""
-    return {"$ref": f"#/definitions/{name}"}
+    return {"$ref": f"#/definitions/{name.replace('/', '~1')}"}  # as JSON Pointer has it
 
 
 def base_definitions() -> dict[str, Json]:

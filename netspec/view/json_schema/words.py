@@ -26,7 +26,8 @@ def shown(operator: Operator) -> str:
 
 def sentence(target: object) -> str:
     """The first sentence of a docstring, without the markup; empty where there is none."""
-    paragraphs = re.split(r"\n\s*\n", inspect.getdoc(target) or "")
+    own = inspect.getdoc(target) if getattr(target, "__doc__", None) else None  # not its base's
+    paragraphs = re.split(r"\n\s*\n", own or "")
     for paragraph in paragraphs:
         text = " ".join(paragraph.split())
         if not text or _OPENING.match(text) or text.startswith(".. "):

@@ -1,0 +1,136 @@
+"""`netspec list`: the specs that have names, the plugins that are installed, what they register."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from netspec import find
+from netspec.display import visible
+from netspec.errors import SpecError
+from netspec.ops import offers
+from netspec.ops.arguments import Signature
+from netspec.ops.catalog import operator_of
+from netspec.ops.offers import Offer
+from netspec.ops.signatures import signatures_of
+from netspec.plugins import enabled, installed
+from netspec.tell.terminal import print_error
+from netspec.view.json_schema.words import sentence
+
+
+def list_command(options: Namespace) -> int:
+    """Print the lists, or JSON; gives the exit status."""
+    try:
+        with enabled(options.plugin):
+            found = _everything()
+    except SpecError as error:
+        print_error(error)
+        return 2
+    if options.json:
+        sys.stdout.write(f"{json.dumps(found, indent=2)}\n")
+    else:
+        sys.stdout.write(_text(found))
+    return 0
+
+
+def _everything() -> dict[str, list[dict[str, Any]]]:
+    names = dict.fromkeys((*installed(), *offers.enabled()))
+    return {
+        "specs": [_spec(name) for name in find.spec_names()],
+        "plugins": [_plugin(name) for name in names],
+        "layers": [_layer(offer) for offer in offers.present()],
+    }
+
+
+def _spec(name: str) -> dict[str, Any]:
+    """A spec's inputs, as they are written, and its file; an error's place is for `check`."""
+    file = find.path_of(name)
+    try:
+        value: Any = find.read(name).value
+    except SpecError:
+        value = None
+    document = value if isinstance(value, dict) else {}
+    inputs = document.get("inputs")
+    told = {
+        str(key): shape.get("shape") if isinstance(shape, dict) else shape
+        for key, shape in (inputs.items() if isinstance(inputs, dict) else ())
+    }
+    args = document.get("args")
+    return {
+        "name": name,
+        "inputs": told,
+        "args": args if isinstance(args, dict) else {},
+        "file": os.path.relpath(file),
+    }
+
+
+def _plugin(name: str) -> dict[str, Any]:
+    entry = installed().get(name)
+    package = entry.dist.name if entry is not None and entry.dist is not None else None
+    return {"name": name, "package": package, "enabled": name in offers.enabled()}
+
+
+def _layer(offer: Offer) -> dict[str, Any]:
+    signature = signatures_of(operator_of(offer))[0]
+    return {
+        "name": offer.name,
+        "kind": "act" if offer.function else "call" if offer.kind == "function" else "module",
+        "arguments": _arguments(signature, offer),
+        "from": offer.home,
+        "doc": sentence(offer.target),
+    }
+
+
+def _arguments(signature: Signature, offer: Offer) -> str:
+    told = signature.parameters[offer.kind == "function" :]
+    shown = [
+        p.name if p.required and p.name not in offer.infer else f"{p.name}={_default(p.default)}"
+        for p in told
+        if p.name not in offer.infer
+    ]
+    return ", ".join([*shown, *(f"[{name}]" for name in offer.infer)])
+
+
+def _default(value: object) -> str:
+    plain = value is None or isinstance(value, (bool, int, float, str))
+    return json.dumps(value) if plain else "…"
+
+
+def _text(found: dict[str, list[dict[str, Any]]]) -> str:
+    lines = _table(
+        ["spec", "inputs", "file"],
+        [[s["name"], _shapes(s["inputs"]), s["file"]] for s in found["specs"]],
+    )
+    if found["plugins"]:
+        rows = [
+            [p["name"], p["package"] or "a module", "enabled" if p["enabled"] else "not enabled"]
+            for p in found["plugins"]
+        ]
+        lines += ["", *_table(["plugin", "of", "here"], rows)]
+    if found["layers"]:
+        layers = [
+            [each["name"], each["kind"], each["arguments"], each["from"]]
+            for each in found["layers"]
+        ]
+        lines += ["", *_table(["layer", "kind", "arguments", "from"], layers)]
+    return "\n".join(map(visible, lines)) + "\n"
+
+
+def _shapes(inputs: dict[str, Any]) -> str:
+    return ", ".join(f"{name} [{', '.join(map(str, _sizes(s)))}]" for name, s in inputs.items())
+
+
+def _sizes(shape: object) -> Iterable[object]:
+    return shape if isinstance(shape, list) else ("?",)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [head, *rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return [
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
+    ]
