@@ -12,10 +12,14 @@ from netspec.spec.files import Files
 
 
 def model_folders() -> tuple[Path, ...]:
-    """Where specs have names: `configs/model` here, in the installed package, in the checkout."""
+    """Where specs have names: `configs/model` here, in the installed package, in the checkout.
+
+    And below each of them in `zoo`: the well-known architectures.
+    """
     package = Path(__file__).resolve().parent
     folders = (Path("configs/model"), package / "configs/model", package.parent / "configs/model")
-    return tuple(folder for folder in folders if folder.is_dir())
+    all_of_them = [each for folder in folders for each in (folder, folder / "zoo")]
+    return tuple(folder for folder in all_of_them if folder.is_dir())
 
 
 def files() -> Files:

@@ -62,7 +62,7 @@ def is_enabled(name: str) -> bool:
 
 def how_to_enable(name: str) -> str:
     """A help line."""
-    known = "" if name in installed() or name in _loaded else ", if you have it and trust it"
+    known = "" if name in _loaded else ", if you have it and trust it"
     return f"enable it{known}: plugins=[{name}] in a run or in Python, --plugin {name} elsewhere"
 
 

@@ -69,7 +69,8 @@ ALSO_SEEN = {
     "NS208_and_other_mistakes", "NS210_characters", "NS210_input", "NS210_member",
     "NS210_members_of_a_module", "NS214_negative", "NS214_neither", "NS216_version",
     "NS216_version_in_quotes", "NS218_modifier_without_meaning",
-    "NS502_param_without_values",
+    "NS502_param_without_values", "NS212_five_mistakes_b", "NS219_and_other_mistakes",
+    "NS219_required_and_not_enabled",
 }  # fmt: skip
 UNREADABLE = "NS10"  # what is no YAML, or no mapping: the language server's own errors
 
@@ -227,12 +228,15 @@ def test_each_operator_takes_its_arguments_and_no_other() -> None:
 
 
 WITHOUT_A_WORD = [  # of torch's on them
-    ("call", name)
-    for name in (
-        "arctan2", "ccol_indices", "clamp_max", "clamp_max_", "clamp_min", "clamp_min_",
-        "igammac_", "nextafter_", "row_indices", "split_with_sizes",
-        "unsafe_split_with_sizes",
-    )
+    ("module", "CrossMapLRN2d"), ("module", "NLLLoss2d"),
+    *(
+        ("call", name)
+        for name in (
+            "arctan2", "ccol_indices", "clamp_max", "clamp_max_", "clamp_min", "clamp_min_",
+            "igammac_", "nextafter_", "row_indices", "split_with_sizes",
+            "unsafe_split_with_sizes",
+        )
+    ),
 ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from netspec.checks.inplace.region import Region, region_of
-from netspec.ops import facts
+from netspec.ops import facts, offers
 from netspec.ops.overwriting import Pair
 
 _MOST = 4_000_000  # elements of a storage that is tried at its own size
@@ -113,13 +113,13 @@ def _remembered(
     mode = pair.inside.training if isinstance(pair.inside, nn.Module) else None
     words = pair.inside.extra_repr() if isinstance(pair.inside, nn.Module) else ""
     others = facts.memo_key(tuple(facts.fact_of(v) for v in (*args[1:], *kwargs.items())))
-    key = (pair.name, words, mode, layout, others)
-    if key not in _memo:
-        if shrunk:
-            _memo[key] = _shrunk(pair, args, kwargs)
-        else:
-            _memo[key] = _try(pair, args, kwargs, tensors)
-    return _memo[key]
+    key = (pair.name, offers.of_target(pair.inside), words, mode, layout, others)
+    if key in _memo:
+        return _memo[key]
+    found = _shrunk(pair, args, kwargs) if shrunk else _try(pair, args, kwargs, tensors)
+    if offers.of_target(type(pair.inside)) is None:  # what its words leave out, nobody knows
+        _memo[key] = found
+    return found
 
 
 def _shrunk(pair: Pair, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Trial:
