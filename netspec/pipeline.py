@@ -19,7 +19,7 @@ from netspec.checks.inplace.check import decide_in_place
 from netspec.checks.inplace.decide import Decision
 from netspec.checks.inplace.tell import refusals
 from netspec.checks.unsaved import find_unsaved
-from netspec.checks.unused import find_unused
+from netspec.checks.unused import find_unused, find_unused_args
 from netspec.emit.classes import plan_classes
 from netspec.emit.module import Built, compile_classes
 from netspec.emit.text import NotImportable, write_text
@@ -130,6 +130,7 @@ def _compile(
         program = lower(spec, args, activation, _part_finder(files), outputs)
     program = replace(program, offers=tuple(used))
     problems = find_unused(program.root, spec.document) + find_unsaved(program.root)
+    problems += find_unused_args(spec)
     if problems:
         raise SpecError(problems)
     needs = tuple(sorted({offer.home for offer in used}))

@@ -227,6 +227,48 @@ def test_as_list_is_registered_and_not_called() -> None:
     assert codes(layers(f"fcs: {{as: list, repeat: 2, {LINEAR[1:]}", "out: =fcs(x)")) == ["NS207"]
 
 
+IN_GROUPS = (
+    "f:",
+    "  layers:",
+    "    - {module: Linear, out_features: 5}",
+    "    - {module: Linear, out_features: 9, when: false}",
+    "    - as: inline",
+    "      repeat: {over: [6, 7]}",
+    "      layers:",
+    "        - {module: Linear, out_features: =w}",
+    "        - {as: inline, repeat: 2, layers: [{layers: {sum: =_ + 1, act: {act: relu}}}]}",
+    "    - {module: Linear, out_features: 8}",
+)
+
+
+@FORMS
+@pytest.mark.parametrize("number", range(8))
+def test_a_path_into_a_numbered_container_follows_its_modules(number: int, form: str) -> None:
+    model = build(layers(*IN_GROUPS), act=form, outputs=[f"f.{number}"])
+    kept: dict[str, Tensor] = {}
+    plain = build(layers(*IN_GROUPS))
+    plain.f[number].register_forward_hook(lambda *call: kept.update(value=call[2]))
+    plain(x())
+    assert torch.equal(model(x())[f"f.{number}"], kept["value"])
+
+
+def test_a_path_goes_on_into_an_inline_module() -> None:
+    model = build(layers(*IN_GROUPS), outputs=["f.5.sum"])
+    before = build(layers(*IN_GROUPS), outputs=["f.4"])
+    assert torch.equal(model(x())["f.5.sum"], before(x())["f.4"] + 1)
+
+
+def test_no_number_is_that_of_an_inline_group_or_of_what_does_not_exist() -> None:
+    with pytest.raises(netspec.SpecError):
+        build(layers(*IN_GROUPS), outputs=["f.8"])
+
+
+def test_inline_copies_keep_their_names_or_none_do() -> None:
+    named = ("g:", "  as: inline", "  repeat: {}", "  layers:", f"    fc: {LINEAR}")
+    assert codes(layers(*[line.replace("{}", "2") for line in named])) == ["NS210"]
+    assert keys(layers(*[line.replace("{}", "1") for line in named])) == ["fc.weight", "fc.bias"]
+
+
 def test_a_list_of_parameters_is_a_parameter_list() -> None:
     model = build(
         layers("ws: {as: list, repeat: 2, param: [4], init: ones_}", 'y: "=x * ws[0] * ws[1]"')
@@ -261,6 +303,19 @@ def test_zero_copies_are_no_layer() -> None:
 def test_copies_with_names() -> None:
     source = layers(f"g: {{repeat: {{n: 2, as: k, name: \"=f'fc{{k + 1}}'\"}}, {LINEAR[1:]}")
     assert keys(source)[::2] == ["g.fc1.weight", "g.fc2.weight"]
+
+
+def test_an_index_with_another_name_leaves_the_one_around() -> None:
+    inner = "inner: {repeat: {n: 2, as: j}, module: Linear, out_features: =10 * i + j + 1}"
+    model = build(layers("outer:", "  repeat: 2", "  layers:", f"    {inner}"))
+    widths = [m.out_features for m in model.modules() if isinstance(m, nn.Linear)]
+    assert widths == [1, 2, 11, 12]
+    assert codes(layers(f"a: {{repeat: {{n: 2, as: j}}, when: =i == 0, {LINEAR[1:]}")) == ["NS207"]
+
+
+def test_over_has_an_index_and_an_item() -> None:
+    line = "a: {repeat: {over: [3, 5], as: q}, module: Linear, out_features: =10 * i + q}"
+    assert [m.out_features for m in build(layers(line)).a] == [3, 15]
 
 
 def test_the_first_input_is_carried_the_others_stay() -> None:
@@ -494,3 +549,90 @@ def test_a_condition_on_a_free_size_is_refused() -> None:
 def test_an_expression_reaches_nothing_but_what_computes(text: str) -> None:
     source = {"netspec": 1, "inputs": {"x": ["N", 4]}, "layers": {"a": text}}
     assert [problem.code for problem in netspec.check(source)] in (["NS206"], ["NS208"])
+
+
+# What is known when the model is built
+
+
+@FORMS
+def test_the_dtype_of_a_value_follows_the_model(form: str) -> None:
+    block = "blocks: {B: {args: {to: null}, layers: {out: =_.to(to)}}}\n"
+    source = spec(
+        f"{block}layers:\n"
+        f"  fc: {LINEAR}\n"
+        "  steps: {const: '=arange(4).to(x.dtype)'}\n"
+        "  sum: =fc + arange(4).float().to(fc.dtype) + steps.to(fc.weight.dtype)\n"
+        "  b: {block: B, to: =x.dtype}\n"
+        "  act: {act: relu}\n"
+        "  out: =_ if x.dtype == float32 else -_\n"
+    )
+    model = build(source, act=form).bfloat16()
+    found = model(x().bfloat16())
+    assert found.dtype is torch.bfloat16 and bool((found <= 0).all())
+    assert bool((build(source, act=form)(x()) >= 0).all())
+    assert "float32" not in netspec.to_python(layers("a: =x.long().to(x.dtype)"))
+
+
+def test_the_dtype_of_integers_is_known() -> None:
+    source = layers("a: {act: relu, when: =n.dtype == int64, from: x}", "b: =a + n.to(n.dtype)",
+                    inputs="{x: [N, 4], n: {shape: [N, 4], dtype: int64}}")  # fmt: skip
+    assert "torch.int64" in netspec.to_python(source)
+
+
+@pytest.mark.parametrize(
+    "when",
+    ["training and aux", "aux and training", "training and zero", "not (training or not aux)"],
+)
+def test_a_known_part_decides_a_condition_wherever_it_stands(when: str) -> None:
+    args = "args: {aux: false, zero: 0, unread: '=[aux, zero]'}\n"
+    source = spec(f"{args}layers: {{a: relu, b: {{when: '={when}', {LINEAR[1:]}, c: '=_ * 2'}}\n"
+                  "outputs: [c, '=unread']")  # fmt: skip
+    assert keys(source) == [] and "training" not in netspec.to_python(source)
+    chosen = f"a: '=_ * (2 if {when.replace('aux', 'False').replace('zero', '0')} else 3)'"
+    assert "training" not in netspec.to_python(layers(chosen))
+
+
+def test_an_output_that_does_not_exist_is_told() -> None:
+    gone = ("a: relu", f"b: {{when: false, {LINEAR[1:]}", "c: =_ * 2")
+    written = [f"  {line}\n" for line in gone]
+    for outputs, found in (("b", ["NS305"]), ("[c, b]", ["NS305"]), ("[c, =b]", [])):
+        assert codes(spec(f"layers:\n{''.join(written)}outputs: {outputs}")) == found
+    with pytest.raises(netspec.SpecError, match="NS305"):
+        build(layers(*gone), outputs=["b"])
+    assert codes(layers(*gone[:2], "d: {call: relu, from: b}")) == []  # its input passes through
+
+
+def test_inside_of_a_layer_its_name_is_still_the_arg() -> None:
+    wide = "fc: {module: Linear, out_features: =mlp}"
+    inside = f"{{layers: {{{wide}, out: {LINEAR}}}}}"
+    source = spec(f"args: {{mlp: 8}}\nlayers: {{mlp: {inside}, again: =mlp(_)}}")
+    assert build(source).mlp.fc.out_features == 8
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        f"layers: {{a: {{when: false, {LINEAR[1:-1]}, bias: =n}}, b: relu}}",
+        "layers: {a: =x if True else n}",
+        "layers: {a: \"=x.view(f'{n}')\", b: =x}\noutputs: b",
+        "layers: {a: relu}\noutputs: =n",
+        f"layers: {{a: {LINEAR}}}\ninit: {{Linear.bias: {{constant_: {{val: =n}}}}}}",
+    ],
+)
+def test_an_arg_is_read_by_whatever_names_it(reader: str) -> None:
+    assert "NS501" not in [
+        p.code for p in netspec.check(spec(f"args: {{n: 1}}\n{reader}")) if "arg" in p.fact
+    ]
+
+
+def test_an_arg_that_nothing_names_is_told() -> None:
+    assert codes(spec("args: {n: 1}\nlayers: {a: relu}")) == ["NS501"]
+    block = "blocks: {B: {args: {n: 1}, layers: {a: relu}}}\n"
+    assert codes(spec(f"{block}layers: {{a: {{block: B}}}}")) == ["NS501"]
+    read = spec("args: {n: 4}\nlayers: {a: {module: Linear, out_features: =n}}")
+    assert codes(read, overrides=["layers.a.out_features=5"]) == []
+
+
+def test_an_arg_that_holds_a_value_is_read_by_its_name() -> None:
+    block = "blocks: {B: {args: {n: null}, layers: {a: {call: relu, from: n}, s: =a + x}}}\n"
+    assert codes(spec(f"{block}layers: {{a: {{block: B, n: =x * 2}}}}")) == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from netspec.errors import Diagnostic
 from netspec.ir.expr import Expr, Part, values_in, walk
@@ -20,6 +20,9 @@ from netspec.ir.graph import (
     NewSequence,
     Place,
 )
+from netspec.source import Path, Source
+from netspec.spec.expressions import is_expression, names_in
+from netspec.spec.load import Definition, Spec, plain_source
 from netspec.spec.schema import Document
 
 _WORD = re.compile(r"\w+")
@@ -36,6 +39,58 @@ def find_unused(root: Child, document: Document) -> list[Diagnostic]:
         problems += _unread(graph)
         problems += _uncalled(graph)
     return problems
+
+
+def find_unused_args(spec: Spec) -> list[Diagnostic]:
+    """NS501 for each arg of the spec and its blocks that nothing in the text of it names.
+
+    What is said of the text holds whatever the args are, and whatever overrides leave of it.
+    """
+    problems = _unused_in(spec.document.args, plain_source(spec.source), (), "the arg `{}`")
+    return problems + _unused_in_blocks(spec.blocks)
+
+
+def _unused_in_blocks(definitions: Mapping[str, Definition]) -> list[Diagnostic]:
+    problems = []
+    for name, definition in definitions.items():
+        block, source = definition.block, plain_source(definition.source)
+        problems += _unused_in(block.args, source, definition.path, f"`{{}}`, an arg of `{name}`")
+        problems += _unused_in_blocks({key: definition.blocks[key] for key in block.blocks})
+    return problems
+
+
+def _unused_in(
+    args: Mapping[str, object], source: Source, path: Path, what: str
+) -> list[Diagnostic]:
+    value: object = source.value
+    for part in path:
+        value = value.get(part) if isinstance(value, dict) else None
+    if not args or not isinstance(value, dict):
+        return []
+    named = _named_in([item for key, item in value.items() if key not in ("blocks", "doc")])
+    return [
+        Diagnostic(
+            "NS501", f"nothing reads {what.format(name)}",
+            source.key_span_of((*path, "args", name)), help="read it, or leave it out",
+        )
+        for name in args
+        if name not in named and name in value.get("args", {})
+    ]  # fmt: skip
+
+
+def _named_in(value: object) -> set[str]:
+    """All names in the expressions of a plain value, and what its texts begin with."""
+    found: set[str] = set()
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            found.update(names_in(item) if is_expression(item) else {item.partition(".")[0]})
+        elif isinstance(item, dict):
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+    return found
 
 
 def _unread_inputs(root: Child, document: Document) -> list[Diagnostic]:

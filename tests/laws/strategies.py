@@ -67,6 +67,17 @@ class Value:
     def known(self) -> bool:
         return all(isinstance(size, int) for size in self.shape)
 
+    @property
+    def exists(self) -> bool:
+        """Whether its layer has no `when`, or one that holds in some mode whatever the args are."""
+        layer = self.scope.layers.get(self.name or "")
+        return not isinstance(layer, dict) or layer.get("when") not in (False, "=1 > 2", "=flag")
+
+    @property
+    def output(self) -> str | None:
+        """How `outputs` names it: a layer that may not exist as the value that passes through."""
+        return self.name if self.exists else f"={self.name}"
+
 
 @dataclass(eq=False)
 class Registered:
@@ -803,7 +814,7 @@ def container(scope: Scope, value: Value) -> None:
     name = scope.add("part", layer, out, value)
     if not scope.listed and not inner.listed and layer.get("as") != "sequential":
         way = f"{name}.0" if "repeat" in layer else name
-        scope.paths += [f"{way}.{v.name}" for v in inner.values]
+        scope.paths += [f"{way}.{v.name}" for v in inner.values if v.exists]
         scope.paths += [f"{way}.{path}" for path in inner.paths]
     if not scope.listed and layer.get("as") != "inline" and registers(inner.body()):
         here = scope if inner.read_outside else None
@@ -864,12 +875,13 @@ def define_block(scope: Scope, shape: Shape) -> BlockInfo:
     if "width" in kinds and not inner.listed and plan.chance(20) and inner.previous.rank < 3:
         inner.add("more", "={}.relu()".format("_"), inner.previous.shape, inner.previous)
     name = f"Block{len(plan.infos) + 1}"
+    _leave_out_unread(args, inner.layers)
     block: dict[str, Any] = {"args": args, "layers": inner.body()}
     if inputs == 2 or plan.chance(20):
         block["inputs"] = ["x", "y"][:inputs]
     pair = inputs == 2 and inner.previous.shape == letters and plan.chance(60) and not inner.listed
     if pair:
-        block["outputs"] = ["=x + 1", inner.previous.name]
+        block["outputs"] = ["=x + 1", inner.previous.output]
     if plan.chance(10):
         block["init"] = {"Linear.weight": {"normal_": {"std": 0.2}}}
     if not args:
@@ -1010,25 +1022,35 @@ def specs(draw: Draw) -> Case:
             {"Linear.weight": {"normal_": {"std": 0.02}}, "Linear.bias": "zeros_"},
             {"Linear": {"weight": "xavier_uniform_"}, "LayerNorm.weight": {"constant_": {"val": 2.0}}},
         ])  # fmt: skip
+    _leave_out_unread(scope.args, scope.layers)
     if scope.args:
         document["args"] = scope.args
-    named = [value.name for value in scope.values if value.name is not None and not value.hidden]
+    shown = [value for value in scope.values if not value.hidden and value.exists]
+    named = [value.name for value in shown if value.name is not None]
     return Case(document, tuple(made), (*named, *scope.paths))
+
+
+def _leave_out_unread(args: dict[str, Any], layers: dict[str, Layer]) -> None:
+    """Takes away the args whose layer was given up."""
+    words = set(re.findall(r"\w+", repr(layers)))
+    for name in args.keys() - words:
+        del args[name]
 
 
 def _outputs(plan: Plan, scope: Scope) -> Any:
     """All that nothing has read, with the last value and sometimes an inner one."""
     last = scope.previous
-    wanted = [value.name for value in scope.unread if value is not last]
+    wanted = [value.output for value in scope.unread if value is not last]
     inner = [plan.pick(scope.paths)] if scope.paths and plan.chance(50) else []
     way = plan.number(0, 9)
     if not wanted and not inner and way < 6:
         return None
-    names = [*wanted, *inner, last.name]
+    names = [*wanted, *inner, last.output]
     if way == 9 and not wanted:
-        return {"train": {"out": last.name, "aux": names}, "eval": last.name}
+        return {"train": {"out": last.output, "aux": names}, "eval": last.output}
     if way >= 6:
-        return {f"out{k}" if "." in str(name) else name: name for k, name in enumerate(names)}
+        shown = [str(name) for name in names]
+        return {name if name.isidentifier() else f"out{k}": name for k, name in enumerate(shown)}
     return [names[:-1], names[-1]] if way == 5 else names
 
 

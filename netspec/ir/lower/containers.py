@@ -81,7 +81,8 @@ def _dotted(layers: Layers) -> list[str]:
         names = layer.from_ if isinstance(layer.from_, list) else [layer.from_ or ""]
         found += [name for name in names if "." in name and not name.startswith("=")]
         if isinstance(layer, ContainerLayer):
-            own = {str(key) for key, _ in items_of(layer.layers)}
+            counts = layer.as_ == "inline" and isinstance(layer.layers, list)
+            own = set() if counts else {str(key) for key, _ in items_of(layer.layers)}
             found += [p for p in _dotted(layer.layers) if p.partition(".")[0] not in own]
     return found
 
@@ -102,14 +103,17 @@ def lower_inline(
             "NS212", f"`{name}` takes one input, and {len(inputs)} are given", place.key_span()
         )
     shares = layer.as_ == "inline"
+    wanted = inline_taps(scope, name) if shares else inner_taps(scope, name)
     inner = Scope(
         scope.graph, scope.source, scope.args, scope.blocks, scope,
         scope.holder if shares else Holder(), scope.prefix,
         (shares and scope.numbered) or isinstance(layer.layers, list), {}, inputs[0], scope.entry,
-        merge_taps(layer.layers, inner_taps(scope, name), None), scope.ties, scope.indexed,
+        merge_taps(layer.layers, wanted, None), scope.ties, scope.indexed,
     )  # fmt: skip
     scope.context.steps.lower_layers(layer.layers, inner, place.at("layers"))
     bind_inner(inner, name, scope)
+    if shares:
+        bind_numbers(inner, scope)
     if inner.previous is None or _any_refused(inner):
         raise Refused
     fill_open_slots(scope.graph, inner)
@@ -118,9 +122,32 @@ def lower_inline(
 
 def bind_inner(inner: Scope, name: str, scope: Scope) -> None:
     """The wanted names of a transparent container, under their paths."""
+    if inner.holder is scope.holder and scope.numbered and name.isdigit():
+        return  # a number is a module's
     for path in scope.taps.get(name, ()):
         if path in inner.names:
             scope.names[f"{name}.{path}"] = inner.names[path]
+
+
+def inline_taps(scope: Scope, name: str) -> dict[str, list[str]]:
+    """What is read from inside of a group that has no module, by the first part of the path.
+
+    Where the container around is numbered, a number is a module of it, in whichever group it is.
+    """
+    if not scope.numbered:
+        return inner_taps(scope, name)
+    found = {first: list(rests) for first, rests in scope.taps.items() if first.isdigit()}
+    return found if name.isdigit() else {**inner_taps(scope, name), **found}
+
+
+def bind_numbers(inner: Scope, scope: Scope) -> None:
+    """The numbered children of an inline group, as the container's own that they are."""
+    if scope.numbered:
+        scope.names.update(
+            (name, binding)
+            for name, binding in inner.names.items()
+            if name.partition(".")[0].isdigit()
+        )
 
 
 def _any_refused(scope: Scope) -> bool:
@@ -242,5 +269,6 @@ def bind_taps(binding: Binding, value: Operand, scope: Scope, place: Place) -> O
         value, [value, *instance.taps], place,
     )  # fmt: skip
     for path, tap in zip(paths, taps, strict=True):
-        scope.names[f"{instance.name}.{path}"] = Binding(place, tap)
+        absent = path in instance.absent
+        scope.names[f"{instance.name}.{path}"] = Binding(place, tap, absent=absent)
     return main

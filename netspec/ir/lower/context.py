@@ -108,6 +108,7 @@ class Lowered:
     graph: Graph
     outputs: Operand
     taps: tuple[Operand, ...]
+    absent: frozenset[str] = frozenset()  # the paths of taps that name no layer that exists
     layers: int = 0
     elements: int = 0
     lowerings: int = 0

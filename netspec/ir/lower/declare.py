@@ -36,6 +36,8 @@ from netspec.spec.schema import (
 
 
 def registered_name(key: str, layer: Layer, scope: Scope, place: Place) -> str:
+    if is_group(layer, key, scope):
+        return key
     name = key
     inline = layer.as_ == "inline" and _container(layer)
     if scope.indexed or (scope.numbered and not inline):
@@ -50,6 +52,11 @@ def registered_name(key: str, layer: Layer, scope: Scope, place: Place) -> str:
     if binding is None or binding.value is not None or binding.instance is not None:
         scope.names[name] = Binding(place)
     return name
+
+
+def is_group(layer: Layer, key: str, scope: Scope) -> bool:
+    """Whether it is an inline item of a list, whose number names nothing: modules have numbers."""
+    return layer.as_ == "inline" and _container(layer) and scope.numbered and key.isdigit()
 
 
 def _container(layer: Layer) -> bool:

@@ -21,6 +21,7 @@ from netspec.ir.expr import (
     Builtin,
     Choice,
     Comparison,
+    Const,
     Expr,
     Item,
     ListOf,
@@ -30,6 +31,7 @@ from netspec.ir.expr import (
     Training,
     Tuple,
     Unary,
+    walk,
 )  # fmt: skip
 from netspec.ir.graph import Place
 from netspec.ir.lower.calls import call_function, call_method
@@ -65,6 +67,7 @@ _OPS: dict[type[ast.AST], str] = {
 _CONSTANTS = {"inf": math.inf, "pi": math.pi}
 _ATTRIBUTES = ("shape", "ndim", "dtype", "device", "T", "mT")
 _SIZES = ("size", "dim", "numel")
+OF_THE_MODEL = "the dtype that the model runs in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +124,11 @@ def static_value(value: object, scope: Scope, place: Place, what: str) -> Any:
         raise Refused
     if not operand.static:
         on = "a free size, or on a tensor's values" if operand.sized else "the mode"
+        note = _sizes_note(scope, operand)
+        if asks_dtype(operand):
+            on, note = OF_THE_MODEL, None
         fact = f"{what} depends on {on}, and must be known when the model is built"
-        raise refuse("NS303", fact, place.span(), _sizes_note(scope, operand))
+        raise refuse("NS303", fact, place.span(), note)
     return operand.facts[0]
 
 
@@ -218,7 +224,7 @@ def _name(name: str, scope: Scope, place: Place) -> Operand | Module:
             raise refuse("NS207", "`_` has no value here: nothing comes before", place.span())
         return scope.previous
     binding = scope.find(name)
-    if binding is not None:
+    if binding is not None and not (name in scope.args and binding.holds(place)):
         if binding.value is not None:
             return binding.value
         return Module(binding, name)
@@ -276,7 +282,19 @@ def _attribute(found: Operand | Module, name: str, scope: Scope, place: Place) -
     if name == "device":
         return Operand(expr, (torch.device("meta"),) * len(operand.facts), operand.sized)
     values = tuple(_attribute_of(fact, name) for fact in operand.facts)
+    if name == "dtype" and _follows_the_model(values[0]) and scope.entry is not None:
+        return Operand(expr, values, operand.sized, operand.modal)
     return scope.context.settle(expr, values, operand)
+
+
+def _follows_the_model(dtype: Fact) -> bool:
+    """Whether it is one that `model.bfloat16()` and the like would change."""
+    return isinstance(dtype, torch.dtype) and (dtype.is_floating_point or dtype.is_complex)
+
+
+def asks_dtype(operand: Operand) -> bool:
+    """Whether it is made of the dtype of a value, which is known only when the model runs."""
+    return any(isinstance(n, Attribute) and n.name == "dtype" for n in walk(operand.expr))
 
 
 def _attribute_of(fact: Fact, name: str) -> Fact:
@@ -452,11 +470,13 @@ def _logic(symbol: str, items: list[ast.expr], scope: Scope, place: Place) -> Op
             raise refuse("NS304", fact, place.span())
         if operand.static:
             if bool(operand.facts[0]) is (symbol == "or"):
+                if _are_booleans((*kept, operand)):  # it decides, wherever it stands
+                    kept.clear()
                 kept.append(operand)
                 break
             if node is not items[-1]:
                 continue
-            if kept and all(isinstance(fact, bool) for o in (*kept, operand) for fact in o.facts):
+            if kept and _are_booleans((*kept, operand)):
                 continue
         kept.append(operand)
     if doubt:
@@ -470,8 +490,24 @@ def _logic(symbol: str, items: list[ast.expr], scope: Scope, place: Place) -> Op
     return Operand(Logic(symbol, tuple(o.expr for o in kept)), tuple(values), *join(kept))
 
 
+def _are_booleans(operands: Sequence[Operand]) -> bool:
+    return all(isinstance(fact, bool) for operand in operands for fact in operand.facts)
+
+
+def as_condition(operand: Operand) -> Operand:
+    """An operand of which only the truth is asked: in `and` and `or` one known part may decide."""
+    expr = operand.expr
+    if isinstance(expr, Logic):
+        decides = expr.op == "or"
+        known = (item.value for item in expr.items if isinstance(item, Const))
+        if any(bool(value) is decides for value in known):
+            truth = Const(decides)
+            return Operand(truth, (decides,) * len(operand.facts), sized=False)
+    return operand
+
+
 def _choice(test: ast.expr, body: ast.expr, other: ast.expr, scope: Scope, place: Place) -> Operand:
-    condition = _each((test,), scope, place)[0]
+    condition = as_condition(_each((test,), scope, place)[0])
     if condition.is_unknown:
         for node in (body, other):
             _part(node, scope, place)

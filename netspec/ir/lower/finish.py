@@ -50,6 +50,7 @@ from netspec.ir.lower.reading import reference
 from netspec.ir.lower.scope import Binding, GraphBuilder, PendingTie, Scope, undefined
 from netspec.ir.lower.state import check_init, lower_rules
 from netspec.ops.facts import Mapped
+from netspec.spec.expressions import is_expression
 
 
 def finish(
@@ -71,6 +72,9 @@ def finish(
         raise Refused
     main, expr = _outputs(outputs, scope, place)
     tapped = [tap_value(path, scope, place) for path in taps]
+    absent = frozenset(path for path in taps if scope.names[path].absent)
+    if named and absent:
+        raise _not_there(min(absent), place)
     if tapped:
         values = {path: operand.expr for path, operand in zip(taps, tapped, strict=True)}
 
@@ -113,7 +117,7 @@ def finish(
     elif form == "sequential":
         fact = "this is no chain of modules, so it cannot be an nn.Sequential"
         raise refuse("NS218", fact, place.key_span(), "leave `as: sequential` out")
-    return Lowered(new, graph, main, tuple(tapped))
+    return Lowered(new, graph, main, tuple(tapped), absent)
 
 
 def _drop_needless_inputs(builder: GraphBuilder, outputs: Expr | ByMode) -> None:
@@ -169,7 +173,23 @@ def _structure(outputs: object, scope: Scope, place: Place) -> Operand:
         expr = DictOf(tuple((key, operand.expr) for key, operand in named.items()))
         return Operand(expr, facts, *join(list(named.values())))
     assert isinstance(outputs, str), "the schema allows names, lists and mappings"
-    return reference(outputs, scope, place)
+    return _output(outputs, scope, place)
+
+
+def _output(text: str, scope: Scope, place: Place) -> Operand:
+    """The value that one name or expression of `outputs` means. Raises Refused."""
+    binding = None if is_expression(text) else scope.find(text)
+    if binding is not None and binding.absent:
+        raise _not_there(text, place)
+    return reference(text, scope, place)
+
+
+def _not_there(path: str, place: Place) -> Refused:
+    fact = f"`{path}` is an output, and does not exist: its `when` is false"
+    help = f"write `={path}` for what passes through, or `={path} if … else None`"
+    if "." in path:
+        help = "leave it out, or name what stands before it"
+    return refuse("NS305", fact, place.span(), help)
 
 
 def check_outputs(outputs: object, taps: Sequence[str], scope: Scope, place: Place) -> None:
@@ -177,7 +197,7 @@ def check_outputs(outputs: object, taps: Sequence[str], scope: Scope, place: Pla
     names = [] if outputs is None else _leaves(outputs, place.at("outputs"))
     for text, at in names:
         try:
-            reference(text, scope, at)
+            _output(text, scope, at)
         except Refused as refused:
             scope.context.report(refused)
     for path in taps:

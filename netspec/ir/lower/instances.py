@@ -289,6 +289,7 @@ class GraphInstance(Instance):
     home: GraphBuilder
     after: tuple[Init | Freeze, ...] = ()
     taps: list[Operand] = field(default_factory=list)
+    absent: frozenset[str] = frozenset()  # the paths of those that no layer gives
 
     def call(
         self,
@@ -314,6 +315,7 @@ class GraphInstance(Instance):
         self.slot.called = True
         passed = tuple(source.expr for source in sources)
         self.taps = list(lowered.taps)
+        self.absent = lowered.absent
         outputs = lowered.outputs
         sized, modal = join([*args, *sources, outputs])
         expr: Expr = CallPart(at, passed)

@@ -11,8 +11,15 @@ from netspec.ir.graph import Place
 from netspec.ir.lower import containers, known, repeats
 from netspec.ir.lower.calls import call_function
 from netspec.ir.lower.context import Operand, Refused, refuse
-from netspec.ir.lower.declare import declare, register_tensor, registered_name
-from netspec.ir.lower.evaluate import bound, choose, evaluate, evaluate_plain, static_value
+from netspec.ir.lower.declare import declare, is_group, register_tensor, registered_name
+from netspec.ir.lower.evaluate import (
+    as_condition,
+    bound,
+    choose,
+    evaluate,
+    evaluate_plain,
+    static_value,
+)  # fmt: skip
 from netspec.ir.lower.modifiers import asks_each_copy, check_modifiers, condition_of
 from netspec.ir.lower.reading import Layers, arguments, inputs_of, items_of
 from netspec.ir.lower.scope import Binding, Scope, undefined
@@ -68,12 +75,12 @@ def lower_layer(
             condition = None
         name = registered_name(key, layer, scope, place)
         scope.last_name = name
+        binding = Binding(place) if is_group(layer, key, scope) else scope.names[name]
         doubt = condition is not None and condition.is_unknown
         with scope.context.in_doubt() if doubt else nullcontext():
             value = _lower_plain(layer, name, scope, place, inputs)
             if value is None:
                 value = _lower_kind(layer, name, scope, place, inputs, condition)
-        binding = scope.names[name]
         if value is None:
             return
         if condition is not None:
@@ -95,9 +102,11 @@ def lower_layer(
 
 def _may_exist(layer: Layer, scope: Scope, place: Place) -> bool:
     """Whether the `when` of a whole repeat holds, or is not known for a mistake before."""
-    condition = evaluate_plain(layer.when, scope, place.at("when"))
+    condition = as_condition(evaluate_plain(layer.when, scope, place.at("when")))
     if condition.is_unknown:
         return True
+    if condition.static:
+        return bool(condition.facts[0])
     return bool(static_value(layer.when, scope, place.at("when"), "`when` of a repeat"))
 
 
@@ -114,7 +123,8 @@ def _skip(
         scope.names[key] = Binding(place, scope.context.const(None))
         return
     value = inputs()[0] if _gives_value(layer) and (scope.previous or layer.from_) else None
-    scope.names[key] = Binding(place, value)
+    if not (scope.numbered and key.isdigit()):  # it takes no number
+        scope.names[key] = Binding(place, value, absent=True)
     if value is not None:
         scope.previous = value
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netspec.ir.graph import Place
 from netspec.ir.lower.context import Operand, refuse
-from netspec.ir.lower.evaluate import evaluate_plain
+from netspec.ir.lower.evaluate import OF_THE_MODEL, as_condition, asks_dtype, evaluate_plain
 from netspec.ir.lower.scope import Scope
 from netspec.spec.expressions import is_expression, names_in
 from netspec.spec.schema import (
@@ -44,9 +44,11 @@ def check_modifiers(layer: Layer, place: Place) -> None:
 def condition_of(layer: Layer, scope: Scope, place: Place) -> Operand | None:
     if layer.when is None:
         return None
-    condition = evaluate_plain(layer.when, scope, place.at("when"))
+    condition = as_condition(evaluate_plain(layer.when, scope, place.at("when")))
     if condition.is_tensor or condition.sized:
         on = "a tensor's values" if condition.is_tensor else "a free size"
+        if asks_dtype(condition):
+            on = OF_THE_MODEL
         fact = f"whether `{place.path[-1]}` exists depends on {on}"
         help = "a condition is on args, known sizes or `training`"
         raise refuse("NS303", fact, place.at("when").span(), help)
@@ -57,8 +59,15 @@ def asks_each_copy(layer: Layer) -> bool:
     """Whether the `when` of a repeat is asked for each copy: it names the loop's variables."""
     if layer.when is None:
         return True
-    repeat = layer.repeat
-    own = {"i", (repeat.as_ or "w") if isinstance(repeat, Repeat) else "i", "training"}
+    own = {*loop_names(layer), "training"}
     if not isinstance(layer.when, str) or not is_expression(layer.when):
         return False
     return bool(own & names_in(layer.when))
+
+
+def loop_names(layer: Layer) -> tuple[str, ...]:
+    """What a repeat's variables are called: its index, or with `over` the index and the item."""
+    repeat = layer.repeat
+    if not isinstance(repeat, Repeat):
+        return ("i",)
+    return (repeat.as_ or "i",) if repeat.over is None else ("i", repeat.as_ or "w")

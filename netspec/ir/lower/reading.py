@@ -7,7 +7,7 @@ from typing import Any
 
 from netspec.ir.graph import Place
 from netspec.ir.lower.context import Operand, Refused, refuse
-from netspec.ir.lower.evaluate import evaluate, evaluate_plain
+from netspec.ir.lower.evaluate import OF_THE_MODEL, asks_dtype, evaluate, evaluate_plain
 from netspec.ir.lower.scope import Scope
 from netspec.spec.expressions import is_expression
 from netspec.spec.schema import Layer
@@ -77,6 +77,8 @@ def static_arguments(layer: Layer, scope: Scope, place: Place) -> dict[str, Oper
     for key, operand in found.items():
         if not operand.static and not operand.is_unknown:
             on = "a tensor" if operand.is_tensor else "a free size or the mode"
+            if asks_dtype(operand):
+                on = OF_THE_MODEL
             fact = f"`{key}` depends on {on}, and a module's arguments are known when it is built"
             scope.context.report(refuse("NS303", fact, (place.argument(key) or place).span()))
             found[key] = scope.context.unknown

@@ -10,13 +10,14 @@ from netspec.ir.graph import Assign, ByMode, Graph, Loop, NewList, Place
 from netspec.ir.limits import MAX_LAYERS
 from netspec.ir.lower import containers
 from netspec.ir.lower.context import Lowered, Operand, Refused, refuse, tuple_of
+from netspec.ir.lower.declare import is_group
 from netspec.ir.lower.evaluate import evaluate_plain, static_value
 from netspec.ir.lower.finish import as_chain, fill_open_slots, finish
 from netspec.ir.lower.instances import GraphInstance, ListInstance
-from netspec.ir.lower.modifiers import asks_each_copy
+from netspec.ir.lower.modifiers import asks_each_copy, loop_names
 from netspec.ir.lower.scope import Binding, Scope, Slot
 from netspec.ir.lower.state import lower_after
-from netspec.spec.schema import Layer, Repeat
+from netspec.spec.schema import ContainerLayer, Layer, Repeat
 
 Loop_ = list[dict[str, Operand]]
 
@@ -44,14 +45,15 @@ def lower_repeat(
         value = _contained(layer, copy, name, scope, place, inputs, rounds, names)
     if value.is_unknown or _are_unknown(rounds):
         raise Refused
-    binding = scope.names.setdefault(name, Binding(place))
-    binding.value = scope.graph.assign(name, value, place, layer.keep)
-    scope.previous = binding.value
+    scope.previous = scope.graph.assign(name, value, place, layer.keep)
+    if not is_group(layer, name, scope):
+        binding = scope.names.setdefault(name, Binding(place))
+        binding.value = scope.previous
 
 
 def _are_unknown(rounds: Loop_) -> bool:
     """Whether one copy stands for all, as a mistake before leaves open how many there are."""
-    return any(variables["i"].is_unknown for variables in rounds)
+    return any(value.is_unknown for variables in rounds for value in variables.values())
 
 
 def _condition(layer: Layer) -> dict[str, None]:
@@ -69,7 +71,7 @@ def _rounds(layer: Layer, scope: Scope, place: Place) -> Loop_:
     asked = repeat.n if repeat.over is None else repeat.over
     if evaluate_plain(asked, scope, at).is_unknown:
         unknown = scope.context.unknown
-        return [{"i": unknown, repeat.as_ or ("i" if repeat.over is None else "w"): unknown}]
+        return [dict.fromkeys(loop_names(layer), unknown)]
     if repeat.over is not None:
         items = static_value(repeat.over, scope, place.at("repeat", "over"), "`over`")
         if not isinstance(items, tuple):
@@ -87,7 +89,7 @@ def _rounds(layer: Layer, scope: Scope, place: Place) -> Loop_:
             "NS217", f"`repeat` asks for {count:,} copies", at.span(), f"at most {MAX_LAYERS:,}"
         )
     index = repeat.as_ or "i"
-    return [{"i": const(i), index: const(i)} for i in range(count)]
+    return [{index: const(i)} for i in range(count)]
 
 
 def _names(layer: Layer, rounds: Loop_, scope: Scope, place: Place) -> list[str] | None:
@@ -146,10 +148,11 @@ def _inline(
     inner = Scope(
         scope.graph, scope.source, scope.args, scope.blocks, scope, scope.holder, scope.prefix,
         scope.numbered if in_parent else True, {}, inputs[0], scope.entry,
-        containers.inner_taps(scope, name), scope.ties, scope.indexed,
+        containers.inline_taps(scope, name) if in_parent else containers.inner_taps(scope, name),
+        scope.ties, scope.indexed,
     )  # fmt: skip
     if in_parent and names is None:
-        inner.numbered = True
+        inner.numbered = scope.numbered or not _names_children(copy)
         copy = _inlined(copy)
     if in_parent and names is not None:
         inner.numbered = False
@@ -157,8 +160,15 @@ def _inline(
         inner.holder = type(scope.holder)()
     value = _chain(copy, inner, place, inputs, rounds, names)
     containers.bind_inner(inner, name, scope)
+    if in_parent:
+        containers.bind_numbers(inner, scope)
     fill_open_slots(scope.graph, inner)
     return value
+
+
+def _names_children(copy: Layer) -> bool:
+    """Whether the children have names of their own, which are kept."""
+    return isinstance(copy, ContainerLayer) and isinstance(copy.layers, Mapping)
 
 
 def _inlined(copy: Layer) -> Layer:

@@ -49,8 +49,13 @@ class Holder:
 
     def add(self, slot: Slot) -> None:
         if slot.name in self.slots:
+            before = self.slots[slot.name].place
+            if before.path == slot.place.path:
+                fact = f"each copy of the repeat registers `{slot.name}` in one container"
+                help = "number them, as a list of `layers`, or leave `as: inline` out"
+                raise refuse("NS210", fact, slot.place.key_span(), help)
             fact = f"two layers are registered as `{slot.name}`"
-            first = self.slots[slot.name].place.line
+            first = before.line
             note = (f"the other one is on line {first}",) if first else ()
             raise refuse("NS210", fact, slot.place.key_span(), notes=note)
         self.slots[slot.name] = slot
@@ -141,6 +146,11 @@ class Binding:
     instance: Instance | None = None
     at: Expr | None = None  # how the module is reached in the graph that registers it
     refused: bool = False
+    absent: bool = False  # its `when` is false: the value is the one that passes through
+
+    def holds(self, place: Place) -> bool:
+        """Whether a place lies inside of its layer, which is not there before its end."""
+        return place.path[: len(self.place.path)] == self.place.path
 
     @property
     def is_open(self) -> bool:
@@ -243,7 +253,7 @@ class Scope:
             return self.context.unknown
         if binding is None:
             raise undefined(self, name, place)
-        if binding.value is None and place.path[: len(binding.place.path)] == binding.place.path:
+        if binding.value is None and binding.holds(place):
             raise _too_early(name, binding.place, place)
         if binding.value is None:
             fact = f"`{name}` gives no value"
@@ -262,7 +272,7 @@ def undefined(scope: Scope, name: str, place: Place) -> Refused:
     """The refusal of a name that nothing here defines."""
     later = scope.later(name)
     if later is not None:
-        return _too_early(name, later, place)
+        return _too_early(name, later, place, _inside(scope))
     help = did_you_mean(name, [*scope.visible(), *scope.args])
     if name in _SPELT:
         help = f"write `{_SPELT[name]}`"
@@ -275,10 +285,10 @@ def undefined(scope: Scope, name: str, place: Place) -> Refused:
     return refuse("NS207", f"`{name}` is not defined here", place.span(), help)
 
 
-def _too_early(name: str, later: Place, place: Place) -> Refused:
+def _too_early(name: str, later: Place, place: Place, inside: str = "") -> Refused:
     if place.path[: len(later.path)] == later.path:
         fact = f"`{name}` reads its own value"
-        help = "a layer reads what stands before it; `_` is the value that comes in"
+        help = f"a layer reads what stands before it; `_` is the value that comes in{inside}"
         return refuse("NS207", fact, place.span(), help)
     where = f"on line {later.line}" if later.line else "after this layer"
     fact = f"`{name}` is read here, and comes later"
@@ -287,12 +297,14 @@ def _too_early(name: str, later: Place, place: Place) -> Refused:
 
 
 def _known_here(scope: Scope) -> str | None:
-    names = scope.visible()[-8:]
-    outermost = scope
-    while outermost.outer is not None:
-        outermost = outermost.outer
-    inside = f"; `{outermost.block}` sees nothing from outside" if outermost.block else ""
-    return f"known here: {', '.join(names)}{inside}" if names else None
+    names = [*scope.visible()[-8:], *list(scope.args)[-8:]]
+    return f"known here: {', '.join(names)}{_inside(scope)}" if names else None
+
+
+def _inside(scope: Scope) -> str:
+    while scope.outer is not None:
+        scope = scope.outer
+    return f"; `{scope.block}` sees nothing from outside" if scope.block else ""
 
 
 def _brought_in(binding: Binding, name: str, crossed: list[GraphBuilder]) -> Binding:
