@@ -24,6 +24,7 @@ from netspec.ops import offers
 
 GROUP = "netspec.layers"
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_NAME = re.compile(r"[A-Za-z_][\w.-]*")
 _loaded: dict[str, object] = {}
 
 
@@ -61,7 +62,9 @@ def is_enabled(name: str) -> bool:
 
 
 def how_to_enable(name: str) -> str:
-    """A help line."""
+    """A help line, which people may copy into a shell."""
+    if not _NAME.fullmatch(name):
+        return "the name of a plugin is like `mylib`, or `mylib.layers`"
     known = "" if name in _loaded else ", if you have it and trust it"
     return f"enable it{known}: plugins=[{name}] in a run or in Python, --plugin {name} elsewhere"
 
@@ -84,6 +87,8 @@ def _load(name: str) -> Diagnostic | None:
     except Exception as error:  # the plugin's own code
         return _failed(name, error)
     home = found.__name__ if isinstance(found, ModuleType) else name
+    if not offers.owned_by(name):
+        offers.adopt(name, home)
     if not offers.owned_by(name) and not _offered_itself(home):
         fact = f"the plugin `{name}` registers no layers"
         return _diagnostic(name, fact, "it calls `netspec.register` where it is imported")
@@ -154,11 +159,12 @@ def _clashes(names: Sequence[str]) -> list[Diagnostic]:
     """Names that two of the plugins, or a plugin and this process, both have."""
     problems = []
     owners: dict[str, str | None] = {}
+    targets: dict[str, object] = {}
     for plugin in (None, *dict.fromkeys((*offers.enabled(), *names))):
         for offer in offers.owned_by(plugin):
             if offer.name not in owners:
-                owners[offer.name] = plugin
-            elif owners[offer.name] != plugin:
+                owners[offer.name], targets[offer.name] = plugin, offer.target
+            elif owners[offer.name] != plugin and targets[offer.name] is not offer.target:
                 other = owners[offer.name]
                 also = f"the plugin `{other}`" if other else "this program itself"
                 fact = f"the plugin `{plugin}` and {also} both register `{offer.name}`"

@@ -107,9 +107,10 @@ def _register(
     kind = _kind_of(target)
     name = target.__name__ if name is None else name
     plugin = offers.loading()
-    home = plugin or _caller()
+    module = _caller()
+    home = plugin or module
     paired = None if function is None else _paired(target, kind, function)
-    offer = Offer(name, kind, target, home, plugin, dict(infer or {}), fake, paired)
+    offer = Offer(name, kind, target, home, plugin, module, dict(infer or {}), fake, paired)
     _check_name(offer)
     _check_signature(offer)
     _check_infer(offer)
@@ -289,7 +290,7 @@ def _twin(offer: Offer, inplace: Callable[..., Any]) -> Offer:
         raise TypeError(
             f"`{inplace.__name__}` takes {theirs}, and `{offer.name}`, in whose place it is, {ours}"
         )
-    return Offer(f"{offer.name}_", "function", inplace, offer.home, offer.plugin, fake=None)
+    return Offer(f"{offer.name}_", "function", inplace, offer.home, offer.plugin, offer.module)
 
 
 def _names(function: Callable[..., Any]) -> list[str]:

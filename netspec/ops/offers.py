@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 OfferKind = Literal["module", "function"]
@@ -21,7 +21,7 @@ class Offer:
 
     `infer` are constructor arguments that the inputs of the call decide, as expressions. `fake`
     gives the result on `meta` in the place of the target. `function` is, of an activation's class,
-    the name of its function. `home` is the plugin, or the Python module, that offered it.
+    the name of its function. `home` is the plugin that offered it, or else the Python `module`.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Offer:
     target: Callable[..., Any]
     home: str
     plugin: str | None
+    module: str  # which registered it
     infer: Mapping[str, str] = field(default_factory=dict)
     fake: Callable[..., Any] | None = None
     function: str | None = None
@@ -128,6 +129,13 @@ def present(kind: OfferKind | None = None) -> list[Offer]:
     there = (None, *_enabled.get())
     found = [o for (plugin, k, _), o in _all.items() if plugin in there and kind in (None, k)]
     return sorted(found, key=lambda offer: (offer.name, offer.kind))
+
+
+def adopt(plugin: str, module: str) -> None:
+    """What this module registered while another plugin was loaded is this plugin's as well."""
+    for offer in list(_all.values()):
+        if offer.plugin is not None and (f"{offer.module}.").startswith(f"{module}."):
+            add(replace(offer, plugin=plugin, home=plugin))
 
 
 def namespaces() -> set[str]:

@@ -173,15 +173,16 @@ def _from_python(
     operator: str, function: Callable[..., object], known: Mapping[str, ArgumentType]
 ) -> Signature:
     hints = _hints_of(function)
+    of_torch = str(function.__module__).partition(".")[0] == "torch"
     parameters, star = [], None
     for parameter in inspect.signature(function).parameters.values():
         name = parameter.name
         if parameter.kind is parameter.VAR_POSITIONAL:
             star = Parameter(name, read_hint(hints.get(name, torch.Tensor)))
             continue
-        if parameter.kind is parameter.VAR_KEYWORD or _is_internal(parameter):
+        if parameter.kind is parameter.VAR_KEYWORD or _is_internal(parameter, of_torch):
             continue
-        accepts = _type_of(operator, parameter, hints, known)
+        accepts = _type_of(operator, parameter, hints, known, of_torch)
         required = parameter.default is parameter.empty
         default = None if required else parameter.default
         keyword_only = parameter.kind is parameter.KEYWORD_ONLY or star is not None
@@ -189,8 +190,8 @@ def _from_python(
     return Signature(tuple(map(_widened, parameters)), star)
 
 
-def _is_internal(parameter: inspect.Parameter) -> bool:
-    return parameter.name.startswith("_") or parameter.name in NEVER_GIVEN
+def _is_internal(parameter: inspect.Parameter, of_torch: bool) -> bool:
+    return parameter.name.startswith("_") or (of_torch and parameter.name in NEVER_GIVEN)
 
 
 def _hints_of(function: Callable[..., object]) -> Mapping[str, object]:
@@ -211,10 +212,11 @@ def _type_of(
     parameter: inspect.Parameter,
     hints: Mapping[str, object],
     known: Mapping[str, ArgumentType],
+    of_torch: bool,
 ) -> ArgumentType:
     name = parameter.name
     corrected = _BY_OPERATOR.get((operator, name)) or _BY_PARAMETER.get(name)
-    if corrected is not None:
+    if corrected is not None and of_torch:
         return corrected
     lost = name in hints and hints[name] is type(None)
     if lost or operator in _CLASS_OF:

@@ -49,8 +49,12 @@ class Checkpoint:
         """The model's program, in another form if asked. Raises SpecError, RunError (NS219)."""
         for name in self.recipe.needs:
             if not is_enabled(name):
-                fact = f"`{self.path.name}` needs layers that the plugin `{name}` registers"
                 span = Span(str(self.path))
+                if name == "__main__":
+                    fact = f"`{self.path.name}` needs layers that a script registered for itself"
+                    help = "call it from that script, or register them in a module, as a plugin"
+                    raise RunError(Diagnostic("NS219", fact, span, help=help))
+                fact = f"`{self.path.name}` needs layers that the plugin `{name}` registers"
                 raise RunError(Diagnostic("NS219", fact, span, help=how_to_enable(name)))
         activation = self.recipe.activation if act is None else read_activation(act)
         return compile_recipe(self.recipe, activation)

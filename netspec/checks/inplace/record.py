@@ -18,6 +18,7 @@ from netspec.checks.inplace.trial import Trial, is_one_of_several, refusal_of_pa
 from netspec.ir.graph import NewModule, Program
 from netspec.ir.walk.ask import Refuses, ask
 from netspec.ir.walk.walker import Bound, Step, walk
+from netspec.ops import offers
 from netspec.ops.backends import OTHER_KERNELS
 from netspec.ops.facts import TensorType
 from netspec.ops.overwriting import Pair, has_inplace, module_pair, pair_of
@@ -166,7 +167,11 @@ class _Recorder:
             if has_inplace(child.new.operator):
                 return self._overwriting(bound.path, module_pair(bound.module), False, args, kwargs)
             self.formless.setdefault(bound.path, self._steps[-1])
-        return self._ask(bound.module, args, kwargs)
+        value = self._ask(bound.module, args, kwargs)
+        for tensor in kept_by(bound.module):
+            if self._is_known(tensor):
+                self.read(tensor, AT_THE_END)
+        return value
 
     def operator(
         self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -275,6 +280,9 @@ class _Recorder:
             found = self._storages[memory._cdata] = (Storage("value", name, self.clock), memory)
         return found[0]
 
+    def _is_known(self, tensor: torch.Tensor) -> bool:
+        return tensor.untyped_storage()._cdata in self._storages
+
     def read(self, tensor: torch.Tensor, time: float, by: Step | None = None) -> None:
         step = by or (self._steps[-1] if self._steps else Step("", "", 0, None))
         self.of(tensor).reads.append((time, region_of(tensor), step))
@@ -361,6 +369,14 @@ class _Functions(TorchFunctionMode):
         if name in OTHER_KERNELS and not self.recorder.paused:
             self.recorder.read_and_save(args, named, value)
         return value
+
+
+def kept_by(module: nn.Module) -> Iterator[torch.Tensor]:
+    """What a registered module holds beside its state, which somebody may look at: `self.last`."""
+    if offers.of_target(type(module)) is None:
+        return
+    for part in module.modules():
+        yield from tensors_in(list(part.__dict__.values()))
 
 
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import torch
 from torch import nn
 
 from netspec.ir.graph import NewModule, Place
@@ -177,8 +178,9 @@ def _activation(layer: ActLayer, name: str, scope: Scope, place: Place) -> Insta
 def weights_of(operator: Operator) -> tuple[str, ...]:
     """The parameters of an activation's module: PReLU's `weight`."""
     try:
-        module = operator.target()
-    except TypeError:
+        with torch.random.fork_rng(devices=[]):
+            module = operator.target()
+    except (TypeError, ValueError, RuntimeError):  # it wants arguments
         return ()
     assert isinstance(module, nn.Module), "an activation's module is one"
     return tuple(name for name, _ in module.named_parameters())
