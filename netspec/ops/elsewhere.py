@@ -207,6 +207,13 @@ def told_of_activation(name: str) -> str | None:
         return f"an activation is named by its function: `{function.name}`"
     if name in _FUNCTIONS and catalog.module_of_activation(_FUNCTIONS[name]) is not None:
         return f"did you mean `{_FUNCTIONS[name]}`?"
+    bare = name.rpartition(".")[2]
+    if bare != name and catalog.module_of_activation(bare) is not None:
+        return f"write `{bare}`: an activation is named by itself"
+    if catalog.find_function(name) is None:
+        registered = _told_of_registered("function", name)
+        if registered is not None:
+            return registered
     near = did_you_mean(name, catalog.activation_names())
     if near is None and catalog.find_function(name) is not None:
         return f"`{name}` has one form only: write `call: {name}`"
