@@ -210,11 +210,9 @@ def told_of_activation(name: str) -> str | None:
     bare = name.rpartition(".")[2]
     if bare != name and catalog.module_of_activation(bare) is not None:
         return f"write `{bare}`: an activation is named by itself"
-    if catalog.find_function(name) is None:
-        registered = _told_of_registered("function", name)
-        if registered is not None:
-            return registered
     near = did_you_mean(name, catalog.activation_names())
+    if near is None and catalog.find_function(name) is None and catalog.find_module(name) is None:
+        near = _told_of_registered("function", name)
     if near is None and catalog.find_function(name) is not None:
         return f"`{name}` has one form only: write `call: {name}`"
     if near is None and catalog.find_module(name) is not None:
