@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -396,12 +397,12 @@ def test_freeze_stops_the_gradient_of_the_layer_alone() -> None:
     assert [p.requires_grad for p in model.parameters()] == [False, False, True, True]
 
 
-def test_init_of_a_layer_runs_before_the_rules_by_class() -> None:
+def test_rules_by_class_leave_the_init_of_a_layer_as_it_is() -> None:
     rules = "init: {Linear.weight: zeros_}\n"
     model = build(
-        spec(f"{rules}layers: {{a: {{init: {{weight: ones_, bias: ones_}}, {LINEAR[1:]}}}")
+        spec(f"{rules}layers: {{a: {{init: {{weight: ones_}}, {LINEAR[1:]}, b: {LINEAR}}}")
     )
-    assert not model.a.weight.any() and model.a.bias.all()
+    assert model.a.weight.all() and not model.b.weight.any()
 
 
 def test_what_is_kept_out_of_the_state_dict() -> None:
@@ -636,3 +637,33 @@ def test_an_arg_that_nothing_names_is_told() -> None:
 def test_an_arg_that_holds_a_value_is_read_by_its_name() -> None:
     block = "blocks: {B: {args: {n: null}, layers: {a: {call: relu, from: n}, s: =a + x}}}\n"
     assert codes(spec(f"{block}layers: {{a: {{block: B, n: =x * 2}}}}")) == []
+
+
+def test_a_rule_passes_over_what_has_an_init_nearer_to_it() -> None:
+    text = """
+        netspec: 1
+        inputs: {x: [N, 4]}
+        init: {Linear.weight: ones_, Linear.bias: ones_}
+        blocks:
+          Inner:
+            init: {Linear.weight: eye_}
+            layers: {a: {module: Linear, out_features: 4}}
+        layers:
+          plain: {module: Linear, out_features: 4}
+          own: {module: Linear, out_features: 4, init: {bias: zeros_}}
+          inner: {block: Inner, repeat: 2}
+          mixed: {module: TransformerEncoderLayer, nhead: 2, init: {linear1.weight: zeros_}}
+          head:
+            init: {out.weight: zeros_}
+            layers: {act: {act: relu}, out: {module: Linear, out_features: 2}}
+    """
+    spec = netspec.loads(textwrap.dedent(text))
+    model = netspec.build(spec)
+    found = {name: set(value.flatten().tolist()) for name, value in model.named_parameters()}
+    assert found["plain.weight"] == {1.0} and found["plain.bias"] == {1.0}
+    assert found["own.weight"] == {1.0} and found["own.bias"] == {0.0}
+    assert found["inner.1.a.weight"] == {0.0, 1.0} and found["inner.1.a.bias"] == {1.0}
+    assert found["mixed.linear1.weight"] == {0.0} and found["mixed.linear2.weight"] == {1.0}
+    assert found["head.out.weight"] == {0.0} and found["head.out.bias"] == {1.0}
+    source = netspec.to_python(spec)
+    assert 'name != "own"' in source and "name not in kept" in source

@@ -202,12 +202,19 @@ def line_of(child: Child, default: int) -> int:
     return (child.place.line if child.place else 0) or default
 
 
-def write_rules(rules: Sequence[InitRule], code: Code, n: Nodes, model: ast.expr) -> list[ast.stmt]:
-    """`for module in self.modules(): if isinstance(…): …`, one `if` for each class."""
+def write_rules(
+    rules: Sequence[InitRule], code: Code, n: Nodes, model: ast.expr, taken: Sequence[str]
+) -> list[ast.stmt]:
+    """`for module in self.modules(): if isinstance(…): …`, one `if` for each class.
+
+    Where rules pass over modules, these are told by name; `taken` are names of arguments.
+    """
     if not rules:
         return []
+    by_name = next(name for name in ("name", "path", "where", "name_") if name not in taken)
     n.line = (rules[0].place.line if rules[0].place else 0) or n.line
-    tests: dict[str, ast.If] = {}
+    tests: dict[object, ast.If] = {}
+    kept: dict[tuple[str, ...], ast.Assign] = {}
     for rule in rules:
         n.line = (rule.place.line if rule.place else 0) or n.line
         target = n.member(n.name("module"), rule.parameter)
@@ -218,11 +225,44 @@ def write_rules(rules: Sequence[InitRule], code: Code, n: Nodes, model: ast.expr
                 target, [ast.IsNot()], [n.constant(None)], lineno=n.line, col_offset=0
             )
             step = ast.If(there, [step], [], lineno=n.line, col_offset=0)
-        if rule.module.name not in tests:
-            test = n.call(n.name("isinstance"), [n.name("module"), n.function(rule.module)])
-            tests[rule.module.name] = ast.If(test, [], [], lineno=n.line, col_offset=0)
-        tests[rule.module.name].body.append(step)
+        key = (rule.module.name, rule.but)
+        if key not in tests:
+            test: ast.expr = n.call(
+                n.name("isinstance"), [n.name("module"), n.function(rule.module)]
+            )
+            if rule.but:
+                other = _is_none_of(rule.but, by_name, kept, taken, n)
+                test = ast.BoolOp(ast.And(), [test, other], lineno=n.line, col_offset=0)
+            tests[key] = ast.If(test, [], [], lineno=n.line, col_offset=0)
+        tests[key].body.append(step)
+    target_: ast.expr = n.target("module")
     modules = n.call(n.attribute(model, "modules"))
-    return [
-        ast.For(n.target("module"), modules, list(tests.values()), [], lineno=n.line, col_offset=0)
-    ]
+    if any(rule.but for rule in rules):
+        names: list[ast.expr] = [n.target(by_name), n.target("module")]
+        target_ = ast.Tuple(names, STORE, lineno=n.line, col_offset=0)
+        modules = n.call(n.attribute(model, "named_modules"))
+    loop = ast.For(target_, modules, list(tests.values()), [], lineno=n.line, col_offset=0)
+    return [*kept.values(), loop]
+
+
+def _is_none_of(
+    paths: tuple[str, ...],
+    by_name: str,
+    kept: dict[tuple[str, ...], ast.Assign],
+    taken: Sequence[str],
+    n: Nodes,
+) -> ast.expr:
+    """`name != "fc"`, or `name not in kept` with the names in a variable of their own."""
+    if len(paths) == 1:
+        compare: ast.cmpop = ast.NotEq()
+        other: ast.expr = n.constant(paths[0])
+    else:
+        compare = ast.NotIn()
+        if paths not in kept:
+            names = ("kept", *(f"kept_{number}" for number in range(2, len(kept) + len(taken) + 3)))
+            used = [*taken, *(one.targets[0].id for one in kept.values())]  # type: ignore[attr-defined]
+            variable = next(name for name in names if name not in used)
+            listed = n.tuple_([n.constant(path) for path in paths])
+            kept[paths] = n.assign(n.target(variable), listed)
+        other = n.name(kept[paths].targets[0].id)  # type: ignore[attr-defined]
+    return ast.Compare(n.name(by_name), [compare], [other], lineno=n.line, col_offset=0)

@@ -70,10 +70,10 @@ def _definition(node: ast.stmt, depth: int) -> list[str]:
         case ast.FunctionDef():
             return [*_head(node, indent), *_body(node.body, depth)]
         case ast.For(target=target, iter=iter_, body=body):
-            head = f"{indent}for {ast.unparse(target)} in {ast.unparse(iter_)}:"
+            head = f"{indent}for {_target(target)} in {ast.unparse(iter_)}:"
             return [head, *_body(body, depth)]
         case ast.If(test=test, body=body):
-            return [f"{indent}if {ast.unparse(test)}:", *_body(body, depth)]
+            return [f"{indent}if {_unparsed(test)}:", *_body(body, depth)]
         case ast.Assign(targets=[target], value=value):
             return _laid_out(f"{indent}{_target(target)} = ", value, depth)
         case ast.Return(value=ast.Tuple(elts=[_, _, *_] as items)) if _fits(items, depth):

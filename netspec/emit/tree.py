@@ -175,7 +175,7 @@ class _Class:
         for tie in self.graph.ties:
             n.line = (tie.place.line if tie.place else 0) or n.line
             maker.statements.append(self._tie(tie, n))
-        maker.statements += write_rules(self.graph.rules, code, n, this)
+        maker.statements += write_rules(self.graph.rules, code, n, this, self.plan.parameters)
         names = ["self", *self.plan.parameters]
         return function_of("__init__", names, maker.statements, self.line)
 

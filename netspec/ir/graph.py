@@ -224,13 +224,17 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class InitRule:
-    """A rule for each module of a class below, in the order of `modules()`."""
+    """A rule for each module of a class below, in the order of `modules()`.
+
+    It passes over the modules of the paths `but`: an `init` nearer to them says what is there.
+    """
 
     module: Operator
     parameter: str
     operator: Operator
     kwargs: tuple[tuple[str, Expr], ...]
     guarded: bool = False  # some of those modules have None there
+    but: tuple[str, ...] = ()
     place: Place | None = field(default=None, compare=False)
 
 

@@ -167,6 +167,7 @@ class Reference:
         self.document = document
         self.args = dict(args or {})
         self.root = Slot("")
+        self.settled: dict[int, nn.Parameter] = {}  # by an `init` that stands nearer than rules
         self.training = False
         self.trial = False
 
@@ -413,7 +414,7 @@ class Reference:
         elif init is not None:
             for path, call in init.items():
                 step = self.init_call(call, env)
-                slot.after.append(lambda thing, p=path, s=step: s(attribute(thing, p)))
+                slot.after.append(lambda thing, p=path, s=step: self.own(s, attribute(thing, p)))
         if self.plain(layer.get("freeze", False), env):
             slot.after.append(lambda thing: thing.requires_grad_(False))
         for target, source in (layer.get("tie") or {}).items():
@@ -424,6 +425,11 @@ class Reference:
                     attribute(slot.thing, p), name, attribute(thing, s)
                 )
             )
+
+    def own(self, step: Step, parameter: nn.Parameter) -> None:
+        """An `init` that stands on the layer: rules further out pass over the parameter."""
+        step(parameter)
+        self.settled[id(parameter)] = parameter
 
     def init_call(self, call: Any, env: Env) -> Step:
         ((name, given),) = ({call: {}} if isinstance(call, str) else call).items()
@@ -439,11 +445,15 @@ class Reference:
                 steps.setdefault(cls, []).append((name, self.init_call(call, env)))
 
         def run(thing: nn.Module) -> None:
+            met = {}
             for module in thing.modules():
                 for cls, calls in steps.items():
                     for name, step in calls if isinstance(module, getattr(nn, cls)) else ():
-                        if getattr(module, name) is not None:
-                            step(getattr(module, name))
+                        parameter = getattr(module, name)
+                        if parameter is not None and id(parameter) not in self.settled:
+                            step(parameter)
+                            met[id(parameter)] = parameter
+            self.settled |= met
 
         env.slot.rules = [run]
 

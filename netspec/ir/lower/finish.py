@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -32,6 +32,7 @@ from netspec.ir.graph import (
     New,
     NewGraph,
     NewList,
+    NewModule,
     NewSequence,
     Place,
     Statement,
@@ -287,6 +288,7 @@ def _check_inits(children: tuple[Child, ...]) -> None:
 def _guarded(rules: tuple[InitRule, ...], children: tuple[Child, ...]) -> tuple[InitRule, ...]:
     """The rules, each with whether some module that it meets has None for the parameter."""
     modules = [m for child in children for m in meta_modules_of(child.new)] if rules else []
+    own = list(dict.fromkeys(_own_inits(children, ""))) if rules else []
     found = []
     for rule in rules:
         cls = rule.module.target
@@ -297,8 +299,58 @@ def _guarded(rules: tuple[InitRule, ...], children: tuple[Child, ...]) -> tuple[
             fact = f"`{rule.module.name}` has no parameter `{rule.parameter}`"
             help = did_you_mean(rule.parameter, names) or f"it has {', '.join(names) or 'none'}"
             raise refuse("NS206", fact, rule.place.key_span(), help)
-        found.append(replace(rule, guarded=any(getattr(m, rule.parameter) is None for m in met)))
+        guarded = any(getattr(m, rule.parameter) is None for m in met)
+        but = tuple(
+            path
+            for path, name, module in own
+            if name == rule.parameter and issubclass(module, cls)  # type: ignore[arg-type]
+        )
+        found.append(replace(rule, guarded=guarded, but=but))
     return tuple(found)
+
+
+def _own_inits(
+    children: Sequence[Child], prefix: str
+) -> Iterator[tuple[str, str, type[nn.Module]]]:
+    """Path and class of each module below that has an `init` nearer than these rules, by parameter.
+
+    It stands on the module, on a container around it, or in the rules of a block around it.
+    """
+    for child in children:
+        path = f"{prefix}{child.name}"
+        below = dict(_modules_below(child.new, path))
+        for step in child.after:
+            if isinstance(step, Init):
+                *inner, name = step.target or ("",)
+                at = ".".join((path, *inner))
+                if at in below:
+                    yield at, name, below[at]
+        match child.new:
+            case NewSequence(children=inner_children) | NewList(children=inner_children):
+                yield from _own_inits(inner_children, f"{path}.")
+            case NewGraph(graph):
+                yield from _own_inits(graph.children, f"{path}.")
+                for rule in graph.rules:
+                    for at, cls in below.items():
+                        if issubclass(cls, rule.module.target):  # type: ignore[arg-type]
+                            yield at, rule.parameter, cls
+
+
+def _modules_below(new: New, path: str) -> Iterator[tuple[str, type[nn.Module]]]:
+    """The modules that are not ours below something that is made, by their paths."""
+    match new:
+        case NewModule():
+            module = next(iter(meta_modules_of(new)))
+            for name, inner in module.named_modules():
+                yield f"{path}.{name}" if name else path, type(inner)
+        case NewSequence(children) | NewList(children):
+            for child in children:
+                yield from _modules_below(child.new, f"{path}.{child.name}")
+        case NewGraph(graph):
+            for child in graph.children:
+                yield from _modules_below(child.new, f"{path}.{child.name}")
+        case _:
+            return
 
 
 def _has_tensor(module: nn.Module, name: str) -> bool:
