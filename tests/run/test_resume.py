@@ -165,7 +165,7 @@ def test_signals_are_given_back(tmp_path: Path) -> None:
 def long_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A run that takes some seconds, and how it was called."""
     made = tmp_path_factory.mktemp("long")
-    arguments = [*TINY, small(made), "trainer.max_epochs=40", "trainer.checkpoint_every=2"]
+    arguments = [*TINY, small(made), "trainer.max_epochs=100", "trainer.checkpoint_every=2"]
     trained(made / "whole", *arguments)
     return made / "whole", arguments
 
@@ -178,7 +178,7 @@ def test_killed(tmp_path: Path, long_run: tuple[Path, list[str]]) -> None:
     wait_for(lambda: row_count(run) >= 5, process)
     process.kill()
     ended(process)
-    assert metrics(run)["status"] == "running" and row_count(run) < 39
+    assert metrics(run)["status"] == "running" and row_count(run) < 99
     process = started(f"resume={run}")
     before = row_count(run)
     wait_for(lambda: row_count(run) > before, process)
@@ -289,14 +289,15 @@ def test_two_runs_in_one_folder(
 ) -> None:
     _, arguments = long_run
     run = tmp_path / "run"
-    process = started(*arguments, f"folder={run}")
-    wait_for(lambda: row_count(run) >= 1, process)
-    assert main(["train", *arguments, f"folder={run}"]) == 1
-    assert main(["train", f"resume={run}"]) == 1
-    told = capsys.readouterr().err
-    assert told.count("NS707") == 2
-    process.kill()
-    ended(process)
+    process = started(*arguments, "trainer.max_epochs=4000", f"folder={run}")
+    try:
+        wait_for(lambda: row_count(run) >= 1, process)
+        assert main(["train", *arguments, f"folder={run}"]) == 1
+        assert main(["train", f"resume={run}"]) == 1
+    finally:
+        process.kill()
+        ended(process)
+    assert capsys.readouterr().err.count("NS707") == 2
 
 
 # Seeds

@@ -167,7 +167,7 @@ def test_names_and_files(tmp_path: Path) -> None:
 
 def test_killed_and_continued(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    kind = [*TINY, small(tmp_path), "trainer.max_epochs=20", "seed=1,2,3", f"folder={run}"]
+    kind = [*TINY, small(tmp_path), "trainer.max_epochs=60", "seed=1,2,3", f"folder={run}"]
     process = started("-m", *kind)
     wait_for(lambda: (run / "1" / "metrics.csv").is_file(), process)
     process.kill()
@@ -179,7 +179,7 @@ def test_killed_and_continued(tmp_path: Path) -> None:
     assert (run / "0" / "metrics.json").stat().st_mtime_ns == first
     assert [metrics(run / name)["status"] for name in ("0", "1", "2")] == ["finished"] * 3
     alone = tmp_path / "alone"
-    trained(alone, small(tmp_path), "trainer.max_epochs=20", "seed=2")
+    trained(alone, small(tmp_path), "trainer.max_epochs=60", "seed=2")
     assert bit_equal(weights(run / "1"), weights(alone))
 
 

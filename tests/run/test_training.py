@@ -327,6 +327,20 @@ def test_a_loss_of_several_outputs(tmp_path: Path) -> None:
 # Anywhere
 
 
+def test_an_experiment_says_what_is_not_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "configs/run/experiment").mkdir(parents=True)
+    text = "# @package _global_\nseed: 5\noptimizer: {lr: 0.25}\n"
+    (tmp_path / "configs/run/experiment/mine.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    found = trained(tmp_path / "one", small(tmp_path), "experiment=mine")
+    assert found["seed"] == 5
+    run = (tmp_path / "one" / "run.yaml").read_text(encoding="utf-8")
+    assert "lr: 0.25" in run and "seed: 5" in run
+    assert trained(tmp_path / "two", small(tmp_path), "experiment=mine", "seed=7")["seed"] == 7
+
+
 def test_own_configuration_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "configs/run/data").mkdir(parents=True)
     (tmp_path / "configs/model").mkdir()
