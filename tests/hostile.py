@@ -7,6 +7,7 @@ what was opened, imported or executed beyond what netspec may (`--plant` adds a 
 from __future__ import annotations
 
 import ast
+import gc
 import json
 import os
 import pickle
@@ -18,7 +19,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -228,12 +229,6 @@ def make_folder(around: Path) -> Folder:
 # Playing
 
 
-@cache
-def most_seconds() -> float:
-    """The limit on this machine."""
-    return MOST_SECONDS * slowness()
-
-
 @dataclass(frozen=True, slots=True)
 class Played:
     """What came of a spec, and what it took: processor seconds, bytes beyond those held before."""
@@ -275,7 +270,17 @@ def play_alone(make: Callable[[], str | Path]) -> Played:
     return played
 
 
+def play_in_time(make: Callable[[], str | Path]) -> Played:
+    """As `play_alone`; what takes too long is tried again, as other work may have slowed it."""
+    played = play_alone(make)
+    if played.seconds > MOST_SECONDS:
+        played = play_alone(make)
+        assert played.seconds <= MOST_SECONDS * slowness(), f"{played.seconds:.1f} s"
+    return played
+
+
 def _played(source: str | Path) -> Played | str:
+    gc.freeze()  # what the tests before left behind is not to be searched for garbage
     resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
     resource.setrlimit(resource.RLIMIT_AS, (_held("VmSize") + 2_000_000_000,) * 2)
     before, began = _held("VmRSS"), time.process_time()

@@ -25,7 +25,7 @@ from netspec.ops.signatures import signatures_of
 from netspec.pipeline import compile_spec
 from tests import hostile
 from tests.compare import compare_state, compare_values
-from tests.hostile import Folder, play_alone
+from tests.hostile import Folder, play_in_time
 from tests.test_cases import batches, model_from, run
 
 ROOT = Path(__file__).parent.parent
@@ -46,8 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 def refused(make: Callable[[], str | Path]) -> tuple[Diagnostic, ...]:
     """What is wrong with a spec, which took neither long nor much, each at a place."""
-    played = play_alone(make)
-    assert played.seconds <= hostile.most_seconds()
+    played = play_in_time(make)
     assert played.held <= hostile.MOST_BYTES
     assert 0 < len(played.found) <= MAX_DIAGNOSTICS
     assert all(found.span.line >= 1 for found in played.found)
@@ -85,8 +84,7 @@ def test_no_file_is_opened_but_those_of_the_folder(key: str, name: str, folder: 
 def test_includes_in_a_circle_and_by_two_ways(folder: Folder) -> None:
     assert {one.code for one in refused(lambda: folder.includes("a.yaml"))} == {"NS213"}
     folder.includes("d0.yaml")
-    played = play_alone(lambda: folder.main)
-    assert played.found == () and played.seconds < hostile.most_seconds()
+    assert play_in_time(lambda: folder.main).found == ()
 
 
 def test_there_are_enough_of_them() -> None:
