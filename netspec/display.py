@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
@@ -83,6 +83,12 @@ def padded(text: str, width: int, right: bool = False) -> str:
     """The visible text with blanks up to `width` columns; with `right`, they stand before it."""
     blanks = " " * (width - columns(text))
     return blanks + text if right else text + blanks
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of cells, each column as wide as its widest cell."""
+    widths = [max(map(columns, cells)) for cells in zip(*lines, strict=True)]
+    return ["  ".join(map(padded, line, widths)).rstrip() for line in lines]
 
 
 def wrapped(text: str, width: int | None) -> list[str]:

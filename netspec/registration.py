@@ -16,7 +16,6 @@ from torch import nn
 from netspec.ir.lower.numbers import BUILTINS
 from netspec.ops import catalog, offers
 from netspec.ops.arguments import Either, Kind, Parameter
-from netspec.ops.catalog import Operator
 from netspec.ops.offers import Offer, OfferKind
 from netspec.ops.overwriting import INPLACE
 from netspec.ops.signatures import forward_signature_of, signatures_of, type_of_default
@@ -205,7 +204,7 @@ def _check_signature(offer: Offer) -> None:
     what = f"{target.__qualname__}.__init__" if offer.kind == "module" else target.__qualname__
     if offer.kind == "module" and written is nn.Module.__init__:
         return
-    known = {p.name: p for p in signatures_of(_operator(offer))[0].parameters}
+    known = {p.name: p for p in signatures_of(catalog.operator_of(offer))[0].parameters}
     parameters = list(inspect.signature(written).parameters.values())
     if not parameters and offer.kind == "function":
         raise TypeError(f"`{what}` takes nothing: a layer takes at least one tensor")
@@ -243,10 +242,6 @@ def _is_opaque(parameter: Parameter) -> bool:
     return all(option in (Kind.OPAQUE, Kind.MODULE) for option in options)
 
 
-def _operator(offer: Offer) -> Operator:
-    return Operator(offer.name, "registered", offer.target, offer)
-
-
 def _check_infer(offer: Offer) -> None:
     """Raises TypeError, ValueError."""
     if not offer.infer:
@@ -254,7 +249,7 @@ def _check_infer(offer: Offer) -> None:
     if offer.kind != "module":
         raise TypeError(f"`infer` is for constructor arguments, and `{offer.name}` is a function")
     cls = cast("type[nn.Module]", offer.target)
-    own = {p.name for p in signatures_of(_operator(offer))[0].parameters}
+    own = {p.name for p in signatures_of(catalog.operator_of(offer))[0].parameters}
     inputs = [p.name for p in forward_signature_of(cls).parameters]
     for name, text in offer.infer.items():
         if name not in own:
@@ -311,8 +306,8 @@ def _paired(target: Any, kind: OfferKind, function: Callable[..., Any]) -> str:
 def _check_pair(offer: Offer) -> None:
     """Raises TypeError where the two forms take other arguments."""
     function = next(one for one in _beside(offer) if one.name == offer.function)
-    known = {p.name for p in signatures_of(_operator(function))[0].parameters}
-    for parameter in signatures_of(_operator(offer))[0].parameters:
+    known = {p.name for p in signatures_of(catalog.operator_of(function))[0].parameters}
+    for parameter in signatures_of(catalog.operator_of(offer))[0].parameters:
         if parameter.name not in known and parameter.name != INPLACE:
             raise TypeError(
                 f"`{offer.name}` takes `{parameter.name}`, and its function "

@@ -6,11 +6,12 @@ import json
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from netspec import find
-from netspec.display import visible
+from netspec.display import aligned, visible
 from netspec.errors import SpecError
 from netspec.ops import offers
 from netspec.ops.arguments import Signature
@@ -38,10 +39,11 @@ def list_command(options: Namespace) -> int:
 
 
 def _everything() -> dict[str, list[dict[str, Any]]]:
-    names = dict.fromkeys((*installed(), *offers.enabled()))
+    entries = installed()
+    names = dict.fromkeys((*entries, *offers.enabled()))
     return {
         "specs": [_spec(name) for name in find.spec_names()],
-        "plugins": [_plugin(name) for name in names],
+        "plugins": [_plugin(name, entries.get(name)) for name in names],
         "layers": [_layer(offer) for offer in offers.present()],
     }
 
@@ -68,8 +70,7 @@ def _spec(name: str) -> dict[str, Any]:
     }
 
 
-def _plugin(name: str) -> dict[str, Any]:
-    entry = installed().get(name)
+def _plugin(name: str, entry: EntryPoint | None) -> dict[str, Any]:
     package = entry.dist.name if entry is not None and entry.dist is not None else None
     return {"name": name, "package": package, "enabled": name in offers.enabled()}
 
@@ -88,7 +89,7 @@ def _layer(offer: Offer) -> dict[str, Any]:
 def _arguments(signature: Signature, offer: Offer) -> str:
     told = signature.parameters[offer.kind == "function" :]
     shown = [
-        p.name if p.required and p.name not in offer.infer else f"{p.name}={_default(p.default)}"
+        p.name if p.required else f"{p.name}={_default(p.default)}"
         for p in told
         if p.name not in offer.infer
     ]
@@ -101,23 +102,21 @@ def _default(value: object) -> str:
 
 
 def _text(found: dict[str, list[dict[str, Any]]]) -> str:
-    lines = _table(
-        ["spec", "inputs", "file"],
-        [[s["name"], _shapes(s["inputs"]), s["file"]] for s in found["specs"]],
-    )
-    if found["plugins"]:
-        rows = [
-            [p["name"], p["package"] or "a module", "enabled" if p["enabled"] else "not enabled"]
-            for p in found["plugins"]
-        ]
-        lines += ["", *_table(["plugin", "of", "here"], rows)]
-    if found["layers"]:
-        layers = [
-            [each["name"], each["kind"], each["arguments"], each["from"]]
-            for each in found["layers"]
-        ]
-        lines += ["", *_table(["layer", "kind", "arguments", "from"], layers)]
-    return "\n".join(map(visible, lines)) + "\n"
+    specs = [[s["name"], _shapes(s["inputs"]), s["file"]] for s in found["specs"]]
+    plugins = [
+        [p["name"], p["package"] or "a module", "enabled" if p["enabled"] else "not enabled"]
+        for p in found["plugins"]
+    ]
+    layers = [
+        [each["name"], each["kind"], each["arguments"], each["from"]] for each in found["layers"]
+    ]
+    tables = [
+        [["spec", "inputs", "file"], *specs],
+        [["plugin", "of", "here"], *plugins],
+        [["layer", "kind", "arguments", "from"], *layers],
+    ]
+    shown = [[[visible(cell) for cell in line] for line in table] for table in tables]
+    return "\n".join("\n".join([*aligned(t), ""]) for t in shown if len(t) > 1)
 
 
 def _shapes(inputs: dict[str, Any]) -> str:
@@ -126,11 +125,3 @@ def _shapes(inputs: dict[str, Any]) -> str:
 
 def _sizes(shape: object) -> Iterable[object]:
     return shape if isinstance(shape, list) else ("?",)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [head, *rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    return [
-        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
-    ]

@@ -27,9 +27,8 @@ from netspec.ir.graph import (
     Program,
     Statement,
 )  # fmt: skip
-from netspec.ops.catalog import module_members
+from netspec.ops.catalog import Operator, module_members, operator_of
 from netspec.ops.facts import memo_key
-from netspec.ops.offers import Offer, symbol_of
 
 _TAKEN = frozenset({"self", "nn", "F", "torch", "OrderedDict", "build_model", "super"})
 
@@ -39,14 +38,6 @@ class Slot:
     """Stands in a class's graph for a constant that may differ from instance to instance."""
 
     index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Import:
-    """What Python code registered, and how the code of this program calls it."""
-
-    symbol: str
-    offer: Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +60,7 @@ class Plan:
 
     classes: tuple[ClassPlan, ...]
     root: Child
-    imports: tuple[Import, ...] = ()
+    imports: tuple[Operator, ...] = ()  # what Python code registered
 
 
 @dataclass(slots=True)
@@ -85,17 +76,13 @@ class _Member:
 def plan_classes(program: Program) -> Plan:
     """The classes of a program. The same program gives the same plan, in every process."""
     levels = _levels(program.root.new)
-    imports = tuple(_import_of(offer) for offer in program.offers)
+    imports = tuple(map(operator_of, program.offers))
     symbols = frozenset(one.symbol for one in imports)
     planner = _Planner(symbols)
     for graphs in levels:
         planner.add_level(graphs)
     root = replace(program.root, new=planner.resolve(program.root.new))
     return Plan(_named(planner.classes, symbols), root, imports)
-
-
-def _import_of(offer: Offer) -> Import:
-    return Import(symbol_of(offer), offer)
 
 
 def _levels(root: New) -> list[list[Graph]]:

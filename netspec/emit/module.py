@@ -50,7 +50,7 @@ def compile_classes(
     and is made anew there by `rebuild(recipe, class_name)`.
     """
     # Without `__name__`: dynamo would import it wherever it inlines a frame of these globals.
-    namespace: dict[str, Any] = {one.symbol: one.offer.target for one in written.imports}
+    namespace: dict[str, Any] = {one.symbol: one.target for one in written.imports}
     by_file: dict[str, list[ast.stmt]] = {}
     files: dict[int, str] = {}
     for source, tree in written.classes:
@@ -69,7 +69,9 @@ def compile_classes(
         cls.__module__ = _MODULE_NAME
         classes[tree.name] = cls
         copyreg.pickle(cls, _reducer(recipe, tree.name, rebuild))
-    return Built(classes, namespace[BUILDER], tuple(one.offer for one in written.imports))
+    return Built(
+        classes, namespace[BUILDER], tuple(one.offer for one in written.imports if one.offer)
+    )
 
 
 def _run(tree: ast.Module, file: str, namespace: dict[str, Any]) -> None:

@@ -6,8 +6,8 @@ import ast
 from collections.abc import Sequence
 
 from netspec.display import visible
-from netspec.emit.classes import Import
 from netspec.emit.tree import IMPORTS, Written
+from netspec.ops.catalog import Operator
 from netspec.ops.offers import Offer
 
 _WIDTH = 88
@@ -42,15 +42,16 @@ def write_text(written: Written, header: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _imports_of(imports: Sequence[Import]) -> list[str]:
+def _imports_of(imports: Sequence[Operator]) -> list[str]:
     """`from mylib.layers import Swish, swish`, a line for each module. Raises NotImportable."""
     names: dict[str, list[str]] = {}
     for one in imports:
+        assert one.offer is not None, "only what was registered is imported"
         if not one.offer.is_importable:
             raise NotImportable(one.offer)
-        name = one.offer.target.__name__
+        name = one.target.__name__
         shown = name if name == one.symbol else f"{name} as {one.symbol}"
-        names.setdefault(one.offer.target.__module__, []).append(shown)
+        names.setdefault(one.target.__module__, []).append(shown)
     return [f"from {module} import {', '.join(sorted(names[module]))}" for module in sorted(names)]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from netspec.emit.children import Maker, grows, line_of, write_rules
-from netspec.emit.classes import ClassPlan, Import, Plan
+from netspec.emit.classes import ClassPlan, Plan
 from netspec.emit.code import Code
 from netspec.emit.names import Names, fold, name_values
 from netspec.emit.nodes import STORE, Nodes, add_type_params, function_of
@@ -23,6 +23,7 @@ from netspec.ir.graph import (
     NewSequence,
     Tie,
 )
+from netspec.ops.catalog import Operator
 from netspec.spec.overrides import Text
 
 BUILDER = "build_model"
@@ -40,7 +41,7 @@ class Written:
     classes: tuple[tuple[Text | None, ast.ClassDef], ...]
     builder: ast.FunctionDef
     source: Text
-    imports: tuple[Import, ...] = ()
+    imports: tuple[Operator, ...] = ()
 
 
 def write_trees(plan: Plan, source: Text) -> Written:

@@ -7,7 +7,7 @@ remembered.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -99,16 +99,22 @@ def _ask(
             result = target(*positional, **named)
     except Exception as error:  # an operator may refuse in any way
         raise OperatorRejects(str(error).strip().partition("\n")[0]) from None
-    inputs = [_storage(t) for t in _tensors([*positional, *named.values()])]
-    outputs = [_storage(t) for t in _tensors(result)]
-    pairs = product(enumerate(outputs), enumerate(inputs))
+    inputs, outputs = _tensors([*positional, *named.values()]), _tensors(result)
     return Effects(
-        frozenset((o, i) for (o, out), (i, into) in pairs if out == into),
-        frozenset(i for i, storage in enumerate(inputs) if storage in saved),
-        frozenset(o for o, storage in enumerate(outputs) if storage in saved),
+        sharing(outputs, inputs),
+        frozenset(i for i, tensor in enumerate(inputs) if _storage(tensor) in saved),
+        frozenset(o for o, tensor in enumerate(outputs) if _storage(tensor) in saved),
         sum(size for storage, size in saved.items() if storage not in own),
         counter.get_total_flops(),
     )
+
+
+def sharing(
+    outputs: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor]
+) -> frozenset[tuple[int, int]]:
+    """The pairs (output, input), counted from 0, that lie in one storage."""
+    pairs = product(enumerate(map(_storage, outputs)), enumerate(map(_storage, inputs)))
+    return frozenset((o, i) for (o, out), (i, into) in pairs if out == into)
 
 
 def _given_back(tensor: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,6 @@ from torch import nn
 
 from netspec.ops import catalog, guard, offers
 from netspec.ops.catalog import Operator
-from netspec.ops.offers import Offer
 
 MAX_OUTPUTS = 1_000
 MAX_TINY = 1_000_000
@@ -105,7 +104,8 @@ def run_function(
     """The fact of a function's result. Raises OperatorRejects where torch refuses."""
     key = operator.key
     if operator.offer is not None:
-        return _run_offered((*key, memo_key(args), memo_key(kwargs)), operator.offer, args, kwargs)
+        memo, target = (*key, memo_key(args), memo_key(kwargs)), operator.target
+        return _run_offered(memo, operator.offer.fake, target, target, args, kwargs)
     pointwise = len(args) == 1 and catalog.is_activation_of_torch(operator.name)
     if pointwise and keeps_type((*key, memo_key(kwargs)), operator.target, args[0], kwargs):
         return args[0]
@@ -113,15 +113,20 @@ def run_function(
 
 
 def _run_offered(
-    key: object, offer: Offer, args: tuple[Fact, ...], kwargs: tuple[tuple[str, Fact], ...]
+    key: object,
+    fake: Callable[..., object] | None,
+    target: Callable[..., object],
+    on_cpu: Callable[..., object],
+    args: tuple[Fact, ...],
+    kwargs: tuple[tuple[str, Fact], ...],
 ) -> Fact:
-    """A registered function's result: by its fake, by itself on `meta`, or on the CPU."""
-    if offer.fake is not None:
-        return _run(key, offer.fake, args, kwargs)
+    """What registered code gives: by its fake, by itself on `meta`, or on the CPU."""
+    if fake is not None:
+        return _run(key, fake, args, kwargs)
     try:
-        return _run(key, offer.target, args, kwargs)
+        return _run(key, target, args, kwargs)
     except OperatorRejects:  # its code may look at numbers, which `meta` has not
-        return _remembered(("cpu", key), lambda: _on_cpu(offer.target, args, dict(kwargs)))
+        return _remembered(("cpu", key), lambda: _on_cpu(on_cpu, args, dict(kwargs)))
 
 
 def keeps_type(
@@ -181,12 +186,12 @@ def run_module(
 
     An `unusual` one is also tried on the CPU, in train mode too: `meta` looks at shapes alone.
     """
-
+    twin = _CpuCopy(module, training)
     offer = offers.of_target(type(module))
     if offer is not None:
         memo = (key, training, memo_key(args), memo_key(kwargs))
-        return _run_offered_module(memo, offer, module, training, args, kwargs)
-    twin = _CpuCopy(module, training)
+        fake = offer.fake and partial(offer.fake, module.train(training))
+        return _run_offered(memo, fake, _MetaCall(module, training), twin, args, kwargs)
     pointwise = len(args) == 1 and not kwargs and type(module).__module__ in _POINTWISE
     if pointwise and keeps_type((key, training), twin, args[0]):
         return args[0]
@@ -202,25 +207,6 @@ def run_module(
     if small and _asks_for_cpu(args, dict(kwargs)):
         return _remembered(("cpu", memo), lambda: _or_on_cpu(found, twin, args, dict(kwargs)))
     return found
-
-
-def _run_offered_module(
-    key: object,
-    offer: Offer,
-    module: nn.Module,
-    training: bool,
-    args: tuple[Fact, ...],
-    kwargs: tuple[tuple[str, Fact], ...],
-) -> Fact:
-    """A call of a registered class, as `_run_offered` asks a function."""
-    if offer.fake is not None:
-        module.train(training)
-        return _run(key, partial(offer.fake, module), args, kwargs)
-    try:
-        return _run(key, _MetaCall(module, training), args, kwargs)
-    except OperatorRejects:
-        twin = _CpuCopy(module, training)
-        return _remembered(("cpu", key), lambda: _on_cpu(twin, args, dict(kwargs)))
 
 
 def _over_time(

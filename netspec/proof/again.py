@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from netspec.ir.graph import Program
-from netspec.ir.walk.walker import Bound, Step, walk
+from netspec.ir.walk.walker import Runs, Step, walk
 from netspec.proof.compare import named_tensors, same
 
 
-@dataclass(slots=True)
-class _Notes:
+@dataclass
+class _Notes(Runs):
     """What each step gave, in the order in which they ended."""
 
     steps: list[tuple[Step, list[torch.Tensor]]] = field(default_factory=list)
@@ -25,20 +25,6 @@ class _Notes:
         value = run()
         self.steps.append((step, [tensor.clone() for _, tensor in named_tensors(value, "")]))
         return value
-
-    def enter(self, bound: Bound, run: Callable[[], Any]) -> Any:
-        return run()
-
-    def module(self, bound: Bound, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        return bound.module(*args, **kwargs)
-
-    def operator(
-        self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
-        return target(*args, **kwargs)
-
-    def meet(self, parameter: nn.Parameter) -> None:
-        return None
 
 
 def unsteady_step(

@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
+from netspec.checks.inplace.record import tensors_in
 from netspec.ir.graph import Program
-from netspec.ir.walk.walker import Bound, Step, walk
+from netspec.ir.walk.walker import Runs, Step, walk
 from netspec.ops import catalog, offers
+from netspec.ops.effects import sharing
 from netspec.ops.facts import silence
 from netspec.ops.offers import Offer
 from netspec.proof.compare import named_tensors, same
@@ -33,8 +35,8 @@ def broken_word(
     return watcher.found[0] if watcher.found else None
 
 
-@dataclass(slots=True)
-class _Doubt:
+@dataclass
+class _Doubt(Runs):
     """Runs a program, and asks every registered thing twice: what it would do, and does."""
 
     found: list[str] = field(default_factory=list)
@@ -46,27 +48,13 @@ class _Doubt:
         self._steps.pop()
         return value
 
-    def enter(self, bound: Bound, run: Callable[[], Any]) -> Any:
-        return run()
-
-    def module(self, bound: Bound, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        return self._call(bound.module, args, kwargs)
-
-    def operator(
-        self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
-        return self._call(target, args, kwargs)
-
-    def meet(self, parameter: nn.Parameter) -> None:
-        return None
-
-    def _call(
+    def call(
         self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         offer = offers.of_target(type(target) if isinstance(target, nn.Module) else target)
         if offer is None:
             return target(*args, **kwargs)
-        before = [tensor.clone() for tensor in _tensors((args, dict(kwargs)))]
+        before = [tensor.clone() for tensor in tensors_in((args, dict(kwargs)))]
         believed = _believed(offer, target, args, kwargs)
         twin = _twin_value(offer, args, kwargs)
         value = target(*args, **kwargs)
@@ -119,14 +107,9 @@ def _believed(
 
 
 def _outcome(value: Any, args: Any, kwargs: Any) -> _Outcome:
-    outputs, inputs = _tensors(value), _tensors((args, dict(kwargs)))
-    shared = {
-        (o, i)
-        for o, out in enumerate(outputs)
-        for i, into in enumerate(inputs)
-        if out.untyped_storage()._cdata == into.untyped_storage()._cdata
-    }
-    return _Outcome(tuple((tuple(t.shape), t.dtype) for t in outputs), frozenset(shared))
+    outputs, inputs = list(tensors_in(value)), list(tensors_in((args, dict(kwargs))))
+    types = tuple((tuple(tensor.shape), tensor.dtype) for tensor in outputs)
+    return _Outcome(types, sharing(outputs, inputs))
 
 
 def _result_differs(
@@ -159,7 +142,7 @@ def _writes(
     args: Any,
     kwargs: Any,
 ) -> str | None:
-    inputs = _tensors((args, dict(kwargs)))
+    inputs = list(tensors_in((args, dict(kwargs))))
     changed = [i for i, (x, old) in enumerate(zip(inputs, before, strict=True)) if not same(x, old)]
     overwriting = offer.name.endswith("_") or getattr(target, "inplace", False) is True
     if not overwriting:
@@ -170,7 +153,7 @@ def _writes(
         pairs = list(zip(named_tensors(value, ""), named_tensors(twin, ""), strict=False))
         if not all(same(a, b) for (_, a), (_, b) in pairs):
             return f"gives other values than `{offer.name[:-1]}`, in whose place it is"
-        if not same(inputs[0], _tensors(value)[0]):
+        if not same(inputs[0], next(tensors_in(value))):
             return "does not leave its result in its input"
     return None
 
@@ -186,7 +169,3 @@ def _twin_value(offer: Offer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     value = twin.target(*copies, **kwargs)
     torch.set_rng_state(state)
     return value
-
-
-def _tensors(value: Any) -> list[torch.Tensor]:
-    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor)]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from netspec.display import aligned
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.ir.graph import Program
 from netspec.ops.facts import TensorType
@@ -115,17 +116,13 @@ def _verify(
 
 def verification_text(found: Verification) -> str:
     """A table of the questions and forms, and below it a line for each that is not equal."""
-    head = ["", *found.forms]
     lines = [
         [row.question, *["equal" if row.answers[f] is None else "NO" for f in found.forms]]
         for row in found.rows
     ]
-    widths = [max(len(line[i]) for line in [head, *lines]) for i in range(len(head))]
     sizes = f", at {' and at '.join(found.sizes)}" if found.sizes else ""
     text = [f"{found.name}: {found.parameters:,} parameters{sizes}", ""]
-    for line in [head, *lines]:
-        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
-        text += ["  ".join(cells).rstrip()]
+    text += aligned([["", *found.forms], *lines])
     told = [
         f"{row.question}, {form}: {answer}"
         for row in found.rows

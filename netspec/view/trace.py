@@ -12,7 +12,7 @@ from torch import nn
 from netspec.ir.graph import Child, Program
 from netspec.ir.walk.ask import ask, fact_or_none
 from netspec.ir.walk.names import child_at
-from netspec.ir.walk.walker import Bound, Step, walk
+from netspec.ir.walk.walker import Bound, Runs, Step, walk
 from netspec.ops.facts import Fact
 from netspec.view.meter import Cost, Meter, counting
 
@@ -52,8 +52,8 @@ def trace(program: Program, module: nn.Module, inputs: Sequence[torch.Tensor]) -
     return Trace(tuple(tracer.visits), meter.read())
 
 
-@dataclass(slots=True)
-class _Tracer:
+@dataclass
+class _Tracer(Runs):
     meter: Meter
     visits: list[Visit] = field(default_factory=list)
 
@@ -72,9 +72,6 @@ class _Tracer:
             step.path, step.depth, kind, fact_or_none(value), cost, step.line
         )
         return value
-
-    def enter(self, bound: Bound, run: Callable[[], Any]) -> Any:
-        return run()
 
     def module(self, bound: Bound, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         for parameter in bound.module.parameters():

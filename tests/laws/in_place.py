@@ -25,7 +25,7 @@ from netspec.ir.forms import in_place
 from netspec.ir.graph import Place, Program
 from netspec.ir.lower.context import Activation
 from netspec.ir.lower.program import lower
-from netspec.ir.walk.walker import Bound, Step, walk
+from netspec.ir.walk.walker import Runs, walk
 from netspec.spec.load import Spec
 from tests.compare import flatten, weighted_sum
 from tests.laws.in_place_networks import Document, Network, Sizes, out_of_place
@@ -182,29 +182,12 @@ def differences(ours: Outcome, theirs: Outcome, exact: bool = True) -> list[str]
 
 
 @dataclass
-class _Reads:
+class _Reads(Runs):
     """Runs a program on real tensors and keeps what each call is given; None where it only views."""
 
     calls: list[list[Tensor] | None] = field(default_factory=list)
 
-    def step(self, step: Step, run: Callable[[], Any]) -> Any:
-        return run()
-
-    def enter(self, bound: Bound, run: Callable[[], Any]) -> Any:
-        return run()
-
-    def module(self, bound: Bound, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        return self._call(bound.module, args, kwargs)
-
-    def operator(
-        self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
-        return self._call(target, args, kwargs)
-
-    def meet(self, parameter: nn.Parameter) -> None:
-        return None
-
-    def _call(
+    def call(
         self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         given = list(flatten([*args, dict(kwargs)]))

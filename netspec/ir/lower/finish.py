@@ -286,7 +286,7 @@ def _check_inits(children: tuple[Child, ...]) -> None:
 
 
 def _guarded(rules: tuple[InitRule, ...], children: tuple[Child, ...]) -> tuple[InitRule, ...]:
-    """The rules, each with whether some module that it meets has None for the parameter."""
+    """The rules, each with what it passes over, and whether some module has None where it looks."""
     modules = [m for child in children for m in meta_modules_of(child.new)] if rules else []
     own = list(dict.fromkeys(_own_inits(children, ""))) if rules else []
     found = []
@@ -318,22 +318,22 @@ def _own_inits(
     """
     for child in children:
         path = f"{prefix}{child.name}"
-        below = dict(_modules_below(child.new, path))
-        for step in child.after:
-            if isinstance(step, Init):
-                *inner, name = step.target or ("",)
-                at = ".".join((path, *inner))
-                if at in below:
-                    yield at, name, below[at]
+        inits = [step for step in child.after if isinstance(step, Init) and step.target]
+        rules = child.new.graph.rules if isinstance(child.new, NewGraph) else ()
+        below = dict(_modules_below(child.new, path)) if inits or rules else {}
+        for step in inits:
+            at = ".".join((path, *step.target[:-1]))
+            if at in below:
+                yield at, step.target[-1], below[at]
         match child.new:
-            case NewSequence(children=inner_children) | NewList(children=inner_children):
-                yield from _own_inits(inner_children, f"{path}.")
+            case NewSequence(children=inner) | NewList(children=inner):
+                yield from _own_inits(inner, f"{path}.")
             case NewGraph(graph):
                 yield from _own_inits(graph.children, f"{path}.")
-                for rule in graph.rules:
-                    for at, cls in below.items():
-                        if issubclass(cls, rule.module.target):  # type: ignore[arg-type]
-                            yield at, rule.parameter, cls
+        for rule in rules:
+            for at, cls in below.items():
+                if issubclass(cls, rule.module.target):  # type: ignore[arg-type]
+                    yield at, rule.parameter, cls
 
 
 def _modules_below(new: New, path: str) -> Iterator[tuple[str, type[nn.Module]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from torch import nn
@@ -51,99 +52,101 @@ def infer(
     Raises Refused: NS301 where a given size is not the input's, NS302 where a left-out one cannot
     be told.
     """
+    question = _Question(context, name, operator, given, inputs, place, scope)
+    tell = question.by_name if operator.offer is None else question.by_rule
+    rules = INFERRED if operator.offer is None else operator.offer.infer
     found = dict(given)
-    if operator.offer is not None:
-        rules = operator.offer.infer
-        for parameter, text in rules.items():
-            found |= _by_rule(name, operator, parameter, text, given, inputs, place, scope)
-    else:
-        rules = dict.fromkeys(INFERRED, "")
-        for known in signature.parameters:
-            rule = INFERRED.get(known.name)
-            if rule is None or not known.required or rule[0] >= len(inputs):
-                continue
-            found |= _by_name(
-                context, name, operator.name, known.name, rule, given, inputs, place, scope
-            )
-    for known in signature.parameters:
-        if known.required and known.name in rules and known.name not in found:
-            fact = f"`{known.name}` of `{name}` cannot be told: it is not called here"
-            raise refuse("NS302", fact, place.key_span(), f"give `{known.name}`")
+    for parameter in signature.parameters:
+        if parameter.name not in rules or (operator.offer is None and not parameter.required):
+            continue
+        size = tell(parameter.name)
+        if parameter.name in given:
+            continue
+        if size is not None:
+            found[parameter.name] = size
+        elif parameter.required:
+            fact = f"`{parameter.name}` of `{name}` cannot be told: it is not called here"
+            raise refuse("NS302", fact, place.key_span(), f"give `{parameter.name}`")
     return found
 
 
-def _by_name(
-    context: Context,
-    name: str,
-    operator: str,
-    parameter: str,
-    rule: tuple[int, int],
-    given: Mapping[str, Operand],
-    inputs: Sequence[Operand],
-    place: Place,
-    scope: Scope | None,
-) -> dict[str, Operand]:
-    position, dimension = rule
-    sizes = [_size(fact, dimension) for fact in inputs[position].facts]
-    size = sizes[0]
-    if parameter in given:
-        value = given[parameter].facts[0]
-        if size is None or value == size or not isinstance(value, int) or scope is None:
-            return {}
-        raise wrong_size(
-            scope, place, name, operator, parameter, value, inputs[position], dimension
-        )
-    if inputs[position].is_unknown:
-        return {parameter: context.unknown}
-    if size is None:
-        fact = f"`{parameter}` of `{name}` cannot be told from its input"
-        raise refuse("NS302", fact, place.key_span(), f"give `{parameter}`")
-    if any(other != size for other in sizes):
-        raise free_size(scope, place, name, parameter, inputs[position], dimension)
-    return {parameter: context.const(size)}
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """One layer whose sizes are asked for; each way gives the size that its inputs say, or None."""
 
+    context: Context
+    name: str
+    operator: Operator
+    given: Mapping[str, Operand]
+    inputs: Sequence[Operand]
+    place: Place
+    scope: Scope | None
 
-def _by_rule(
-    name: str,
-    operator: Operator,
-    parameter: str,
-    text: str,
-    given: Mapping[str, Operand],
-    inputs: Sequence[Operand],
-    place: Place,
-    scope: Scope | None,
-) -> dict[str, Operand]:
-    """What a registered class's own expression of its inputs says about an argument."""
-    if scope is None:
-        return {}
-    forward = forward_signature_of(cast("type[nn.Module]", operator.target))
-    known = {p.name: operand for p, operand in zip(forward.parameters, inputs)}  # noqa: B905  some may be left out
-    if not names_in(f"={text}") <= known.keys():
-        return {}
-    inside = Scope(scope.graph, scope.source, known, {})
-    try:
-        value = evaluate(f"={text}", inside, place)
-    except Refused as refused:
-        if parameter in given:
-            return {}
-        told = refused.diagnostic.fact if refused.diagnostic is not None else "an input is unknown"
-        fact = f"`{parameter}` of `{name}` cannot be told from its input by `{text}`: {told}"
-        raise refuse("NS302", fact, place.key_span(), f"give `{parameter}`") from None
-    if parameter not in given:
-        if not value.is_unknown and not value.static:
-            fact = f"`{parameter}` of `{name}` is `{text}`, which depends on a free size"
+    def by_name(self, parameter: str) -> Operand | None:
+        """By the convention of torch.nn. Raises Refused."""
+        position, dimension = INFERRED[parameter]
+        if position >= len(self.inputs):
+            return None
+        source, what = self.inputs[position], self.operator.name
+        sizes = [_size(fact, dimension) for fact in source.facts]
+        size = sizes[0]
+        if parameter in self.given:
+            value = self.given[parameter].facts[0]
+            if size is None or value == size or not isinstance(value, int) or self.scope is None:
+                return None
+            raise wrong_size(
+                self.scope, self.place, self.name, what, parameter, value, source, dimension
+            )
+        if source.is_unknown:
+            return self.context.unknown
+        if size is None:
+            fact = f"`{parameter}` of `{self.name}` cannot be told from its input"
+            raise refuse("NS302", fact, self.place.key_span(), f"give `{parameter}`")
+        if any(other != size for other in sizes):
+            raise free_size(self.scope, self.place, self.name, parameter, source, dimension)
+        return self.context.const(size)
+
+    def by_rule(self, parameter: str) -> Operand | None:
+        """By the expression that a class was registered with. Raises Refused."""
+        value = self._evaluated(parameter)
+        if value is None or value.is_unknown:
+            return value
+        assert self.operator.offer is not None, "it was registered"
+        text = self.operator.offer.infer[parameter]
+        if parameter in self.given:
+            wanted = self.given[parameter]
+            if wanted.static and value.static and wanted.facts[0] != value.facts[0]:
+                fact = (
+                    f"`{self.name}` has `{parameter}` {wanted.facts[0]}, and its input makes it "
+                    f"{value.facts[0]}: `{text}`"
+                )
+                help = f"leave `{parameter}` out, or set it to {value.facts[0]}"
+                at = self.place.argument(parameter) or self.place
+                raise refuse("NS301", fact, at.span(), help)
+        elif not value.static:
+            fact = f"`{parameter}` of `{self.name}` is `{text}`, which depends on a free size"
             help = "declare that size of the input as a number"
-            raise refuse("NS302", fact, place.key_span(), help)
-        return {parameter: value}
-    wanted = given[parameter]
-    if wanted.static and value.static and wanted.facts[0] != value.facts[0]:
-        fact = (
-            f"`{name}` has `{parameter}` {wanted.facts[0]}, and its input makes it "
-            f"{value.facts[0]}: `{text}`"
-        )
-        help = f"leave `{parameter}` out, or set it to {value.facts[0]}"
-        raise refuse("NS301", fact, (place.argument(parameter) or place).span(), help)
-    return {}
+            raise refuse("NS302", fact, self.place.key_span(), help)
+        return value
+
+    def _evaluated(self, parameter: str) -> Operand | None:
+        """The expression's value; None where its inputs are not there."""
+        assert self.operator.offer is not None, "it was registered"
+        text = f"={self.operator.offer.infer[parameter]}"
+        forward = forward_signature_of(cast("type[nn.Module]", self.operator.target))
+        known = {p.name: o for p, o in zip(forward.parameters, self.inputs)}  # noqa: B905  some may be left out
+        if self.scope is None or not names_in(text) <= known.keys():
+            return None
+        try:
+            return evaluate(text, Scope(self.scope.graph, self.scope.source, known, {}), self.place)
+        except Refused as refused:
+            if parameter in self.given:
+                return None
+            said = refused.diagnostic
+            told = said.fact if said is not None else "an input is unknown"
+            fact = f"`{parameter}` of `{self.name}` cannot be told from its input by `{text[1:]}`"
+            help = f"give `{parameter}`"
+            raise refuse("NS302", f"{fact}: {told}", self.place.key_span(), help) from None
 
 
 def _size(fact: object, dimension: int) -> int | None:

@@ -106,6 +106,33 @@ class Watcher(Protocol):
         """A parameter is named."""
 
 
+class Runs:
+    """A watcher that runs everything as it is, for those that look at one thing only."""
+
+    def step(self, step: Step, run: Callable[[], Any]) -> Any:
+        return run()
+
+    def enter(self, bound: Bound, run: Callable[[], Any]) -> Any:
+        return run()
+
+    def module(self, bound: Bound, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        return self.call(bound.module, args, kwargs)
+
+    def operator(
+        self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        return self.call(target, args, kwargs)
+
+    def call(
+        self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """A call of either; a module's is of the module itself."""
+        return target(*args, **kwargs)
+
+    def meet(self, parameter: nn.Parameter) -> None:
+        return None
+
+
 @dataclass(slots=True)
 class _Frame:
     """One call of a graph: its module, and the values so far."""
