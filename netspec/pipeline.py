@@ -37,6 +37,7 @@ from netspec.source import Source, read_text
 from netspec.spec.files import CannotOpen, Files, Kept
 from netspec.spec.load import Spec, load_spec, plain_source, read_spec
 from netspec.spec.overrides import Override, Overrides, apply_overrides, parse_overrides
+from netspec.spec.variants import resolved
 
 AnySource = str | os.PathLike[str] | Mapping[str, object] | Source | Spec
 Act = str | Mapping[str, str]
@@ -303,7 +304,7 @@ def _spec_of(
     """The spec, and what is wrong with its text."""
     if not isinstance(source, Spec):
         text = source if isinstance(source, Source) else find.read(source)
-        return read_spec(apply_overrides(text, changes), files)
+        return read_spec(apply_overrides(resolved(text, files), changes), files)
     if not changes:
         return source, []
     own = source.source

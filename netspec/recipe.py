@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from netspec.ir.lower.context import Activation
 from netspec.ops.facts import memo_key
@@ -55,7 +55,7 @@ def recipe_of(
     named = tuple((key, _kept(source)) for key, source in files.opened.items())
     given = tuple(sorted((name, hashable(value)) for name, value in args.items()))
     typed = recipe_key(given)
-    changed = own or changes
+    changed = tuple(replace(override, origin=None) for override in own or changes)
     return Recipe(_kept(main), mapping, named, given, typed, activation, changed, outputs, needs)
 
 

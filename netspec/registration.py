@@ -26,7 +26,9 @@ Target = TypeVar("Target", bound=Callable[..., Any])
 _NAME = re.compile(r"(?:[A-Za-z]\w*/)?[A-Za-z]\w*")
 _MAX_NAME = 100
 # Names that expressions, and the code that is made of specs, use already.
-_TAKEN = frozenset(("torch", "nn", "F", "OrderedDict", "build_model", "training", "inf", "pi", "i"))
+_TAKEN = frozenset(
+    ("torch", "nn", "F", "math", "OrderedDict", "build_model", "training", "inf", "pi", "i")
+)
 
 
 @overload

@@ -117,7 +117,7 @@ def test_the_globals_of_a_model_are_torch_and_its_own(case: Path) -> None:
     compiled = compile_spec(case)
     built: Built = compiled.built
     names = set(built.make.__globals__) - {"__builtins__", *built.classes}
-    assert names <= {"torch", "nn", "F", "OrderedDict", "build_model"}
+    assert names <= {"torch", "nn", "F", "math", "OrderedDict", "build_model"}
 
 
 # Below an audit hook

@@ -190,7 +190,8 @@ def test_the_text_is_shown_where_the_file_is_gone(tmp_path: Path) -> None:
 def test_every_module_is_called_from_its_own_line(twin: Twin, form: str) -> None:
     """The line that calls `layer1.0.conv2` names `conv2` or one of the parts that it lies in.
 
-    An item of a list has no name: its line begins with a dash.
+    An item of a list has no name: its line begins with a dash. Copies may have names that an
+    expression makes: `name: "=f'layer{k + 1}'"`.
     """
     model = netspec.build(SPECS / f"{twin.spec}.yaml", args=dict(twin.args), act=form)
     misplaced = []
@@ -213,7 +214,9 @@ def check_caller(path: str) -> Iterator[str]:
     lines = Path(frame.f_code.co_filename).read_text(encoding="utf-8").splitlines()
     line = lines[frame.f_lineno - 1].strip()
     names = [part for part in path.split(".") if not part.isdigit()]
-    if not line.startswith("- ") and not any(re.search(rf"\b{name}\b", line) for name in names):
+    made = re.findall(r"name: \"=f'(\w+)\{", "\n".join(lines[frame.f_lineno - 1 :][:3]))
+    named = any(re.search(rf"\b{name}\b", line) for name in names)
+    if not line.startswith("- ") and not named and not any(n.startswith((*made,)) for n in names):
         yield f"{path} is called from line {frame.f_lineno}, `{line}`"
 
 

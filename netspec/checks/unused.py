@@ -88,6 +88,8 @@ def _named_in(value: object) -> set[str]:
             found.update(names_in(item) if is_expression(item) else {item.partition(".")[0]})
         elif isinstance(item, dict):
             stack.extend(item.values())
+            rows = [key.partition("[")[2] for key in item if "[" in key]  # of `init`: `weight[pad]`
+            found.update(word for text in rows for word in _WORD.findall(text))
         elif isinstance(item, list):
             stack.extend(item)
     return found

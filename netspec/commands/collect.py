@@ -14,6 +14,7 @@ from netspec.errors import Diagnostic, Span, SpecError
 from netspec.source import Source, from_mapping
 from netspec.source.limits import MAX_BYTES
 from netspec.spec.load import load_spec
+from netspec.spec.variants import resolved
 
 # What makes a file of a folder one of ours; it need not be YAML to be told so.
 _VERSION_KEY = re.compile(rb"""(?:\A\s*\{\s*|^)(["']?)netspec\1\s*:""", re.MULTILINE)
@@ -90,9 +91,9 @@ def _look_at(file: str) -> Checked:
         return Checked(file, name)
     try:
         source = find.read(file)
+        value = resolved(source, find.files()).value
     except SpecError as error:
         return Checked(file, name, alone=False, problems=error.diagnostics)
-    value = source.value
     if isinstance(value, dict) and "blocks" in value and not any(k in value for k in _OWN_KEYS):
         return Checked(file, name, alone=False, problems=_problems_of_blocks(source))
     args = value.get("args") if isinstance(value, dict) else None

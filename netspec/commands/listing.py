@@ -19,6 +19,7 @@ from netspec.ops.catalog import operator_of
 from netspec.ops.offers import Offer
 from netspec.ops.signatures import signatures_of
 from netspec.plugins import enabled, installed
+from netspec.spec.variants import resolved
 from netspec.tell.terminal import print_error
 from netspec.view.json_schema.words import sentence
 
@@ -52,7 +53,7 @@ def _spec(name: str) -> dict[str, Any]:
     """A spec's inputs, as they are written, and its file; an error's place is for `check`."""
     file = find.path_of(name)
     try:
-        value: Any = find.read(name).value
+        value: Any = resolved(find.read(name), find.files()).value
     except SpecError:
         value = None
     document = value if isinstance(value, dict) else {}

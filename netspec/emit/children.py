@@ -13,6 +13,8 @@ from netspec.emit.nodes import LOAD, STORE, Nodes, is_attribute
 from netspec.ir.graph import (
     Child,
     Freeze,
+    Graph,
+    Init,
     InitRule,
     New,
     NewBuffer,
@@ -22,6 +24,7 @@ from netspec.ir.graph import (
     NewModule,
     NewParameter,
     NewSequence,
+    Rows,
 )
 
 
@@ -170,17 +173,46 @@ class Maker:
                 freeze = n.call(n.attribute(made, "requires_grad_"), [n.constant(False)])
                 self.statements.append(n.expression(freeze))
                 continue
-            target = made
-            for part in step.target:
-                target = (
-                    n.item(target, n.constant(int(part)))
-                    if part.isdigit()
-                    else n.member(target, part)
-                )
-            kwargs = [(k, self.expressions.code(v)) for k, v in step.kwargs]
-            self.statements.append(
-                n.expression(n.call(n.function(step.operator), [target], kwargs))
-            )
+            self.initialise(step, made, child.new)
+
+    def initialise(self, step: Init, owner: ast.expr, within: New | Graph) -> None:
+        """`nn.init.zeros_(owner.weight)`, or of rows of it; `within` is what the owner is."""
+        n = self.nodes
+        target = reach(step.target, owner, within, self.classes, n)
+        if step.rows is not None:
+            target = n.item(target, _index(step.rows, n))
+        kwargs = [(k, self.expressions.code(v)) for k, v in step.kwargs]
+        self.statements.append(n.expression(n.call(n.function(step.operator), [target], kwargs)))
+
+
+def reach(
+    path: Sequence[str | int],
+    node: ast.expr,
+    within: New | Graph,
+    classes: Sequence[ClassPlan],
+    n: Nodes,
+) -> ast.expr:
+    """A path into what `node` is: by index through sequences and lists, else by name."""
+    here: New | Graph | None = within
+    for part in path:
+        text = str(part)
+        if isinstance(here, NewInstance):
+            here = classes[here.owner].graph
+        if isinstance(here, NewGraph):
+            here = here.graph
+        indexed = isinstance(here, (NewSequence, NewList, NewModule))  # torch's own have lists
+        by_index = isinstance(part, int) or (text.isdigit() and indexed)
+        node = n.item(node, n.constant(int(text))) if by_index else n.member(node, text)
+        if isinstance(here, (Graph, NewSequence, NewList)):
+            here = next((child.new for child in here.children if child.name == text), None)
+    return node
+
+
+def _index(rows: Rows, n: Nodes) -> ast.expr:
+    if isinstance(rows, int):
+        return n.constant(rows)
+    start, stop = (None if end is None else n.constant(end) for end in rows)
+    return ast.Slice(start, stop, None, lineno=n.line, col_offset=0)
 
 
 def _container(new: New) -> str:

@@ -30,7 +30,7 @@ from netspec.ir.graph import (
 from netspec.ops.catalog import Operator, module_members, operator_of
 from netspec.ops.facts import memo_key
 
-_TAKEN = frozenset({"self", "nn", "F", "torch", "OrderedDict", "build_model", "super"})
+_TAKEN = frozenset({"self", "nn", "F", "torch", "math", "OrderedDict", "build_model", "super"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ class _Planner:
 
         def child_(child: Child) -> Child:
             after = tuple(
-                Init(s.target, s.operator, tuple((k, expr_(v, k, child.name)) for k, v in s.kwargs))
+                replace(s, kwargs=tuple((k, expr_(v, k, child.name)) for k, v in s.kwargs))
                 if isinstance(s, Init)
                 else s
                 for s in child.after
@@ -263,7 +263,12 @@ class _Planner:
             replace(rule, kwargs=tuple((k, expr_(v, k, "")) for k, v in rule.kwargs))
             for rule in graph.rules
         )
-        shape = replace(graph, children=children, body=body, outputs=outputs, rules=rules)
+        inits = tuple(
+            replace(s, kwargs=tuple((k, expr_(v, k, "")) for k, v in s.kwargs)) for s in graph.inits
+        )
+        shape = replace(
+            graph, children=children, body=body, outputs=outputs, rules=rules, inits=inits
+        )
         return _Member(graph, shape, slots, keys)
 
 

@@ -32,6 +32,7 @@ from netspec.ir.expr import (
     Unary,
     Value,
 )
+from netspec.ir.lower.numbers import OF_MATH
 
 _BINARY: Mapping[str, type[ast.operator]] = {
     "+": ast.Add, "-": ast.Sub, "*": ast.Mult, "/": ast.Div, "//": ast.FloorDiv, "%": ast.Mod,
@@ -104,7 +105,9 @@ class Code:
                 parts = [None if part is None else self.code(part) for part in (start, stop, step)]
                 return ast.Slice(*parts, lineno=n.line, col_offset=0)
             case Builtin(name, args):
-                return n.call(n.name(name), [self.code(arg) for arg in args])
+                of_math = name in OF_MATH
+                called = n.attribute(n.name("math"), name) if of_math else n.name(name)
+                return n.call(called, [self.code(arg) for arg in args])
             case Attribute(of, name):
                 return n.member(self.code(of), name)
             case Unary(op, operand):

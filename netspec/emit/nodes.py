@@ -78,6 +78,14 @@ class Nodes:
             case _:
                 return self.constant(value)
 
+    def annotation(self, text: str) -> ast.expr:
+        """A type, on this line."""
+        annotation = ast.parse(text, mode="eval").body
+        for node in ast.walk(annotation):
+            if isinstance(node, ast.expr):
+                node.lineno = node.end_lineno = self.line
+        return annotation
+
     def function(self, operator: Operator) -> ast.expr:
         """`nn.Conv2d`, `F.relu`, `torch.cat`, `nn.init.zeros_`; what was registered, bare."""
         match operator.home:

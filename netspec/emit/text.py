@@ -32,8 +32,8 @@ def write_text(written: Written, header: str) -> str:
     }
     imports = {line.split()[-1]: line for line in IMPORTS.splitlines() if line.split()[-1] in used}
     lines = [f'"""{_docstring(header)}"""', ""]
-    if "OrderedDict" in imports:
-        lines += [imports.pop("OrderedDict"), ""]
+    standard = [imports.pop(name) for name in ("math", "OrderedDict") if name in imports]
+    lines += [*standard, ""] if standard else []
     lines += imports.values()
     more = _imports_of([one for one in written.imports if one.symbol in used])
     lines += ["", *more] if more else []
@@ -92,6 +92,10 @@ def _fits(items: list[ast.expr], depth: int) -> bool:
 
 def _head(node: ast.FunctionDef, indent: str) -> list[str]:
     args = [arg.arg for arg in node.args.args]
+    for index, default in enumerate(reversed(node.args.defaults), 1):
+        annotation = node.args.args[-index].annotation
+        shown = f": {ast.unparse(annotation)} = " if annotation is not None else "="
+        args[-index] += f"{shown}{ast.unparse(default)}"
     returns = f" -> {ast.unparse(node.returns)}" if node.returns is not None else ""
     head = f"{indent}def {node.name}({', '.join(args)}){returns}:"
     if len(head) <= _WIDTH:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from netspec.emit.children import Maker, grows, line_of, write_rules
+from netspec.emit.children import Maker, grows, line_of, reach, write_rules
 from netspec.emit.classes import ClassPlan, Plan
 from netspec.emit.code import Code
 from netspec.emit.names import Names, fold, name_values
@@ -15,10 +15,8 @@ from netspec.ir.expr import Choice, Const, DictOf, Expr, Part, Training, Tuple, 
 from netspec.ir.graph import (
     Assign,
     ByMode,
-    Child,
     Graph,
     Loop,
-    NewInstance,
     NewList,
     NewSequence,
     Tie,
@@ -27,7 +25,8 @@ from netspec.ops.catalog import Operator
 from netspec.spec.overrides import Text
 
 BUILDER = "build_model"
-IMPORTS = """from collections import OrderedDict
+IMPORTS = """import math
+from collections import OrderedDict
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -93,6 +92,11 @@ class _Class:
         assert names[1:] == inputs, "an input's name is its variable's"
         forward = function_of("forward", names, body, self.line)
         forward.returns = self._annotation(n)
+        optional = [port.optional for port in self.graph.inputs]
+        for arg, may_miss in zip(forward.args.args[1:], optional, strict=True):
+            if may_miss:  # torch.jit.script takes what has no annotation for a tensor
+                arg.annotation = n.annotation("torch.Tensor | None")
+                forward.args.defaults.append(n.constant(None))
         return forward, list(code.used)
 
     def _annotation(self, n: Nodes) -> ast.expr | None:
@@ -110,11 +114,7 @@ class _Class:
         types = dict.fromkeys(_type_of(expr, absent) for expr in (outputs.train, outputs.eval))
         if len(types) == 1:
             return None
-        annotation = ast.parse(" | ".join(types), mode="eval").body
-        for node in ast.walk(annotation):
-            if isinstance(node, ast.expr):
-                node.lineno = node.end_lineno = n.line
-        return annotation
+        return n.annotation(" | ".join(types))
 
     def _output_line(self, line: int) -> int:
         place = self.graph.place
@@ -177,36 +177,20 @@ class _Class:
             n.line = (tie.place.line if tie.place else 0) or n.line
             maker.statements.append(self._tie(tie, n))
         maker.statements += write_rules(self.graph.rules, code, n, this, self.plan.parameters)
+        for step in self.graph.inits:
+            n.line = (step.place.line if step.place else 0) or n.line
+            maker.initialise(step, this, self.graph)
         names = ["self", *self.plan.parameters]
         return function_of("__init__", names, maker.statements, self.line)
 
     def _tie(self, tie: Tie, n: Nodes) -> ast.Assign:
         *owner, name = tie.target
-        target = self._member(owner, n)
+        target = reach(owner, n.name("self"), self.graph, self.classes, n)
         assert isinstance(name, str), "a parameter has a name"
         return n.assign(
             ast.Attribute(target, name, STORE, lineno=n.line, col_offset=0),
-            self._member(list(tie.source), n),
+            reach(tie.source, n.name("self"), self.graph, self.classes, n),
         )
-
-    def _member(self, path: Sequence[str | int], n: Nodes) -> ast.expr:
-        """A path into the children: by index through sequences and lists, else by name."""
-        node: ast.expr = n.name("self")
-        children: Sequence[Child] | None = self.graph.children
-        indexed = False
-        for part in path:
-            text = str(part)
-            child = next((c for c in children or () if c.name == text), None)
-            by_index = isinstance(part, int) or (text.isdigit() and indexed)
-            node = n.item(node, n.constant(int(text))) if by_index else n.member(node, text)
-            new = child.new if child else None
-            if isinstance(new, NewInstance):
-                children, indexed = self.classes[new.owner].graph.children, False
-            elif isinstance(new, (NewSequence, NewList)):
-                children, indexed = new.children, True
-            else:
-                children, indexed = None, child is None and text.isdigit()
-        return node
 
 
 def _type_of(expr: Expr, absent: set[int]) -> str:

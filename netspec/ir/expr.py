@@ -90,7 +90,7 @@ class CallPart:
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """`len`, `min`, `max`, `int`, `float`, `abs`, `round`, `sum`, `range` on numbers."""
+    """`len`, `min`, `max`, `int`, `abs`, `range`, … of Python, `sqrt` and such of `math`."""
 
     name: str
     args: tuple[Expr, ...]

@@ -140,13 +140,21 @@ New: TypeAlias = (
 )
 
 
+Rows: TypeAlias = int | tuple[int | None, int | None]  # one, or from one to another
+
+
 @dataclass(frozen=True, slots=True)
 class Init:
-    """A function of torch.nn.init on a parameter of a fresh child (path within the child)."""
+    """A function of torch.nn.init on a parameter of a fresh child, or of a graph: its path there.
+
+    `rows`: on this row of it only, or on those from one number to another.
+    """
 
     target: tuple[str, ...]
     operator: Operator
     kwargs: tuple[tuple[str, Expr], ...]
+    rows: Rows | None = None
+    place: Place | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +223,12 @@ class ByMode:
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """An input of a graph."""
+    """An input of a graph. One that is `optional` is None where the caller leaves it out."""
 
     id: int
     name: str
     facts: tuple[Fact, ...] = field(default=(), compare=False)
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +258,7 @@ class Graph:
     outputs: Expr | ByMode
     ties: tuple[Tie, ...] = ()
     rules: tuple[InitRule, ...] = ()
+    inits: tuple[Init, ...] = ()  # run after the rules
     source: Text | None = field(default=None, compare=False)
     place: Place | None = field(default=None, compare=False)
 

@@ -60,11 +60,17 @@ def input_order(compiled: Compiled, data: Data) -> tuple[int, ...]:
     by_name = {field.name: index for index, field in enumerate(data.inputs)}
     order: list[int] = []
     problems: list[Diagnostic] = []
+    left_out: list[Port] = []  # inputs with a default
     for index, port in enumerate(ports):
         found = by_name.get(port.name, by_name.get(None) if index == 0 else None)
+        if found is None and port.optional:
+            left_out.append(port)
+            continue
         if found is None:
             problems.append(_no_field(compiled, data, port))
             continue
+        problems += [_no_field(compiled, data, missing) for missing in left_out]
+        left_out.clear()
         order.append(found)
         problem = _misfit(compiled, data, port, data.inputs[found])
         if problem is not None:

@@ -13,8 +13,9 @@ from netspec.pipeline import Compiled, compile_spec
 from netspec.run.overrides import DELETED, as_written, key_of, parsed
 from netspec.run.settings import ActSettings
 from netspec.source import Path, Plain, Source
-from netspec.spec.load import Spec, load_spec
-from netspec.spec.overrides import Override, apply_overrides
+from netspec.spec.load import Spec, load_spec, plain_source
+from netspec.spec.overrides import Override, Text, apply_overrides
+from netspec.spec.variants import resolved
 
 _HEADER = re.compile(r"^\s*#\s*@")
 
@@ -81,16 +82,18 @@ def _leaves(
 
 def load_choice(choice: ModelChoice) -> Spec:
     """The changed spec, without what only Hydra could mean. Raises SpecError."""
-    source = find.read(choice.source)
-    refuse_hydra(source)
-    spec = load_spec(apply_overrides(source, choice.overrides), find.files())
+    found, files = find.read(choice.source), find.files()
+    refuse_hydra(found)
+    source = resolved(found, files)
+    refuse_hydra(plain_source(source))
+    spec = load_spec(apply_overrides(source, choice.overrides), files)
     problems = [_unknown_arg(o, spec, source) for o in choice.overrides if _is_new_arg(o, source)]
     if problems:
         raise SpecError(problems)
     return spec
 
 
-def _unknown_arg(override: Override, spec: Spec, source: Source) -> Diagnostic:
+def _unknown_arg(override: Override, spec: Spec, source: Text) -> Diagnostic:
     name = override.path[1]
     args = source.value.get("args") if isinstance(source.value, dict) else None
     known = list(args) if isinstance(args, dict) else []
@@ -99,7 +102,7 @@ def _unknown_arg(override: Override, spec: Spec, source: Source) -> Diagnostic:
     return Diagnostic("NS209", f"`{spec.name}` has no arg `{name}`", span, help=help)
 
 
-def _is_new_arg(override: Override, source: Source) -> bool:
+def _is_new_arg(override: Override, source: Text) -> bool:
     args = source.value.get("args") if isinstance(source.value, dict) else None
     if len(override.path) < 2 or override.path[0] != "args" or override.delete:
         return False
@@ -134,7 +137,7 @@ def _with_line(diagnostic: Diagnostic, choice: ModelChoice) -> Diagnostic:
     for override in choice.overrides:
         if override.text != where or not override.path:
             continue
-        source = find.read(choice.source)
+        source = resolved(find.read(choice.source), find.files())
         path, _ = _there(source.value, override.path)
         span = source.key_span_of(path)
         if not path or not span.line:

@@ -19,6 +19,7 @@ from netspec.spec.schema import (
     Layer,
     Library,
     Repeat,
+    Variant,
     kinds_of,
 )  # fmt: skip
 
@@ -66,12 +67,12 @@ _MISSING = {
     "shape": "write `shape: [N, 3, 32, 32]`",
 }
 
+Whole = type[Document] | type[Library] | type[Variant]  # what a file may be
+
 _MOST = 1_000  # errors of pydantic's that are looked at; more diagnostics than any spec has shown
 
 
-def diagnose(
-    error: ValidationError, source: Text, model: type[Document] | type[Library]
-) -> list[Diagnostic]:
+def diagnose(error: ValidationError, source: Text, model: Whole) -> list[Diagnostic]:
     """One diagnostic for each place that pydantic names, in the order in which it does."""
     by_place: dict[Path, dict[str, Any]] = {}
     for item in error.errors(include_url=False, include_context=False)[:_MOST]:
@@ -130,9 +131,7 @@ def _value_at(value: Any, path: Path) -> Any:
     return found
 
 
-def _diagnostic(
-    item: dict[str, Any], source: Text, model: type[Document] | type[Library]
-) -> Diagnostic:
+def _diagnostic(item: dict[str, Any], source: Text, model: Whole) -> Diagnostic:
     path: Path = item["path"]
     value = _value_at(source.value, path)
     if item["type"] == "union_tag_not_found" and is_layer(path):
@@ -141,6 +140,8 @@ def _diagnostic(
         known = _known_keys(source.value, path[:-1], model)
         fact = f"unknown key `{path[-1]}`{_within(path[:-1])}"
         near = did_you_mean(str(path[-1]), known) or f"known here: {', '.join(known)}"
+        if model is Variant and path[-1] in Document.model_fields:
+            near = "`spec` says that this is another spec with other args, and has all but those"
         return Diagnostic("NS201", fact, source.key_span_of(path), help=near)
     if item["type"] == "missing":
         key = str(item["loc"][-1])
@@ -218,7 +219,7 @@ def _within(path: Path) -> str:
     return f" in `{_dotted(path)}`"
 
 
-def _known_keys(value: Any, path: Path, model: type[Document] | type[Library]) -> list[str]:
+def _known_keys(value: Any, path: Path, model: Whole) -> list[str]:
     owner: type[Any] = model
     if is_layer(path):
         kinds = kinds_of(_value_at(value, path))

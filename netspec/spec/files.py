@@ -18,6 +18,15 @@ MAX_FILES = 256
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}")
 
 
+def class_name_of(path: Path | None) -> str:
+    """The name of the class where a spec gives none: its file's, in CamelCase."""
+    if path is None:
+        return "Model"
+    words = re.findall(r"[A-Za-z0-9]+", path.stem)
+    name = "".join(word[:1].upper() + word[1:] for word in words)
+    return name if name[:1].isalpha() else "Model"
+
+
 class CannotOpen(Exception):
     """Why a file that a spec names is not opened."""
 
@@ -57,6 +66,11 @@ class Files:
     def part(self, name: str, owner: Source) -> Source:
         """The spec that `owner` has as a part, by name or by path. Raises CannotOpen, SpecError."""
         return self._open(name, owner, by_name=_NAME.fullmatch(name) is not None)
+
+    def note(self, source: Source) -> None:
+        """Count a text that was read already among those that the model is made from."""
+        if source.path is not None:
+            self.opened.setdefault((str(source.path), ""), source)
 
     def _open(self, name: str, owner: Source, by_name: bool) -> Source:
         key = (str(owner.path or owner.file), name)

@@ -6,7 +6,6 @@ import re
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,9 +14,10 @@ from netspec.errors import MAX_DIAGNOSTICS, Diagnostic, Span, SpecError, nearest
 from netspec.source import Path, Plain, Source
 from netspec.spec.complain import diagnose, is_layer, refused_paths
 from netspec.spec.expressions import NotAnExpression, is_expression, narrowed, parse_expression
-from netspec.spec.files import CannotOpen, Files
+from netspec.spec.files import CannotOpen, Files, class_name_of
 from netspec.spec.overrides import Overridden, Text
 from netspec.spec.schema import Block, Document, Library, LostLayer
+from netspec.spec.variants import resolved
 
 # Without them the rest of a spec cannot be judged.
 _DECISIVE = ("netspec", "args", "inputs", "include", "blocks", "layers")
@@ -59,14 +59,7 @@ class Spec:
     @property
     def name(self) -> str:
         """The class name: the spec's own, else the file's in CamelCase."""
-        if self.document.name:
-            return self.document.name
-        if self.source.path is None:
-            return "Model"
-        stem = FilePath(self.source.file).stem
-        words = re.findall(r"[A-Za-z0-9]+", stem)
-        name = "".join(word[:1].upper() + word[1:] for word in words)
-        return name if name[:1].isalpha() else "Model"
+        return self.document.name or class_name_of(self.source.path)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Spec):
@@ -101,10 +94,16 @@ def read_spec(source: Text, files: Files | None = None) -> tuple[Spec | None, li
     built: layers that the schema refuses are LostLayers. None where too much is open.
     """
     problems: list[Diagnostic] = []
+    files = files or Files()
+    if isinstance(source, Source):
+        try:
+            source = resolved(source, files)
+        except SpecError as error:
+            return None, list(error.diagnostics)
     document = _validated(Document, source, problems)
     if not isinstance(document, Document):
         return None, problems
-    reader = _Includes(files or Files(), [source])
+    reader = _Includes(files, [source])
     before = len(problems)
     blocks = reader.definitions(document, source, problems)
     if len(problems) > before:

@@ -13,12 +13,16 @@ from netspec.spec.schema import expand_short
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """One change: the path that it reaches, the new value or `delete`, and how it was written."""
+    """One change: the path that it reaches, the new value or `delete`, and how it was written.
+
+    `origin` is the text that has it at the same path, where it was written in a spec.
+    """
 
     path: tuple[str, ...]
     value: Plain = field(hash=False)
     delete: bool
     text: str
+    origin: Source | None = field(default=None, compare=False, repr=False)
 
 
 Overrides = Mapping[str, object] | Iterable[str | Override]
@@ -45,20 +49,23 @@ class Overridden:
         return self.source.path
 
     def span_of(self, path: Path) -> Span:
-        return self._override_span(path) or self.source.span_of(path)
+        origin = self._origin_of(path)
+        return origin if isinstance(origin, Span) else origin.span_of(path)
 
     def key_span_of(self, path: Path) -> Span:
-        return self._override_span(path) or self.source.key_span_of(path)
+        origin = self._origin_of(path)
+        return origin if isinstance(origin, Span) else origin.key_span_of(path)
 
     def line_of(self, path: Path) -> int:
         return self.source.line_of(path)
 
-    def _override_span(self, path: Path) -> Span | None:
+    def _origin_of(self, path: Path) -> Span | Source:
+        """The text that has what stands at a path, or the place of an override given outside."""
         keys = tuple(str(part) for part in path)
         for override in reversed(self.overrides):
             if keys[: len(override.path)] == override.path and not override.delete:
-                return Span(f"from the override {override.text}")
-        return None
+                return override.origin or Span(f"from the override {override.text}")
+        return self.source
 
 
 Text = Source | Overridden
@@ -107,8 +114,8 @@ def _path(key: str) -> tuple[str, ...]:
     return tuple(key.strip().split("."))
 
 
-def apply_overrides(source: Source, overrides: tuple[Override, ...]) -> Text:
-    """The source with the changes made; the source itself stays as it is.
+def apply_overrides(source: Text, overrides: tuple[Override, ...]) -> Text:
+    """The source with the changes made, after those that it has; the source stays as it is.
 
     Raises SpecError (NS215) where a path leads nowhere.
     """
@@ -125,6 +132,8 @@ def apply_overrides(source: Source, overrides: tuple[Override, ...]) -> Text:
             problems.append(Diagnostic("NS215", fact, span, help=error.help))
     if problems:
         raise SpecError(problems)
+    if isinstance(source, Overridden):
+        return Overridden(source.source, value, (*source.overrides, *overrides))
     return Overridden(source, value, overrides)
 
 

@@ -208,10 +208,14 @@ Layers: TypeAlias = Annotated[
 
 
 class Input(_Model):
-    """An input in full. A letter in `shape` is a free size; `example` gives sizes to try it at."""
+    """An input in full. A letter in `shape` is a free size; `example` gives sizes to try it at.
+
+    With a `default`, an expression, the caller may leave it out.
+    """
 
     shape: list[Number]
     dtype: StrictStr = "float32"
+    default: Annotated[StrictStr, Field(pattern="^=")] | None = None
     example: dict[str, StrictInt | list[StrictInt]] | None = None
 
 
@@ -250,6 +254,16 @@ class Document(_Model):
     layers: Layers
     outputs: Outputs | None = None
     init: dict[str, InitCall | dict[str, InitCall]] | None = None
+
+
+class Variant(_Model):
+    """A spec that is another one with other args."""
+
+    netspec: Version
+    spec: StrictStr
+    name: StrictStr | None = None
+    doc: StrictStr | None = None
+    args: dict[str, Argument] = {}
 
 
 class Library(_Model):

@@ -44,6 +44,7 @@ INFERRED = {
 NUMBERS = {
     "min": min, "max": max, "len": len, "round": round, "int": int, "float": float, "abs": abs,
     "range": range, "sum": sum, "sqrt": math.sqrt,
+    "exp": math.exp, "log": math.log, "ceil": math.ceil, "floor": math.floor,
 }  # fmt: skip
 
 Step = Callable[[Any], object]

@@ -13,7 +13,8 @@ from netspec.ir.lower.evaluate import evaluate_plain
 from netspec.ir.lower.finish import finish
 from netspec.ir.lower.instances import GraphInstance
 from netspec.ir.lower.mismatch import wrong_input
-from netspec.ir.lower.reading import arguments
+from netspec.ir.lower.optional import default_of, evaluate_default
+from netspec.ir.lower.reading import arguments, name_of
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Slot
 from netspec.ir.lower.state import lower_after
 from netspec.ops.facts import TensorType, memo_key
@@ -29,12 +30,13 @@ from netspec.spec.schema import (
 
 def block_instance(layer: BlockLayer, name: str, scope: Scope, place: Place) -> GraphInstance:
     """An instance of a block; its arguments may be values, which become inputs."""
-    definition = scope.blocks.get(layer.block)
+    block = name_of(layer.block, scope, place.at("block"))
+    definition = scope.blocks.get(block)
     if definition is None:
-        help = did_you_mean(layer.block, scope.blocks)
+        help = did_you_mean(block, scope.blocks)
         if help is None and scope.blocks:
             help = f"known here: {', '.join(scope.blocks)}"
-        raise refuse("NS206", f"there is no block `{layer.block}`", place.at("block").span(), help)
+        raise refuse("NS206", f"there is no block `{block}`", place.at("block").span(), help)
     given = arguments(layer, scope, place)
     return _instance(definition, given, layer, name, scope, place)
 
@@ -42,9 +44,9 @@ def block_instance(layer: BlockLayer, name: str, scope: Scope, place: Place) -> 
 def spec_instance(layer: SpecLayer, name: str, scope: Scope, place: Place) -> GraphInstance:
     """Another spec as a part: a block whose text is a file of its own."""
     spec = scope.context.find_spec(layer.spec, place.at("spec"))
-    definition = scope.context.parts.get(spec.source.file)
+    definition = scope.context.parts.get(id(spec))
     if definition is None:
-        definition = scope.context.parts[spec.source.file] = _as_block(spec)
+        definition = scope.context.parts[id(spec)] = _as_block(spec)
     given = arguments(layer, scope, place)
     return _instance(definition, given, layer, name, scope, place, spec.document)
 
@@ -74,7 +76,11 @@ def _instance(
     constants = {key: operand for key, operand in given.items() if operand.static}
 
     def lower(inputs: Sequence[Operand], at: Place) -> tuple[Lowered, Sequence[Operand]]:
-        if len(inputs) != len(definition.block.inputs):
+        left_out = definition.block.inputs[len(inputs) :]
+        optional = document is not None and all(
+            default_of(document.inputs[name]) is not None for name in left_out
+        )
+        if len(inputs) > len(definition.block.inputs) or (left_out and not optional):
             raise _wrong_count(definition, len(inputs), at)
         taps = list(scope.taps.get(name, ()))
         lowered = lower_block(
@@ -211,7 +217,7 @@ def _lower_block(
     graph = GraphBuilder(definition.name, scope.context, definition.source)
     names: dict[str, Binding] = {}
     ports = []
-    for name, operand in zip(block.inputs, inputs, strict=True):
+    for name, operand in zip(block.inputs, inputs, strict=False):  # those with a default may miss
         port = graph.add_input(name, operand)
         names[name] = Binding(here.at("inputs"), port)
         ports.append(port)
@@ -227,7 +233,8 @@ def _lower_block(
     inner.block = definition.name
     fill_args(definition, block.args, inner, here, set(extra))
     if document is not None:
-        check_declared(document, inputs, inner, here, place, scope)
+        defaults = _add_defaults(document, block.inputs[len(inputs) :], inner, here)
+        check_declared(document, [*inputs, *defaults], inner, here, place, scope)
     wanted: dict[str, list[str]] = {}
     for path in taps:
         first, _, rest = path.partition(".")
@@ -237,6 +244,21 @@ def _lower_block(
     inner.taps = merge_taps(block.layers, wanted, block.outputs)
     scope.context.steps.lower_layers(block.layers, inner, here.at("layers"))
     return finish(graph, inner, block.outputs, taps, form, here, block.init)
+
+
+def _add_defaults(
+    document: Document, left_out: Sequence[str], scope: Scope, here: Place
+) -> list[Operand]:
+    """The inputs that a part is not given, as what their defaults say."""
+    found = []
+    for name in left_out:
+        place = here.at("inputs", name)
+        default = default_of(document.inputs[name])
+        assert default is not None, "only an input with a default is left out"
+        value = evaluate_default(default, None, name, scope, place)
+        found.append(scope.graph.assign(name, value, place))
+        scope.names[name] = Binding(place, found[-1])
+    return found
 
 
 def fill_args(

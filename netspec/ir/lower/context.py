@@ -132,7 +132,7 @@ class Context:
     find_spec: Callable[[str, Place], Spec]
     steps: Steps
     problems: list[Diagnostic] = field(default_factory=list)
-    parts: dict[str, Definition] = field(default_factory=dict)
+    parts: dict[int, Definition] = field(default_factory=dict)
     memo: dict[object, Lowered | None] = field(default_factory=dict)
     known: dict[object, KnownModule | KnownCall] = field(default_factory=dict)
     partial: set[int] = field(default_factory=set)

@@ -10,6 +10,7 @@ from torch import nn
 from netspec.ir.graph import NewModule, Place
 from netspec.ir.lower import blocks, containers
 from netspec.ir.lower.context import Operand, Refused, refuse
+from netspec.ir.lower.evaluate import static_value
 from netspec.ir.lower.instances import (
     FunctionInstance,
     Instance,
@@ -17,13 +18,14 @@ from netspec.ir.lower.instances import (
     WeightedActivation,
 )
 from netspec.ir.lower.modifiers import check_modifiers, condition_of
-from netspec.ir.lower.reading import static_arguments
+from netspec.ir.lower.reading import name_of, static_arguments
 from netspec.ir.lower.scope import Binding, PendingTie, Scope, Slot
 from netspec.ir.lower.state import lower_after, lower_param, new_state
 from netspec.ops import catalog
 from netspec.ops.catalog import Operator
 from netspec.ops.elsewhere import told_of_activation, told_of_module
 from netspec.ops.overwriting import INPLACE
+from netspec.spec.expressions import is_expression
 from netspec.spec.schema import (
     ActLayer,
     BlockLayer,
@@ -99,11 +101,15 @@ def declare(layer: Layer, name: str, scope: Scope, place: Place) -> Binding:
     binding = scope.names.setdefault(name, Binding(place))
     binding.at = scope.part(name)
     for target, source in (layer.tie or {}).items():
-        path = (*scope.part(name).path, *target.split("."))
-        scope.ties.append(PendingTie(path, source, place.at("tie", target)))
+        at = place.at("tie", target)
+        other = _tied_to(source, scope, at)
+        if other is not None:
+            path = (*scope.part(name).path, *target.split("."))
+            scope.ties.append(PendingTie(path, other, at))
     match layer:
         case ModuleLayer(module=cls):
-            operator = _find_module(cls, place.at("module"))
+            at = place.at("module")
+            operator = _find_module(name_of(cls, scope, at), at)
             binding.instance = _module(layer, operator, name, scope, place)
         case ActLayer():
             binding.instance = _activation(layer, name, scope, place)
@@ -121,6 +127,13 @@ def declare(layer: Layer, name: str, scope: Scope, place: Place) -> Binding:
             fact = f"a `{layer.kind}` layer cannot be declared or put in a list"
             raise refuse("NS218", fact, place.key_span())
     return binding
+
+
+def _tied_to(source: str, scope: Scope, place: Place) -> str | None:
+    """The path that a `tie` names, or an expression in it; None where there is nothing to tie."""
+    if is_expression(source) and static_value(source, scope, place, "a tie") is None:
+        return None
+    return name_of(source, scope, place)
 
 
 def _find_module(name: str, place: Place) -> Operator:
@@ -142,9 +155,11 @@ def _module(
 
 def _activation(layer: ActLayer, name: str, scope: Scope, place: Place) -> Instance:
     activation = scope.context.activation
-    function = layer.act if layer.pin or activation.fn is None else activation.fn
-    operator = catalog.module_of_activation(function)
     at = place.at("act")
+    pinned = layer.pin or activation.fn is None
+    function = name_of(layer.act, scope, at) if pinned else activation.fn
+    assert function is not None, "pinned, or there is one"
+    operator = catalog.module_of_activation(function)
     if operator is None:
         if function.endswith("_") and catalog.module_of_activation(function.rstrip("_")):
             fact = "`act` names an activation, and its form is chosen when it is built"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 from torch import nn
 
@@ -26,30 +27,27 @@ from netspec.ir.graph import (
     ByMode,
     Child,
     Graph,
-    Init,
-    InitRule,
     Loop,
     New,
     NewGraph,
-    NewList,
-    NewModule,
     NewSequence,
     Place,
     Statement,
     Tie,
 )  # fmt: skip
 from netspec.ir.lower.context import Lowered, Operand, Refused, join, refuse, tuple_of
+from netspec.ir.lower.evaluate import static_value
+from netspec.ir.lower.inits import check_inits, guarded
 from netspec.ir.lower.instances import (
     GraphInstance,
     ListInstance,
     ModuleInstance,
     WeightedActivation,
-    meta_modules_of,
     parameters_of,
 )
 from netspec.ir.lower.reading import reference
 from netspec.ir.lower.scope import Binding, GraphBuilder, PendingTie, Scope, undefined
-from netspec.ir.lower.state import check_init, lower_rules
+from netspec.ir.lower.state import check_init, lower_paths, lower_rules
 from netspec.ops.facts import Mapped
 from netspec.spec.expressions import is_expression
 
@@ -91,26 +89,20 @@ def finish(
     _drop_needless_inputs(builder, expr)
     fill_open_slots(builder, scope)
     children = builder.holder.children()
-    _check_inits(children)
+    check_inits(children)
+    by_class = lower_rules(rules, scope, place)
+    by_path = lower_paths(rules, scope, place)
     graph = Graph(
         builder.name, tuple(builder.inputs), children,
         _without_needless(tuple(builder.body), expr), expr,
-        rules=_guarded(lower_rules(rules, scope, place), children), source=builder.source,
+        rules=guarded(by_class, by_path, children), inits=by_path, source=builder.source,
         place=place,
     )  # fmt: skip
-    ties = _ties(builder, scope, graph)
-    if ties:
-        graph = Graph(
-            graph.name,
-            graph.inputs,
-            children,
-            graph.body,
-            expr,
-            ties,
-            graph.rules,
-            graph.source,
-            place,
-        )
+    if by_path:
+        known = parameters_of(NewGraph(graph))
+        for step in by_path:
+            check_init(step, known, builder.name, place)
+    graph = replace(graph, ties=_ties(builder, scope, graph))
     new: New = NewGraph(graph)
     chain = as_chain(graph)
     if chain is not None and form != "graph":
@@ -157,6 +149,9 @@ def _outputs(outputs: object, scope: Scope, place: Place) -> tuple[Operand, Expr
             for index, probe in enumerate(scope.context.probes)
         )
         return Operand(train.expr, facts, *join([train, eval_])), ByMode(train.expr, eval_.expr)
+    if _is_conditional(outputs):
+        fact = "`when` is for one output of several, and this is all of them"
+        raise refuse("NS305", fact, at.at("when").key_span(), "write a list or a mapping around it")
     operand = _structure(outputs, scope, at)
     return operand, operand.expr
 
@@ -164,17 +159,41 @@ def _outputs(outputs: object, scope: Scope, place: Place) -> tuple[Operand, Expr
 def _structure(outputs: object, scope: Scope, place: Place) -> Operand:
     if not outputs:
         raise refuse("NS305", "`outputs` is empty", place.span(), "name a layer")
-    if isinstance(outputs, list):
-        items = [_structure(item, scope, place.at(i)) for i, item in enumerate(outputs)]
-        return tuple_of(scope.context, items)
-    if isinstance(outputs, dict):
-        named = {key: _structure(item, scope, place.at(key)) for key, item in outputs.items()}
+    if isinstance(outputs, (list, dict)):
+        there = _those_there(outputs, scope, place)
+        if not there:
+            fact = "there is no output: the `when` of each is false"
+            raise refuse("NS305", fact, place.span())
+        named = {key: _structure(item, scope, at) for key, item, at in there}
+        if isinstance(outputs, list):
+            return tuple_of(scope.context, list(named.values()))
         columns = zip(*(operand.facts for operand in named.values()), strict=True)
         facts = tuple(Mapped(tuple(zip(named, column, strict=True))) for column in columns)
         expr = DictOf(tuple((key, operand.expr) for key, operand in named.items()))
         return Operand(expr, facts, *join(list(named.values())))
     assert isinstance(outputs, str), "the schema allows names, lists and mappings"
     return _output(outputs, scope, place)
+
+
+def _those_there(
+    outputs: list[Any] | dict[str, Any], scope: Scope, place: Place
+) -> list[tuple[Any, object, Place]]:
+    """Key, item and place of each part of the outputs, without those whose `when` is false."""
+    found: list[tuple[Any, object, Place]] = []
+    pairs = outputs.items() if isinstance(outputs, dict) else enumerate(outputs)
+    for key, item in pairs:
+        at = place.at(key)
+        if _is_conditional(item):
+            if not static_value(item["when"], scope, at.at("when"), "whether an output is there"):
+                continue
+            item, at = item["value"], at.at("value")
+        found.append((key, item, at))
+    return found
+
+
+def _is_conditional(outputs: object) -> bool:
+    """Whether this part of the outputs is there only where its `when` is true."""
+    return isinstance(outputs, dict) and set(outputs) == {"when", "value"}
 
 
 def _output(text: str, scope: Scope, place: Place) -> Operand:
@@ -195,7 +214,7 @@ def _not_there(path: str, place: Place) -> Refused:
 
 def check_outputs(outputs: object, taps: Sequence[str], scope: Scope, place: Place) -> None:
     """The names that the outputs read, where something else is wrong already."""
-    names = [] if outputs is None else _leaves(outputs, place.at("outputs"))
+    names = [] if outputs is None else _leaves(outputs, scope, place.at("outputs"))
     for text, at in names:
         try:
             _output(text, scope, at)
@@ -208,15 +227,17 @@ def check_outputs(outputs: object, taps: Sequence[str], scope: Scope, place: Pla
             scope.context.report(refused)
 
 
-def _leaves(outputs: object, place: Place) -> list[tuple[str, Place]]:
+def _leaves(outputs: object, scope: Scope, place: Place) -> list[tuple[str, Place]]:
     if isinstance(outputs, str):
         return [(outputs, place)]
-    items: Iterable[tuple[str | int, object]] = ()
-    if isinstance(outputs, list):
-        items = enumerate(outputs)
-    elif isinstance(outputs, dict):
-        items = outputs.items()
-    return [leaf for key, item in items for leaf in _leaves(item, place.at(key))]
+    if not isinstance(outputs, (list, dict)):
+        return []
+    try:
+        there = _those_there(outputs, scope, place)
+    except Refused as refused:
+        scope.context.report(refused)
+        return []
+    return [leaf for _, item, at in there for leaf in _leaves(item, scope, at)]
 
 
 def tap_value(path: str, scope: Scope, place: Place) -> Operand:
@@ -274,90 +295,6 @@ def _fill(binding: Binding, builder: GraphBuilder) -> None:
         raise refuse("NS501", fact, binding.place.key_span(), help)
 
 
-def _check_inits(children: tuple[Child, ...]) -> None:
-    for child in children:
-        if isinstance(child.new, NewList):
-            _check_inits(child.new.children)
-        steps = [step for step in child.after if isinstance(step, Init)]
-        if steps and child.place is not None:
-            known = parameters_of(child.new)
-            for step in steps:
-                check_init(step, known, child.name, child.place)
-
-
-def _guarded(rules: tuple[InitRule, ...], children: tuple[Child, ...]) -> tuple[InitRule, ...]:
-    """The rules, each with what it passes over, and whether some module has None where it looks."""
-    modules = [m for child in children for m in meta_modules_of(child.new)] if rules else []
-    own = list(dict.fromkeys(_own_inits(children, ""))) if rules else []
-    found = []
-    for rule in rules:
-        cls = rule.module.target
-        met = [m for m in modules if isinstance(m, cls)]  # type: ignore[arg-type]
-        missing = next((m for m in met if not _has_tensor(m, rule.parameter)), None)
-        if missing is not None and rule.place is not None:
-            names = [name for name, _ in missing.named_parameters(recurse=False)]
-            fact = f"`{rule.module.name}` has no parameter `{rule.parameter}`"
-            help = did_you_mean(rule.parameter, names) or f"it has {', '.join(names) or 'none'}"
-            raise refuse("NS206", fact, rule.place.key_span(), help)
-        guarded = any(getattr(m, rule.parameter) is None for m in met)
-        but = tuple(
-            path
-            for path, name, module in own
-            if name == rule.parameter and issubclass(module, cls)  # type: ignore[arg-type]
-        )
-        found.append(replace(rule, guarded=guarded, but=but))
-    return tuple(found)
-
-
-def _own_inits(
-    children: Sequence[Child], prefix: str
-) -> Iterator[tuple[str, str, type[nn.Module]]]:
-    """Path and class of each module below that has an `init` nearer than these rules, by parameter.
-
-    It stands on the module, on a container around it, or in the rules of a block around it.
-    """
-    for child in children:
-        path = f"{prefix}{child.name}"
-        inits = [step for step in child.after if isinstance(step, Init) and step.target]
-        rules = child.new.graph.rules if isinstance(child.new, NewGraph) else ()
-        below = dict(_modules_below(child.new, path)) if inits or rules else {}
-        for step in inits:
-            at = ".".join((path, *step.target[:-1]))
-            if at in below:
-                yield at, step.target[-1], below[at]
-        match child.new:
-            case NewSequence(children=inner) | NewList(children=inner):
-                yield from _own_inits(inner, f"{path}.")
-            case NewGraph(graph):
-                yield from _own_inits(graph.children, f"{path}.")
-        for rule in rules:
-            for at, cls in below.items():
-                if issubclass(cls, rule.module.target):  # type: ignore[arg-type]
-                    yield at, rule.parameter, cls
-
-
-def _modules_below(new: New, path: str) -> Iterator[tuple[str, type[nn.Module]]]:
-    """The modules that are not ours below something that is made, by their paths."""
-    match new:
-        case NewModule():
-            module = next(iter(meta_modules_of(new)))
-            for name, inner in module.named_modules():
-                yield f"{path}.{name}" if name else path, type(inner)
-        case NewSequence(children) | NewList(children):
-            for child in children:
-                yield from _modules_below(child.new, f"{path}.{child.name}")
-        case NewGraph(graph):
-            for child in graph.children:
-                yield from _modules_below(child.new, f"{path}.{child.name}")
-        case _:
-            return
-
-
-def _has_tensor(module: nn.Module, name: str) -> bool:
-    """Whether this is one of its own parameters or buffers, which may be None."""
-    return name in module._parameters or name in module._buffers
-
-
 def _ties(builder: GraphBuilder, scope: Scope, graph: Graph) -> tuple[Tie, ...]:
     found = []
     known = parameters_of(NewGraph(graph)) if scope.ties else {}
@@ -412,7 +349,7 @@ def _sequential_members() -> frozenset[str]:
 
 def as_chain(graph: Graph) -> tuple[Child, ...] | None:
     """The children, if the graph only hands one input from child to child in their order."""
-    if len(graph.inputs) != 1 or graph.ties or graph.rules or not graph.children:
+    if len(graph.inputs) != 1 or graph.ties or graph.rules or graph.inits or not graph.children:
         return None
     if len(graph.body) != len(graph.children):
         return None

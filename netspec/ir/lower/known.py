@@ -50,7 +50,7 @@ def key_of(layer: Layer, inputs: list[Operand]) -> Key | None:
         case _:
             return None
     extra = layer.extra
-    if len(layer.model_fields_set) != 1 + len(extra) or len(inputs) != 1:
+    if len(layer.model_fields_set) != 1 + len(extra) or len(inputs) != 1 or name[:1] == "=":
         return None
     items: list[object] = [layer.kind, name, inputs[0].facts]
     for key, value in extra.items():

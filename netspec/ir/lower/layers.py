@@ -21,7 +21,7 @@ from netspec.ir.lower.evaluate import (
     static_value,
 )  # fmt: skip
 from netspec.ir.lower.modifiers import asks_each_copy, check_modifiers, condition_of
-from netspec.ir.lower.reading import Layers, arguments, inputs_of, items_of
+from netspec.ir.lower.reading import Layers, arguments, inputs_of, items_of, name_of
 from netspec.ir.lower.scope import Binding, Scope, undefined
 from netspec.ir.lower.state import lower_const, lower_param
 from netspec.spec.expressions import is_expression
@@ -178,7 +178,8 @@ def _lower_kind(
         case CallLayer(call=function):
             given = arguments(layer, scope, place)
             sources = inputs()
-            return call_function(function, sources, given, scope, place, spread=True)
+            called = name_of(function, scope, place.at("call"))
+            return call_function(called, sources, given, scope, place, spread=True)
         case LostLayer():
             raise Refused
         case UseLayer():

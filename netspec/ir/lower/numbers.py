@@ -80,13 +80,12 @@ def _range(*args: Any) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _sqrt(value: Any) -> float:
-    return math.sqrt(value)
-
-
+OF_MATH: Mapping[str, Callable[..., Any]] = {
+    "sqrt": math.sqrt, "exp": math.exp, "log": math.log, "ceil": math.ceil, "floor": math.floor,
+}  # fmt: skip
 BUILTINS: Mapping[str, Callable[..., Any]] = {
     "min": min, "max": max, "len": len, "round": _round, "int": int, "float": float,
-    "abs": abs, "range": _range, "sum": sum, "sqrt": _sqrt,
+    "abs": abs, "range": _range, "sum": sum, **OF_MATH,
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from netspec.ir.lower.evaluate import static_value
 from netspec.ir.lower.finish import check_open_slots, check_outputs, finish
 from netspec.ir.lower.layers import lower_layer, lower_layers
 from netspec.ir.lower.least import check_least
+from netspec.ir.lower.optional import default_of, or_default
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope
 from netspec.ops import catalog, facts
 from netspec.ops.elsewhere import told_of_dtype
@@ -267,10 +268,19 @@ def _mentions_mode(value: Any) -> bool:
 
 
 def _add_inputs(document: Document, scope: Scope, here: Place) -> None:
+    optional = ""
     for name, declared in document.inputs.items():
         place = here.at("inputs", name)
         try:
             operand = _input(name, declared, scope, place)
+            default = default_of(declared)
+            if default is not None:
+                operand = or_default(operand, default, name, scope, place)
+            elif optional:
+                fact = f"`{name}` has to be given, and `{optional}` before it has a default"
+                help = "inputs with a default stand last: they are arguments of `forward`"
+                raise refuse("NS205", fact, place.key_span(), help)
+            optional = optional if default is None else name
         except Refused as refused:
             scope.context.report(refused)
             operand = scope.context.unknown
@@ -306,7 +316,8 @@ def _input(name: str, declared: list[int | str] | Input, scope: Scope, place: Pl
             help = f"at most {MAX_INPUT_ELEMENTS:,} are allowed"
             raise refuse("NS217", fact, where.span(), help)
         types.append(facts.contiguous(shape, dtype))
-    return scope.graph.add_input(name, Operand(Value(-1), tuple(types)))
+    optional = default_of(declared) is not None
+    return scope.graph.add_input(name, Operand(Value(-1), tuple(types)), optional)
 
 
 def _size(size: int | str, free: Mapping[str, int], scope: Scope, place: Place) -> int:

@@ -6,8 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from netspec.ir.graph import Place
+from netspec.ir.lower.bind import words_for
 from netspec.ir.lower.context import Operand, Refused, refuse
-from netspec.ir.lower.evaluate import OF_THE_MODEL, asks_dtype, evaluate, evaluate_plain
+from netspec.ir.lower.evaluate import (
+    OF_THE_MODEL,
+    asks_dtype,
+    evaluate,
+    evaluate_plain,
+    static_value,
+)
 from netspec.ir.lower.scope import Scope
 from netspec.spec.expressions import is_expression
 from netspec.spec.schema import Layer
@@ -54,6 +61,17 @@ def reference(text: str, scope: Scope, place: Place) -> Operand:
     if is_expression(text):
         return evaluate(text, scope, place)
     return scope.value(text, place)
+
+
+def name_of(text: str, scope: Scope, place: Place) -> str:
+    """What a layer is: the name that its kind gives, or that an expression there gives."""
+    if not is_expression(text):
+        return text
+    name = static_value(text, scope, place, "what a layer is")
+    if not isinstance(name, str):
+        fact = f"a name is expected, and `{text}` is {words_for(scope.context.const(name))}"
+        raise refuse("NS205", fact, place.span())
+    return name
 
 
 def arguments(layer: Layer, scope: Scope, place: Place) -> dict[str, Operand]:

@@ -145,11 +145,13 @@ def _inline(
     in_parent: bool,
 ) -> Operand:
     """The copies in the graph around; with `as: inline` in the container around too."""
+    taps = containers.inline_taps(scope, name) if in_parent else containers.inner_taps(scope, name)
+    own = names if in_parent and names is not None else []  # names that the container around has
+    taps = {**taps, **{each: scope.taps[each] for each in own if each in scope.taps}}
     inner = Scope(
         scope.graph, scope.source, scope.args, scope.blocks, scope, scope.holder, scope.prefix,
-        scope.numbered if in_parent else True, {}, inputs[0], scope.entry,
-        containers.inline_taps(scope, name) if in_parent else containers.inner_taps(scope, name),
-        scope.ties, scope.indexed,
+        scope.numbered if in_parent else True, {}, inputs[0], scope.entry, taps, scope.ties,
+        scope.indexed,
     )  # fmt: skip
     if in_parent and names is None:
         inner.numbered = scope.numbered or not _names_children(copy)
@@ -162,6 +164,11 @@ def _inline(
     containers.bind_inner(inner, name, scope)
     if in_parent:
         containers.bind_numbers(inner, scope)
+        scope.names.update(
+            (path, binding)
+            for path, binding in inner.names.items()
+            if path.partition(".")[0] in own
+        )
     fill_open_slots(scope.graph, inner)
     return value
 

@@ -85,11 +85,11 @@ class GraphBuilder:
         self.count += 1
         return self.count - 1
 
-    def add_input(self, name: str, operand: Operand) -> Operand:
+    def add_input(self, name: str, operand: Operand, optional: bool = False) -> Operand:
         """A new input that holds this operand of the caller's; constants need none."""
         if operand.static:
             return operand
-        port = Port(self.fresh(), name, operand.facts)
+        port = Port(self.fresh(), name, operand.facts, optional)
         self.inputs.append(port)
         self.sources.append(operand)
         return Operand(Value(port.id), operand.facts, operand.sized, operand.modal)

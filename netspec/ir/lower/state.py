@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,12 +16,15 @@ from netspec.ir.lower.bind import bind
 from netspec.ir.lower.context import Operand, Refused, refuse
 from netspec.ir.lower.evaluate import evaluate_plain, static_value
 from netspec.ir.lower.mismatch import refused_init
+from netspec.ir.lower.rows import part_of, rows_of
 from netspec.ir.lower.scope import Scope
 from netspec.ops import catalog, facts
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact, OperatorRejects, TensorType
 from netspec.ops.signatures import signatures_of
 from netspec.spec.schema import BufferLayer, ConstLayer, Layer, ParamLayer
+
+_MOST_NAMES = 20  # of parameters, in a message
 
 
 def lower_param(layer: ParamLayer | BufferLayer, scope: Scope, place: Place) -> Operand:
@@ -123,10 +127,16 @@ def lower_after(layer: Layer, scope: Scope, place: Place) -> tuple[Init | Freeze
         else:
             for name, call in layer.init.items():
                 at = place.at("init", name)
-                steps.append(_init(tuple(name.split(".")), call, scope, at))
+                steps.append(_of_parameter(name, call, scope, at))
     if static_value(layer.freeze, scope, place.at("freeze"), "`freeze`"):
         steps.append(Freeze())
     return tuple(steps)
+
+
+def _of_parameter(name: str, call: object, scope: Scope, place: Place) -> Init:
+    """`weight: zeros_`, `"weight[0]": zeros_`, `fc.weight: {normal_: {std: 0.02}}`."""
+    target, rows = rows_of(name, scope, place)
+    return replace(_init(tuple(target.split(".")), call, scope, place), rows=rows, place=place)
 
 
 def _init(target: tuple[str, ...], call: object, scope: Scope, place: Place) -> Init:
@@ -176,16 +186,23 @@ def check_init(step: Init, known: Mapping[str, Fact], name: str, place: Place) -
     """The parameter is there, and the function takes one of its shape. Raises Refused."""
     target = ".".join(step.target)
     fact = known.get(target)
+    at = step.place or place.at("init")
     if fact is None:
-        help = did_you_mean(target, known) or (f"it has {', '.join(known)}" if known else None)
-        at = place.source.key_span_of((*place.path, "init", target))
-        raise refuse("NS206", f"`{name}` has no parameter `{target}`", at, help)
+        few = len(known) <= _MOST_NAMES
+        help = did_you_mean(target, known) or (f"it has {', '.join(known)}" if few else None)
+        raise refuse("NS206", f"`{name}` has no parameter `{target}`", at.key_span(), help)
+    if step.rows is not None:
+        part = part_of(fact, step.rows)
+        if part is None:
+            size = list(getattr(fact, "shape", ()))
+            fact_ = f"`{target}` is {size}, and has no such rows"
+            raise refuse("NS301", fact_, at.key_span())
+        fact = part
     kwargs = tuple((key, v.value) for key, v in step.kwargs if isinstance(v, Const))
     try:
         facts.run_function(step.operator, (fact,), kwargs)
     except OperatorRejects as error:
-        init = place.at("init", target) if place.at("init", target).exists else place.at("init")
-        raise refused_init(init, target or name, step.operator.name, fact, str(error)) from None
+        raise refused_init(at, target or name, step.operator.name, fact, str(error)) from None
 
 
 def lower_rules(
@@ -197,9 +214,11 @@ def lower_rules(
         cls, _, parameter = key.partition(".")
         operator = catalog.find_module(cls)
         at = place.at("init", key)
+        if operator is None and cls in scope.names:
+            continue  # the path of a layer
         if operator is None:
-            help = did_you_mean(cls, catalog.module_names())
-            raise refuse("NS206", f"there is no module `{cls}`", at.key_span(), help)
+            help = did_you_mean(cls, [*catalog.module_names(), *scope.names])
+            raise refuse("NS206", f"there is no module and no layer `{cls}`", at.key_span(), help)
         if parameter:
             calls: Mapping[str, object] = {parameter: value}
         elif isinstance(value, Mapping):
@@ -211,4 +230,18 @@ def lower_rules(
             where = at if parameter else at.at(name)
             init, kwargs = init_call(call, scope, where)
             found.append(InitRule(operator, name, init, kwargs, place=where))
+    return tuple(found)
+
+
+def lower_paths(rules: Mapping[str, object] | None, scope: Scope, place: Place) -> tuple[Init, ...]:
+    """Of the `init` of a spec or block what names layers: `{fc.weight: zeros_}`."""
+    found: list[Init] = []
+    for key, value in (rules or {}).items():
+        at = place.at("init", key)
+        if catalog.find_module(key.partition(".")[0]) is not None:
+            continue
+        if isinstance(value, Mapping) and not any(map(catalog.find_init, value)):
+            found += [_of_parameter(f"{key}.{k}", v, scope, at.at(k)) for k, v in value.items()]
+        else:
+            found.append(_of_parameter(key, value, scope, at))
     return tuple(found)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from netspec.ops import catalog
-from netspec.spec.schema import VERSION, Block, Document, Input, Library
+from netspec.spec.schema import VERSION, Block, Document, Input, Library, Variant
 from netspec.view.json_schema.layers import keys_of, layer_definitions
 from netspec.view.json_schema.types import EXPRESSION_PATTERN, Json, Types, base_definitions, to
 
@@ -37,6 +37,10 @@ _KEYS: Mapping[str, Json] = {
         "minProperties": 1,
         "propertyNames": {"pattern": _IDENTIFIER, "patternErrorMessage": "an identifier"},
         "additionalProperties": to("input"),
+    },
+    "spec": {
+        "description": "Another spec, by name or by path: this one is that with other args.",
+        **_TEXT,
     },
     "requires": {
         "description": "Plugins whose layers are named here; they are enabled by who builds it.",
@@ -86,7 +90,9 @@ def language_schema() -> dict[str, object]:
         **layers,
         **types.definitions,
     }
-    library = _only(Library)
+    library = _only(Library, "blocks")
+    variant = _only(Variant, "spec")
+    whole: Json = {"required": ["netspec", "inputs", "layers"]}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "$id": f"urn:netspec:language:{VERSION}",
@@ -94,18 +100,18 @@ def language_schema() -> dict[str, object]:
         "title": f"netspec, version {VERSION}, torch {torch.__version__}",
         "description": "A neural network as a spec of netspec.",
         "type": "object",
-        "properties": {key: _KEYS[key] for key in keys_of(Document)},
+        "properties": {key: _KEYS[key] for key in (*keys_of(Document), "spec")},
         "additionalProperties": False,
-        "if": library,
-        "then": {"required": ["netspec", "blocks"]},
-        "else": {"required": ["netspec", "inputs", "layers"]},
+        "if": {"required": ["spec"]},
+        "then": {**variant, "required": ["netspec", "spec"]},
+        "else": {"if": library, "then": {"required": ["netspec", "blocks"]}, "else": whole},
         "definitions": definitions,
     }
 
 
-def _only(model: type[Library]) -> Json:
-    """A file that has blocks and nothing that only a whole spec has is one to be included."""
-    return {"required": ["blocks"], "propertyNames": {"enum": list(keys_of(model))}}
+def _only(model: type[Library] | type[Variant], needed: str) -> Json:
+    """A file with this key, and nothing that only another kind of file has."""
+    return {"required": [needed], "propertyNames": {"enum": list(keys_of(model))}}
 
 
 def _input() -> Json:
@@ -123,6 +129,11 @@ def _input() -> Json:
             "description": "A dtype of torch.",
             "default": "float32",
             "enum": list(catalog.dtype_names()),
+        },
+        "default": {
+            "description": "What it is where the caller leaves it out: an expression.",
+            "type": ["string", "null"],
+            "pattern": EXPRESSION_PATTERN,
         },
         "example": {
             "description": "For a free size, one size or two at which the spec is tried.",
@@ -169,10 +180,13 @@ def _outputs() -> Json:
 
 
 def _init_rules() -> Json:
-    """`{Linear.weight: zeros_}`, or `{Linear: {weight: zeros_}}`."""
+    """`{Linear.weight: zeros_}`, `{Linear: {weight: zeros_}}`, or the path of a layer."""
     names = catalog.module_names()
     return {
         "properties": {name: to("init-rules.class") for name in names},
-        "patternProperties": {rf"^({'|'.join(names)})\.": to("initialiser")},
+        "patternProperties": {
+            rf"^({'|'.join(names)})\.": to("initialiser"),
+            "^[^A-Z]": {"type": ["string", "object"]},
+        },
         "additionalProperties": False,
     }

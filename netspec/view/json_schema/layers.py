@@ -42,6 +42,12 @@ _REPEAT: Mapping[str, Json] = {
 }
 _N_OR_OVER: Json = {"anyOf": [{"required": ["n"]}, {"required": ["over"]}]}
 
+
+def _or_expression(name: str) -> Json:
+    """A name of torch's, or an expression that gives one."""
+    return {"if": to("expression"), "else": to(name)}
+
+
 # What a layer's keys hold, by the kinds where it is not the same for all.
 _KEYS: Mapping[str, Json] = {
     "from": {
@@ -91,11 +97,17 @@ _KEYS: Mapping[str, Json] = {
     },
     "pin": {"description": "Stays this activation, whatever `act` says.", **_FLAG},
     "persistent": {"description": "Whether it is saved in the state_dict.", **_FLAG},
-    "module": {"description": "A class of torch.nn, built once and called.", **to("module")},
-    "call": {"description": "A function: called, never registered.", **to("function")},
+    "module": {
+        "description": "A class of torch.nn, built once and called.",
+        **_or_expression("module"),
+    },
+    "call": {
+        "description": "A function: called, never registered.",
+        **_or_expression("function"),
+    },
     "act": {
         "description": "An activation; its form is chosen when the model is built.",
-        **to("activation"),
+        **_or_expression("activation"),
     },
     "block": {"description": "A block of this spec, by its name.", **_TEXT},
     "spec": {"description": "Another spec as a part, by name or path.", **_TEXT},

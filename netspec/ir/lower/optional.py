@@ -1,0 +1,46 @@
+"""Inputs that a caller may leave out: what they are then."""
+
+from __future__ import annotations
+
+from netspec.ir.expr import Choice, Comparison, Const
+from netspec.ir.graph import Place
+from netspec.ir.lower.context import Operand, refuse
+from netspec.ir.lower.evaluate import evaluate
+from netspec.ir.lower.scope import Scope
+from netspec.ops.facts import TensorType
+from netspec.spec.schema import Input
+
+
+def default_of(declared: object) -> str | None:
+    """The expression that an input is where it is left out; None where it has to be given."""
+    return declared.default if isinstance(declared, Input) else None
+
+
+def or_default(given: Operand, default: str, name: str, scope: Scope, place: Place) -> Operand:
+    """An input, or the value of its default where it is None."""
+    value = evaluate_default(default, given, name, scope, place)
+    missing = Comparison(given.expr, ("is",), (Const(None),))
+    chosen = Operand(Choice(missing, value.expr, given.expr), given.facts)
+    return scope.graph.assign(name, chosen, place)
+
+
+def evaluate_default(
+    default: str, given: Operand | None, name: str, scope: Scope, place: Place
+) -> Operand:
+    """The value of a default, which has the type that the input is declared with."""
+    at = place.at("default")
+    value = evaluate(default, scope, at)
+    if value.is_unknown or given is None:
+        return value
+    for own, wanted in zip(value.facts, given.facts, strict=True):
+        assert isinstance(wanted, TensorType), "an input is a tensor"
+        if not isinstance(own, TensorType):
+            raise refuse("NS205", f"the default of `{name}` is not a tensor", at.span())
+        if (own.shape, own.dtype) != (wanted.shape, wanted.dtype):
+            fact = f"`{name}` is {_shown(wanted)}, and its default is {_shown(own)}"
+            raise refuse("NS301", fact, at.span())
+    return value
+
+
+def _shown(fact: TensorType) -> str:
+    return f"{list(fact.shape)} of {str(fact.dtype).removeprefix('torch.')}"
