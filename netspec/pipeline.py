@@ -263,7 +263,8 @@ def rebuild(recipe: Recipe, class_name: str) -> nn.Module:
 
 def compile_recipe(recipe: Recipe, activation: Activation, outputs: Sequence[str] = ()) -> Compiled:
     """The model of a recipe, from its own texts and no file. Raises SpecError."""
-    files = Files((), dict(recipe.named))
+    kept = dict(recipe.named)
+    files = Files((), kept, {name: text.source() for name, text in kept.items()})
     spec = load_spec(apply_overrides(recipe.source(), recipe.overrides), files)
     args = dict(recipe.args)
     return _compile(spec, files, args, activation, recipe.overrides, tuple(outputs))

@@ -27,6 +27,7 @@ class Recipe:
     overrides: tuple[Override, ...]
     outputs: tuple[str, ...]
     needs: tuple[str, ...] = ()  # the plugins, or Python modules, that registered its layers
+    variants: tuple[Kept, ...] = field(default=(), compare=False)  # which said some overrides
 
     def source(self) -> Source:
         """The spec's own text, or mapping, read again."""
@@ -36,7 +37,7 @@ class Recipe:
 
     def texts(self) -> list[Kept]:
         """Every file that the model was made from."""
-        return [self.main, *(kept for _, kept in self.named)]
+        return [self.main, *self.variants, *(kept for _, kept in self.named)]
 
 
 def recipe_of(
@@ -56,7 +57,10 @@ def recipe_of(
     given = tuple(sorted((name, hashable(value)) for name, value in args.items()))
     typed = recipe_key(given)
     changed = tuple(replace(override, origin=None) for override in own or changes)
-    return Recipe(_kept(main), mapping, named, given, typed, activation, changed, outputs, needs)
+    variants = tuple(map(_kept, files.variants))
+    return Recipe(
+        _kept(main), mapping, named, given, typed, activation, changed, outputs, needs, variants
+    )
 
 
 def recipe_key(args: tuple[tuple[str, object], ...]) -> object:

@@ -124,3 +124,15 @@ def test_a_variant_in_a_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert spec.document.args == {"width": 6, "depth": 3}
     with pytest.raises(netspec.SpecError, match="NS209"):
         load_choice(ModelChoice(str(folder / "wide.yaml"), parse_overrides(["args.wdth=6"])))
+
+
+def test_a_part_that_is_one_is_copied_too(folder: Path) -> None:
+    (folder / "pair.yaml").write_text(
+        "netspec: 1\ninputs: {x: [N, 4]}\nlayers:\n  a: {spec: wide}\n  sum: =a + a\n"
+    )
+    model = netspec.build(folder / "pair.yaml")
+    data = pickle.dumps(model)
+    for file in [*folder.glob("*.yaml"), *folder.glob("parts/*")]:
+        file.unlink()
+    netspec.pipeline.forget()
+    assert list(pickle.loads(data).state_dict()) == list(model.state_dict())

@@ -56,6 +56,7 @@ class Files:
     folders: Sequence[Path] = ()  # where specs have names
     kept: Mapping[tuple[str, str], Kept] | None = None
     opened: dict[tuple[str, str], Source] = field(default_factory=dict)
+    variants: list[Source] = field(default_factory=list)  # texts whose args became overrides
     _roots: dict[str, Path] = field(default_factory=dict)
     _by_path: dict[Path, Source] = field(default_factory=dict)
 
@@ -66,11 +67,6 @@ class Files:
     def part(self, name: str, owner: Source) -> Source:
         """The spec that `owner` has as a part, by name or by path. Raises CannotOpen, SpecError."""
         return self._open(name, owner, by_name=_NAME.fullmatch(name) is not None)
-
-    def note(self, source: Source) -> None:
-        """Count a text that was read already among those that the model is made from."""
-        if source.path is not None:
-            self.opened.setdefault((str(source.path), ""), source)
 
     def _open(self, name: str, owner: Source, by_name: bool) -> Source:
         key = (str(owner.path or owner.file), name)

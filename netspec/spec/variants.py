@@ -43,7 +43,7 @@ def _resolved(source: Source, files: Files, around: tuple[str, ...]) -> Text:
         base = files.part(variant.spec, source)
     except CannotOpen as error:
         raise SpecError(Diagnostic("NS206", error.fact, place, help=error.help)) from None
-    files.note(source)
+    files.variants.append(source)
     text = _resolved(base, files, (*around, source.file))
     problems = list(_unknown_args(variant, source, text))
     if problems:
