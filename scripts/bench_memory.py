@@ -53,7 +53,9 @@ class Subject:
 LENET = Subject("LeNet, 64×1×28×28", MODELS / "lenet.yaml", (64, 1, 28, 28))
 ALEXNET = Subject("AlexNet, 128×3×224×224", MODELS / "alexnet.yaml", (128, 3, 224, 224))
 RESNET18 = Subject("ResNet-18, 32×3×224×224", MODELS / "resnet18.yaml", (32, 3, 224, 224))
-MOBILENET = Subject("MobileNetV2, 32×3×224×224", HERE / "mobilenet_v2.yaml", (32, 3, 224, 224))
+MOBILENET = Subject(
+    "MobileNetV2, 32×3×224×224", MODELS / "zoo" / "mobilenet_v2.yaml", (32, 3, 224, 224)
+)
 SUBJECTS = (LENET, ALEXNET, RESNET18, MOBILENET)
 
 

@@ -11,7 +11,8 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 from netspec import find
-from netspec.display import aligned, visible
+from netspec.commands.sizes import parameters_of
+from netspec.display import aligned, columns, cut, padded, visible
 from netspec.errors import SpecError
 from netspec.ops import offers
 from netspec.ops.arguments import Signature
@@ -20,7 +21,7 @@ from netspec.ops.offers import Offer
 from netspec.ops.signatures import signatures_of
 from netspec.plugins import enabled, installed
 from netspec.spec.variants import resolved
-from netspec.tell.terminal import print_error
+from netspec.tell.terminal import look_of, print_error
 from netspec.view.json_schema.words import sentence
 
 
@@ -35,25 +36,28 @@ def list_command(options: Namespace) -> int:
     if options.json:
         sys.stdout.write(f"{json.dumps(found, indent=2)}\n")
     else:
-        sys.stdout.write(_text(found))
+        sys.stdout.write(_text(found, look_of(sys.stdout).width))
     return 0
 
 
 def _everything() -> dict[str, list[dict[str, Any]]]:
     entries = installed()
     names = dict.fromkeys((*entries, *offers.enabled()))
+    files = {name: find.path_of(name) for name in find.spec_names()}
+    counts = parameters_of(files.values())
     return {
-        "specs": [_spec(name) for name in find.spec_names()],
+        "specs": [
+            {**_spec(name, file), "parameters": counts[file]} for name, file in files.items()
+        ],
         "plugins": [_plugin(name, entries.get(name)) for name in names],
         "layers": [_layer(offer) for offer in offers.present()],
     }
 
 
-def _spec(name: str) -> dict[str, Any]:
-    """A spec's inputs, as they are written, and its file; an error's place is for `check`."""
-    file = find.path_of(name)
+def _spec(name: str, file: str, parameters: int | None) -> dict[str, Any]:
+    """What a spec says of itself, and its file; an error's place is for `check`."""
     try:
-        value: Any = resolved(find.read(name), find.files()).value
+        value: Any = resolved(find.read(file), find.files()).value
     except SpecError:
         value = None
     document = value if isinstance(value, dict) else {}
@@ -65,8 +69,10 @@ def _spec(name: str) -> dict[str, Any]:
     args = document.get("args")
     return {
         "name": name,
+        "parameters": parameters,
         "inputs": told,
         "args": args if isinstance(args, dict) else {},
+        "doc": str(document.get("doc") or "").partition("\n")[0],
         "file": os.path.relpath(file),
     }
 
@@ -102,8 +108,7 @@ def _default(value: object) -> str:
     return json.dumps(value) if plain else "…"
 
 
-def _text(found: dict[str, list[dict[str, Any]]]) -> str:
-    specs = [[s["name"], _shapes(s["inputs"]), s["file"]] for s in found["specs"]]
+def _text(found: dict[str, list[dict[str, Any]]], width: int | None) -> str:
     plugins = [
         [p["name"], p["package"] or "a module", "enabled" if p["enabled"] else "not enabled"]
         for p in found["plugins"]
@@ -112,12 +117,29 @@ def _text(found: dict[str, list[dict[str, Any]]]) -> str:
         [each["name"], each["kind"], each["arguments"], each["from"]] for each in found["layers"]
     ]
     tables = [
-        [["spec", "inputs", "file"], *specs],
+        *_tables_of_specs(found["specs"]),
         [["plugin", "of", "here"], *plugins],
         [["layer", "kind", "arguments", "from"], *layers],
     ]
     shown = [[[visible(cell) for cell in line] for line in table] for table in tables]
-    return "\n".join("\n".join([*aligned(t), ""]) for t in shown if len(t) > 1)
+    lines = [[*aligned(table), ""] for table in shown if len(table) > 1]
+    return "\n".join("\n".join(cut(line, width) if width else line for line in t) for t in lines)
+
+
+def _tables_of_specs(specs: list[dict[str, Any]]) -> list[list[list[str]]]:
+    """A table for each folder, with the folder in its head."""
+    folders: dict[str, list[list[str]]] = {}
+    for spec in specs:
+        folder = os.path.dirname(spec["file"])
+        head = [f"spec of {folder}", "parameters", "inputs", "what it is"]
+        rows = folders.setdefault(folder, [head])
+        count = "·" if spec["parameters"] is None else f"{spec['parameters']:,}"
+        rows.append([spec["name"], count, _shapes(spec["inputs"]), spec["doc"]])
+    for rows in folders.values():
+        widest = max(columns(row[1]) for row in rows)
+        for row in rows:
+            row[1] = padded(row[1], widest, right=True)
+    return list(folders.values())
 
 
 def _shapes(inputs: dict[str, Any]) -> str:

@@ -1,0 +1,72 @@
+"""`netspec list`: every spec that has a name, with its parameters, inputs and what it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from netspec import find
+from netspec.cli import main
+from netspec.commands import sizes
+
+MODELS = Path(__file__).parents[1] / "configs" / "model"
+
+
+def listed(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:
+    assert main(["list", "--json"]) == 0
+    return {spec["name"]: spec for spec in json.loads(capsys.readouterr().out)["specs"]}
+
+
+def test_each_spec_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    specs = listed(capsys)
+    assert list(specs) == find.spec_names() and {"lenet", "resnet34", "bert"} <= set(specs)
+    assert all(spec["doc"] and spec["inputs"] for spec in specs.values())
+    assert specs["lenet"]["parameters"] == 44_426
+    assert specs["resnet34"]["inputs"] == {"x": ["N", 3, "H", "W"]}
+    assert specs["char_gpt"]["parameters"] is None  # its args have no defaults
+
+
+def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (row,) = (line for line in lines if line.startswith("resnet34 "))
+    assert row.split("  ")[-1] == "ResNet-34, keys as in torchvision."
+    assert "21,797,672  x [N, 3, H, W]" in row
+
+
+def test_the_index_is_of_these_specs() -> None:
+    """Else `python scripts/index_models.py`; without a right index `netspec list` takes seconds."""
+    index = json.loads((MODELS / sizes.INDEX).read_text(encoding="utf-8"))
+    assert index["digest"] == sizes.digest_of(MODELS)
+
+
+@pytest.mark.parametrize("name", ["lenet", "resnet34", "vgg19_bn", "t5", "char_gpt"])
+def test_the_index_is_right(name: str) -> None:
+    file = find.path_of(name)
+    assert sizes.parameters_of([file]) == {file: sizes.count(file)}
+
+
+def test_an_index_that_is_not_of_these_specs_is_not_believed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = tmp_path / "configs" / "model"
+    models.mkdir(parents=True)
+    (models / "mine.yaml").write_text("netspec: 1\nspec: lenet\nargs: {num_classes: 3}\n")
+    (models / "index.json").write_text('{"digest": "0", "parameters": {"mine": 7}}')
+    monkeypatch.chdir(tmp_path)
+    assert listed(capsys)["mine"]["parameters"] == 43_831
+    (models / "index.json").write_text(
+        json.dumps({"digest": sizes.digest_of(models), "parameters": {"mine": 7}})
+    )
+    assert listed(capsys)["mine"]["parameters"] == 7
+
+
+def test_a_spec_that_is_wrong_is_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "configs" / "model").mkdir(parents=True)
+    (tmp_path / "configs" / "model" / "wrong.yaml").write_text("netspec: [")
+    monkeypatch.chdir(tmp_path)
+    assert listed(capsys)["wrong"]["parameters"] is None
