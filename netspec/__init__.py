@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from netspec.proof.verify import verify
     from netspec.registration import register
     from netspec.run.checkpoint import load_checkpoint
+    from netspec.run.freezing import freeze
+    from netspec.run.weights import load_weights
     from netspec.spec.dump import dump_spec as dump
     from netspec.spec.load import Spec
 
 __version__ = "0.1.0"
 __all__ = [
-    "Diagnostic", "Spec", "SpecError", "build", "check", "dump", "load", "load_checkpoint", "loads",
-    "register", "to_python", "verify",
+    "Diagnostic", "Spec", "SpecError", "build", "check", "dump", "freeze", "load",
+    "load_checkpoint", "load_weights", "loads", "register", "to_python", "verify",
 ]  # fmt: skip
 
 # Each public name, the module that has it, and its name there: torch is imported when it is needed.
@@ -27,6 +29,8 @@ _HOMES = {
     "Spec": ("netspec.spec.load", "Spec"),
     "dump": ("netspec.spec.dump", "dump_spec"),
     "build": ("netspec.pipeline", "build"),
+    "freeze": ("netspec.run.freezing", "freeze"),
+    "load_weights": ("netspec.run.weights", "load_weights"),
     "check": ("netspec.pipeline", "check"),
     "load": ("netspec.pipeline", "load"),
     "load_checkpoint": ("netspec.run.checkpoint", "load_checkpoint"),

@@ -32,7 +32,7 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     (row,) = (line for line in lines if line.startswith("resnet34 "))
-    assert row.split("  ")[-1] == "ResNet-34, keys as in torchvision."
+    assert row.split("  ")[-1].strip() == "ResNet-34, keys as in torchvision."
     assert "21,797,672  x [N, 3, H, W]" in row
 
 

@@ -46,9 +46,7 @@ def _everything() -> dict[str, list[dict[str, Any]]]:
     files = {name: find.path_of(name) for name in find.spec_names()}
     counts = parameters_of(files.values())
     return {
-        "specs": [
-            {**_spec(name, file), "parameters": counts[file]} for name, file in files.items()
-        ],
+        "specs": [_spec(name, file, counts[file]) for name, file in files.items()],
         "plugins": [_plugin(name, entries.get(name)) for name in names],
         "layers": [_layer(offer) for offer in offers.present()],
     }

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
@@ -26,13 +26,14 @@ from netspec.ir.lower.context import Activation
 from netspec.pipeline import Act, Compiled, compile_recipe, read_activation
 from netspec.plugins import enabled, how_to_enable, is_enabled
 from netspec.recipe import Recipe, hashable, recipe_key
+from netspec.run.fitting import fit
 from netspec.run.folder import BEST, LAST, replace_file
 from netspec.run.plain import flatten, restore
+from netspec.run.tensors import STATE, read_safetensors
 from netspec.spec.files import Kept
 from netspec.spec.overrides import Override
 
 FORMAT = 1
-_STATE = "~state/"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +64,7 @@ class Checkpoint:
         """The model with its weights, in train mode on the CPU. Raises SpecError, RunError."""
         with torch.random.fork_rng(devices=[]):
             model = self.compile(act).built.make()
-        load_weights(model, self)
+        load_own(model, self)
         return model
 
 
@@ -84,8 +85,8 @@ def load_checkpoint(
         return read_checkpoint(find_checkpoint(path)).build(act).eval()
 
 
-def find_checkpoint(name: str | os.PathLike[str]) -> Path:
-    """The file that a name means. Raises RunError (NS703)."""
+def find_checkpoint(name: str | os.PathLike[str], span: Span | None = None) -> Path:
+    """The file that a name means, which stands at `span`. Raises RunError (NS703)."""
     path = Path(name)
     tries = [path, path.with_name(f"{path.name}.safetensors"), path / BEST, path / LAST]
     for candidate in tries:
@@ -97,7 +98,8 @@ def find_checkpoint(name: str | os.PathLike[str]) -> Path:
     if path.is_dir():
         fact, near = f"the folder `{name}` has no {BEST}", None
     help = near or "name a file like outputs/…/checkpoints/best.safetensors, or a run's folder"
-    raise RunError(Diagnostic("NS703", fact, Span(f"from checkpoint={name}"), help=help))
+    place = span or Span(f"from checkpoint={name}")
+    raise RunError(Diagnostic("NS703", fact, place, help=help))
 
 
 def write_checkpoint(
@@ -113,7 +115,7 @@ def write_checkpoint(
     if state is not None:
         kept: dict[str, torch.Tensor] = {}
         head["state"] = flatten(state, kept)
-        tensors |= {f"{_STATE}{name}": _apart(tensor) for name, tensor in kept.items()}
+        tensors |= {f"{STATE}{name}": _apart(tensor) for name, tensor in kept.items()}
     metadata = {"format": "pt", "netspec": json.dumps(head)}
 
     def fill(to: Path) -> None:
@@ -133,27 +135,20 @@ def _apart(tensor: torch.Tensor) -> torch.Tensor:
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Raises RunError (NS703) where the file is not a whole checkpoint of netspec's."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        said = str(error).removeprefix("Error while deserializing header: ")
-        fact = f"`{path.name}` is not a whole safetensors file of {_size(path)}: {said}"
-        raise RunError(Diagnostic("NS703", fact, Span(str(path)))) from None
+    metadata, tensors = read_safetensors(path)
     if "netspec" not in metadata:
         fact = f"`{path.name}` has weights, and no spec: it was not written by netspec"
-        help = "load it with safetensors into a model that netspec.build gives"
+        help = "load it into a model: netspec.load_weights(model, FILE), or train.py weights=FILE"
         raise RunError(Diagnostic("NS703", fact, Span(str(path)), help=help))
     try:
         head = _Head.model_validate_json(metadata["netspec"])
         recipe = head.recipe.recipe()
-        state = None if head.state is None else restore(head.state, _part(tensors, _STATE))
+        state = None if head.state is None else restore(head.state, _part(tensors, STATE))
     except (ValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
         said = str(error).partition("\n")[0]
         fact = f"`{path.name}` has a head that this version of netspec can't read: {said}"
         raise RunError(Diagnostic("NS703", fact, Span(str(path)))) from None
-    weights = {name: value for name, value in tensors.items() if not name.startswith(_STATE)}
+    weights = {name: value for name, value in tensors.items() if not name.startswith(STATE)}
     return Checkpoint(path, recipe, head.info, weights, state)
 
 
@@ -161,42 +156,17 @@ def _part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.T
     return {n.removeprefix(prefix): value for n, value in tensors.items() if n.startswith(prefix)}
 
 
-def _size(path: Path) -> str:
-    return f"{path.stat().st_size:,} bytes" if path.is_file() else "no size"
+def load_own(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's weights into its own model.
 
-
-def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
-    """Put the weights into a model whose keys and shapes are the same.
-
-    Raises RunError (NS704), which names the keys and shapes that differ.
+    Raises RunError (NS704), which names the keys and shapes that differ: somebody changed it.
     """
-    own = model.state_dict()
-    theirs = checkpoint.weights
-    notes = [
-        f"`{name}` is {list(theirs[name].shape)} in the checkpoint, and {list(value.shape)} here"
-        for name, value in own.items()
-        if name in theirs and theirs[name].shape != value.shape
-    ]
-    notes += _listed("the checkpoint has no", [name for name in own if name not in theirs])
-    notes += _listed("the model has no", [name for name in theirs if name not in own])
-    if notes:
-        fact = f"`{checkpoint.path.name}` does not fit the model"
-        help = "take the checkpoint's own spec, or one whose layers have these names and sizes"
+    found = fit(model, checkpoint.weights)
+    if not found.is_whole():
+        fact = f"`{checkpoint.path.name}` does not fit the model of its own spec"
         span = Span(str(checkpoint.path))
-        raise RunError(Diagnostic("NS704", fact, span, tuple(_cut(notes)), help))
-    model.load_state_dict(dict(theirs))
-
-
-def _listed(what: str, names: list[str]) -> list[str]:
-    if not names:
-        return []
-    shown = ", ".join(f"`{name}`" for name in names[:8])
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return [f"{what} {shown}{more}"]
-
-
-def _cut(notes: list[str]) -> list[str]:
-    return notes if len(notes) <= 10 else [*notes[:10], f"and {len(notes) - 10} more differences"]
+        raise RunError(Diagnostic("NS704", fact, span, found.notes()))
+    model.load_state_dict(dict(found.found))
 
 
 # The recipe as JSON

@@ -15,7 +15,9 @@ from netspec.run.prepare import Prepared
 from netspec.run.record import describe_run
 from netspec.run.settings import Settings, shown
 
-_FIXED = ("model", "data", "loss", "optimizer", "task", "seed", "precision", "act")
+_FIXED = (
+    "model", "data", "loss", "optimizer", "task", "seed", "precision", "act", "weights", "freeze",
+)  # fmt: skip
 _LENGTH = ("trainer.max_epochs", "trainer.max_steps")  # of a run that is finished
 
 

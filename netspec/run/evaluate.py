@@ -1,4 +1,4 @@
-"""`netspec eval`: a checkpoint on a split of some data → its metrics, classes and confusions."""
+"""`netspec eval`: a model on a split of some data → its metrics, classes and confusions."""
 
 from __future__ import annotations
 
@@ -12,37 +12,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.pipeline import Compiled
-from netspec.run.checkpoint import Checkpoint, find_checkpoint, load_weights, read_checkpoint
 from netspec.run.command import run_command, typed_overrides
 from netspec.run.data.dataset import Data, Examples
-from netspec.run.data.open import open_data, settings_of
 from netspec.run.device import find_device
 from netspec.run.enabling import plugins_of_run
 from netspec.run.folder import CHECKPOINTS, told_if_full, write_json
-from netspec.run.matching import input_order, wanted_by
 from netspec.run.measure import Measured, measure_split
-from netspec.run.metrics import choose_metrics
-from netspec.run.objective import Scoring, make_objective
-from netspec.run.other_data import check_same_classes, data_settings, with_own_characters
-from netspec.run.overrides import key_of, parsed
+from netspec.run.overrides import as_written, key_of, parsed
 from netspec.run.record import versions
 from netspec.run.scores import ClassScore, class_scores, confusion_lines, score_lines
 from netspec.run.settings import EvalSettings, read_eval_settings
+from netspec.run.subject import find_subject
 from netspec.run.terminal import console, quiet
-from netspec.run.trained import Trained, read_trained
 from netspec.tell.terminal import print_error
 
 EVALUATION = "evaluation.json"
 EVALUATIONS = "evaluations"
 _OWN_CHANGE = re.compile(r"(?:data|act)\.[^=]+=.*", re.S)
-_PATH = re.compile(r"(checkpoint|out)=(.*)", re.S)
+_PATH = re.compile(r"(checkpoint|out|weights)=(.*)", re.S)
 _BARE = re.compile(r"[\w./~:+-]+")  # what Hydra takes without quotes
 
 
@@ -63,6 +55,7 @@ class Evaluation:
     classes: tuple[str, ...] | None
     confusion: list[list[int]] | None  # [true class][predicted class]
     seconds: float
+    loaded: tuple[str, ...] = ()  # of weights without a checkpoint: what became of them
 
     def scores(self) -> list[ClassScore] | None:
         if self.confusion is None or self.classes is None:
@@ -71,7 +64,7 @@ class Evaluation:
 
 
 def eval_command(arguments: Sequence[str]) -> int:
-    """Evaluate a checkpoint; gives the exit status."""
+    """Evaluate a checkpoint, or a spec with weights; gives the exit status."""
     return run_command("eval", eval_job, [_quoted(text) for text in arguments], _placed)
 
 
@@ -102,15 +95,10 @@ def eval_job(config: DictConfig) -> None:
     quiet()
     overrides = [text.removeprefix("++") for text in typed_overrides()]
     try:
-        if OmegaConf.is_missing(config, "checkpoint"):
-            help = "python eval.py checkpoint=outputs/…, a run's folder or a .safetensors file"
-            span = Span("the command line")
-            raise RunError(Diagnostic("NS702", "no checkpoint is named", span, help=help))
         settings = read_eval_settings(config, overrides)
         _refuse_written(settings.out)
-        checkpoint = read_checkpoint(find_checkpoint(settings.checkpoint))
         with plugins_of_run(settings.plugins, overrides):
-            found = evaluate(checkpoint, settings, overrides)
+            found = evaluate(settings, overrides)
         tell(found)
         folder = _folder(settings.out, found.checkpoint)
         write(found, folder, overrides)
@@ -120,75 +108,43 @@ def eval_job(config: DictConfig) -> None:
     console().print(f"folder  {folder}", markup=False)
 
 
-def evaluate(
-    checkpoint: Checkpoint, settings: EvalSettings, overrides: Sequence[str]
-) -> Evaluation:
-    """A checkpoint's weights on one split.
+def evaluate(settings: EvalSettings, overrides: Sequence[str]) -> Evaluation:
+    """A checkpoint, or a spec with weights, on one split.
 
-    On the data of training, with the same batch size, device and precision, the figures are those
-    of its run to the last digit. Raises SpecError, RunError.
+    A checkpoint on the data of training, with the same batch size, device and precision, has the
+    figures of its run to the last digit. Raises SpecError, RunError.
     """
     device = find_device(settings.device).torch
-    trained = read_trained(checkpoint)
-    threads = settings.threads or trained.run.threads
-    if threads:
-        torch.set_num_threads(threads)
-    compiled = checkpoint.compile(_act(checkpoint, settings))
-    chosen = data_settings(trained, settings.data, overrides)
-    data = _open(chosen, compiled, trained)
-    examples = _split(data, settings.split)
-    scoring = make_scoring(compiled, data, trained, settings, overrides)
-    with torch.random.fork_rng(devices=[]):
-        model = compiled.built.make()
-    load_weights(model, checkpoint)
+    subject = find_subject(settings, overrides)
+    examples = _split(subject.data, settings.split)
     if settings.compile:
-        model.compile()
-    precision = settings.precision or trained.run.precision
+        subject.model.compile()
     begun = time.monotonic()
-    measured = measure_split(scoring, model, examples, settings_of(chosen), device, precision)
+    measured = measure_split(
+        subject.scoring, subject.model, examples, subject.options, device, subject.precision
+    )
+    task = subject.scoring.objective.task
     return Evaluation(
-        checkpoint.path,
-        compiled.program.name,
-        _form(compiled),
-        data.name,
+        subject.path,
+        subject.compiled.program.name,
+        _form(subject.compiled),
+        subject.data.name,
         settings.split,
         len(examples),
         str(device),
-        precision,
-        scoring.objective.task,
-        _metrics(measured, scoring.objective.task),
-        data.classes,
+        subject.precision,
+        task,
+        _metrics(measured, task),
+        subject.data.classes,
         None if measured.confusion is None else measured.confusion.tolist(),
         round(time.monotonic() - begun, 3),
+        () if subject.loaded is None else tuple(subject.loaded.lines()),
     )
-
-
-def _act(checkpoint: Checkpoint, settings: EvalSettings) -> dict[str, str] | None:
-    """The form that was asked for; what it leaves out is as in the checkpoint."""
-    if settings.act is None:
-        return None
-    own = checkpoint.recipe.activation
-    fn = settings.act.fn or own.fn
-    form = settings.act.form or own.form
-    return {"form": form} if fn is None else {"form": form, "fn": fn}
 
 
 def _form(compiled: Compiled) -> str:
     activation = compiled.recipe.activation
     return activation.form if activation.fn is None else f"{activation.form}, {activation.fn}"
-
-
-def _open(chosen: Mapping[str, Any], compiled: Compiled, trained: Trained) -> Data:
-    """The data, which means the same as that of training. Raises RunError."""
-    if chosen.get("source") == "random":
-        return open_data(chosen, wanted_by(compiled))
-    data = open_data(chosen)
-    if trained.run.task == "auto" and data.task != trained.task:
-        fact = f"{data.name} is for {data.task}, and the checkpoint for {trained.task}"
-        raise RunError(Diagnostic("NS603", fact, Span("the run's data")))
-    input_order(compiled, data)
-    check_same_classes(trained, data)
-    return with_own_characters(trained, data) if data.task == "language" else data
 
 
 def _split(data: Data, name: str) -> Examples:
@@ -200,21 +156,6 @@ def _split(data: Data, name: str) -> Examples:
     fact = f"{data.name} has no {name} split"
     help = f"there is {' and '.join(there)}"
     raise RunError(Diagnostic("NS601", fact, Span(f"from split={name}"), help=help))
-
-
-def make_scoring(
-    compiled: Compiled,
-    data: Data,
-    trained: Trained,
-    settings: EvalSettings,
-    overrides: Sequence[str],
-) -> Scoring:
-    """The loss and the metrics of training, unless others are asked for. Raises RunError."""
-    order = input_order(compiled, data)
-    objective, classes = make_objective(compiled, data, order, trained.run, overrides)
-    asked = trained.metrics_asked if isinstance(settings.metrics, str) else settings.metrics
-    metrics = choose_metrics(asked, objective.task, overrides)
-    return Scoring(order, objective, tuple(metrics), classes)
 
 
 def _metrics(measured: Measured, task: str) -> dict[str, float]:
@@ -231,7 +172,7 @@ def _metrics(measured: Measured, task: str) -> dict[str, float]:
 def tell(found: Evaluation) -> None:
     """The figures, the classes and the confusions, on the terminal."""
     lines = [
-        f"checkpoint  {found.checkpoint}",
+        *([f"weights     {line}" for line in found.loaded] or [f"checkpoint  {found.checkpoint}"]),
         f"model       {found.model}, activations as {found.act}",
         f"data        {found.data}: {found.examples:,} {found.split}",
         f"device      {found.device}, {found.precision}",
@@ -306,7 +247,9 @@ def write(found: Evaluation, folder: Path, overrides: Sequence[str]) -> None:
         **asdict(found),
         "checkpoint": str(found.checkpoint),
         "per_class": None if scores is None else [asdict(score) for score in scores],
-        "overrides": [text for text in overrides if key_of(text) not in ("checkpoint", "out")],
+        "overrides": [
+            as_written(text) for text in overrides if key_of(text) not in ("checkpoint", "out")
+        ],
         "versions": versions(),
         "written": datetime.now().astimezone().isoformat(timespec="seconds"),
     }

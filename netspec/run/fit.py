@@ -17,7 +17,7 @@ from torch import nn
 
 from netspec.errors import Diagnostic, RunError, Span
 from netspec.run import folder as files
-from netspec.run.checkpoint import find_checkpoint, load_weights, read_checkpoint
+from netspec.run.checkpoint import load_own, read_checkpoint
 from netspec.run.continuing import refuse_changed, refuse_taken, resumable
 from netspec.run.data.batches import Batches
 from netspec.run.data.open import settings_of
@@ -33,6 +33,7 @@ from netspec.run.record import Record, describe_run, write_start
 from netspec.run.report.curves import curves_svg
 from netspec.run.sample import sample_text
 from netspec.run.settings import Settings
+from netspec.run.start import Start, make_start
 from netspec.run.strategy import find_strategy
 from netspec.run.task import Task
 from netspec.run.terminal import console, shown, tell_start
@@ -79,22 +80,22 @@ def train(
 
 def _train(prepared: Prepared, device: Device, folder: Path, brief: bool) -> Metrics:
     settings = prepared.settings
-    model = make_model(prepared)
+    resumed = resumable(prepared, folder)
+    start = make_start(prepared, resumed is not None)
     loaders = _loaders(prepared)
     info = describe_run(prepared)
     record = Record(folder, prepared, info, device)
-    resumed = resumable(prepared, folder)
     if not rank():
-        write_start(folder, prepared, model, record, resumed is not None)
+        write_start(folder, prepared, start, record, resumed is not None)
         if not brief:
-            tell_start(_start_lines(prepared, record, folder))
+            tell_start(_start_lines(prepared, start, record, folder))
     keeper = Keeper(folder, prepared, info)
     trainer = _trainer(prepared, device, folder, keeper, info, brief)
     options = settings_of(settings.data)
     length = _length(settings, loaders.train)
     examples = prepared.data.train
     assert examples is not None, "make_loaders refuses data without a training split"
-    task = Task(model, prepared, length, len(examples), options.batch_size)
+    task = Task(start.model, prepared, length, len(examples), options.batch_size)
     torch.manual_seed(settings.seed + rank())  # dropout differs among processes
     try:
         trainer.fit(task, loaders.train, loaders.validation, ckpt_path=resumed, weights_only=False)
@@ -109,7 +110,7 @@ def _train(prepared: Prepared, device: Device, folder: Path, brief: bool) -> Met
     return _finish(prepared, device, folder, keeper, record)
 
 
-def _start_lines(prepared: Prepared, record: Record, folder: Path) -> dict[str, str]:
+def _start_lines(prepared: Prepared, start: Start, record: Record, folder: Path) -> dict[str, str]:
     data = prepared.data
     sizes = [
         f"{len(split):,} {name}"
@@ -124,23 +125,11 @@ def _start_lines(prepared: Prepared, record: Record, folder: Path) -> dict[str, 
     form = prepared.settings.act.form
     return {
         "model": f"{name}, {record.parameters:,} parameters, activations as {form}",
+        **{name: "; ".join(lines) for name, lines in start.lines().items()},
         "data": f"{data.name}: {', '.join(sizes)}",
         "device": f"{record.device.torch}, {prepared.settings.precision}",
         "folder": str(shown(folder)),
     }
-
-
-def make_model(prepared: Prepared) -> nn.Module:
-    """The model with its first parameters: from the seed, or from the checkpoint in `weights`."""
-    settings = prepared.settings
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        model: nn.Module = prepared.compiled.built.make()
-    if settings.weights:
-        load_weights(model, read_checkpoint(find_checkpoint(settings.weights)))
-    if settings.compile:
-        model.compile()
-    return model
 
 
 def _loaders(prepared: Prepared) -> Loaders:
@@ -292,7 +281,7 @@ def _finish(
     best = folder / files.BEST
     tested: Measured | None = None
     fresh = prepared.compiled.built.make()
-    load_weights(fresh, read_checkpoint(best if best.is_file() else folder / files.LAST))
+    load_own(fresh, read_checkpoint(best if best.is_file() else folder / files.LAST))
     if prepared.data.test is not None:
         options = settings_of(prepared.settings.data)
         precision = prepared.settings.precision

@@ -17,12 +17,14 @@ Train and test a model: python train.py [GROUP=OPTION …] [KEY=VALUE …]   (or
   python train.py model.layers.conv1.out_channels=12   a change in it; ~model.layers.act4 deletes
   python train.py -m act=module,functional seed=1,2    a sweep: checked first, a report at the end
   python train.py resume=outputs/…                     go on with an interrupted run
+  python train.py model=resnet18 weights=FILE          start from weights (fine-tuning)
 """,
     "eval": """\
-Evaluate a checkpoint: python eval.py checkpoint=PATH [KEY=VALUE …]   (or: netspec eval …)
+Evaluate a model: python eval.py checkpoint=PATH [KEY=VALUE …]   (or: netspec eval …)
 
   python eval.py checkpoint=outputs/…                  the best weights of a run on its test data
   python eval.py checkpoint=outputs/… act=functional   the same weights in another form
+  python eval.py model=resnet18 weights=FILE data=…    weights of any origin
 """,
 }
 
@@ -34,7 +36,7 @@ def help_text(name: str, folders: Sequence[Path]) -> str:
     for group, options in groups.items():
         if name == "train" or group in ("act", "data"):
             parts.append(_listed(group, options))
-    if name == "train":
+    if name in ("train", "eval"):
         parts.append(_listed("model", [*spec_names(), "or a path"]))
     parts.append("\nKeys and their defaults\n")
     parts.append(_keys(_first(folders, f"{name}.yaml")))

@@ -2,7 +2,7 @@
 
 Hydra knows neither a spec's layers nor the arguments of torch's classes; netspec checks both. So
 changes below the open groups are given to Hydra as `++path=value`, which it takes unseen, and a
-deletion in a spec as the value `"~"`.
+deletion in a spec as the value `"~"`. `weights=FILE` is one key of several, `weights.file`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from netspec.errors import Diagnostic, RunError, Span
 
 OPEN_GROUPS = ("model", "loss", "optimizer", "scheduler")
 DELETED = "~"
+_WEIGHTS, _FILE = "weights=", "weights.file="
 _OPEN = re.compile(
     rf"(?P<sign>~|\+*)(?P<path>(?:{'|'.join(OPEN_GROUPS)})\.[^=]+)(?P<rest>=.*)?", re.S
 )
@@ -25,6 +26,8 @@ _OPEN = re.compile(
 
 def for_hydra(override: str) -> str:
     """One override as Hydra takes it; rewriting it twice changes nothing."""
+    if override.startswith(_WEIGHTS) and not override.startswith(f"{_WEIGHTS}{{"):
+        return f"{_FILE}{override.removeprefix(_WEIGHTS)}"
     match = _OPEN.fullmatch(override)
     if match is None:
         return override
@@ -42,6 +45,8 @@ def for_hydra(override: str) -> str:
 
 def as_written(override: str) -> str:
     """An override without what `for_hydra` put to it, for messages and tables."""
+    if override.startswith(_FILE):
+        return f"{_WEIGHTS}{override.removeprefix(_FILE)}"
     match = _OPEN.fullmatch(override)
     if match is None or match["rest"] is None:
         return override

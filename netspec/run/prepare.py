@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,16 +11,17 @@ from torch import nn
 
 from netspec.errors import Diagnostic, RunError, SpecError
 from netspec.pipeline import Compiled
-from netspec.run.checkpoint import find_checkpoint, load_weights, read_checkpoint
 from netspec.run.data.dataset import Data, Wanted
 from netspec.run.data.open import open_data, settings_of
 from netspec.run.device import find_device
+from netspec.run.freezing import freeze_at
 from netspec.run.matching import input_order, run_placed, wanted_by
 from netspec.run.metrics import Monitor, choose_metrics, choose_monitor
 from netspec.run.model import ModelChoice, compile_choice, read_choice
 from netspec.run.objective import Scoring, make_objective
 from netspec.run.optim import Length, make_optimizer, make_schedule, try_schedule
 from netspec.run.settings import Settings, place_of
+from netspec.run.weights import check_for_run
 
 Reader = Callable[[Mapping[str, object], Wanted | None], Data]
 
@@ -59,7 +59,7 @@ def prepare(settings: Settings, overrides: Sequence[str], read: Reader = open_da
     monitor = choose_monitor(settings.monitor, metrics, objective.task, validated, overrides)
     _try_optimizer(compiled, data, settings, monitor, overrides)
     _try_batch(compiled, data, order)
-    _try_weights(compiled, settings)
+    _try_weights(compiled, settings, overrides)
     scoring = Scoring(order, objective, tuple(metrics), classes)
     return Prepared(settings, overrides, choice, compiled, data, scoring, monitor)
 
@@ -83,6 +83,10 @@ def _try_optimizer(
     overrides: Sequence[str],
 ) -> None:
     model = compiled.built.empty()
+    freeze_at(model, settings.freeze, place_of("freeze", overrides))
+    if settings.freeze and not any(p.requires_grad for p in model.parameters()):
+        fact = "all parameters are frozen, and nothing is left to train"
+        raise RunError(Diagnostic("NS713", fact, place_of("freeze", overrides)))
     optimizer = make_optimizer(settings.optimizer, model, overrides)
     length = _length(settings, data)
     schedule = make_schedule(settings.scheduler, optimizer, length, monitor.mode, overrides)
@@ -138,14 +142,16 @@ def _check_task(settings: Settings, data: Data, overrides: Sequence[str]) -> Non
     raise RunError(Diagnostic("NS702", fact, place_of("task", overrides), help="task=auto"))
 
 
-def _try_weights(compiled: Compiled, settings: Settings) -> None:
-    """Raises RunError (NS703, NS704) where the weights to start from are none, or do not fit."""
-    if settings.weights is None:
+def _try_weights(compiled: Compiled, settings: Settings, overrides: Sequence[str]) -> None:
+    """Raises RunError (NS703, NS704, NS712) where the file to start from is none, or does not fit.
+
+    A run that is resumed has no need of it.
+    """
+    given = settings.weights
+    if given.file is None or settings.resume:
         return
-    model = compiled.built.empty()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # nothing is copied to `meta`
-        load_weights(model, read_checkpoint(find_checkpoint(settings.weights)))
+    span = place_of("weights.file", overrides)
+    check_for_run(compiled.built.empty(), given.file, given.strict, given.prefix, span)
 
 
 def _meta_parameters(compiled: Compiled) -> list[nn.Parameter]:

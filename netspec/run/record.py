@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from omegaconf import OmegaConf
-from torch import nn
 
 import netspec
 from netspec.checks.inplace.tell import decisions_text
@@ -23,6 +22,7 @@ from netspec.run.measure import Measured
 from netspec.run.overrides import as_written
 from netspec.run.prepare import Prepared
 from netspec.run.processes import rank
+from netspec.run.start import Start
 from netspec.spec.dump import dump_spec
 from netspec.view.summary import summarize
 from netspec.view.table import summary_text
@@ -66,6 +66,7 @@ class Record:
         default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds")
     )
     parameters: int = 0
+    start: Mapping[str, Any] = field(default_factory=dict)  # `weights` and `frozen`
     _clock: float = field(default_factory=time.monotonic)
 
     def write(self, status: str, **more: Any) -> dict[str, Any]:
@@ -83,6 +84,7 @@ class Record:
             "act": settings.act.form,
             "seed": settings.seed,
             "parameters": self.parameters,
+            **self.start,
             "device": str(self.device.torch),
             "precision": settings.precision,
             "versions": versions(),
@@ -115,12 +117,14 @@ def _results(keeper: Keeper) -> dict[str, Any]:
 
 
 def write_start(
-    folder: Path, prepared: Prepared, model: nn.Module, record: Record, resumed: bool
+    folder: Path, prepared: Prepared, start: Start, record: Record, resumed: bool
 ) -> None:
     """What is known before the first step. A resumed run keeps what is there."""
-    record.parameters = sum(p.numel() for p in model.parameters())
+    record.parameters = sum(p.numel() for p in start.model.parameters())
+    record.start = start.record()
     if resumed:
         before = files.read_metrics(folder) or {}
+        record.start = {**record.start, "weights": before.get("weights")}
         record.started = str(before.get("started", record.started))
         record.write("running", **{key: before.get(key) for key in ("best", "last", "epochs")})
         return
@@ -131,6 +135,8 @@ def write_start(
     text = summary_text(summary, 100)
     if prepared.compiled.decisions:
         text += f"\n{decisions_text(prepared.compiled.decisions)}"
+    for name, lines in start.lines().items():
+        text += f"\n{name}\n" + "".join(f"  {line}\n" for line in lines)
     files.write_text(folder / files.SUMMARY, text)
     record.write("running")
 

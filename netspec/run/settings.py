@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from netspec.errors import Diagnostic, RunError, Span, did_you_mean
 from netspec.run.overrides import as_written, key_of
@@ -53,6 +53,23 @@ class ActSettings(_Checked):
         return {"form": self.form} if self.fn is None else {"form": self.form, "fn": self.fn}
 
 
+class WeightsSettings(_Checked):
+    """A file to start from: whether all of it has to fit, and what stands before its keys."""
+
+    file: str | None = None
+    strict: bool = True
+    prefix: str = ""
+
+
+def _as_file(value: object) -> object:
+    """`weights: FILE` in a configuration, and `weights: null`."""
+    return {"file": value} if value is None or isinstance(value, str) else value
+
+
+def _as_list(value: object) -> object:
+    return [] if value is None else [value] if isinstance(value, str) else value
+
+
 class Settings(_Checked):
     """A run: each group's own part is checked where it is used."""
 
@@ -73,7 +90,8 @@ class Settings(_Checked):
     precision: Precision = "32-true"
     compile: bool = False
     threads: Positive | None = None
-    weights: str | None = None
+    weights: Annotated[WeightsSettings, BeforeValidator(_as_file)] = WeightsSettings()
+    freeze: Annotated[list[str], BeforeValidator(_as_list)] = []
     resume: bool = False
     folder: str | None = None
     preflight: bool = True
@@ -88,9 +106,11 @@ class EvalActSettings(_Checked):
 
 
 class EvalSettings(_Checked):
-    """An evaluation of a checkpoint; what is null is as it was in training."""
+    """An evaluation of a checkpoint, or of a spec with weights; what is null is as in training."""
 
-    checkpoint: str
+    checkpoint: str | None = None
+    model: Plain | None = None
+    weights: Annotated[WeightsSettings, BeforeValidator(_as_file)] = WeightsSettings()
     act: EvalActSettings | None = None
     data: Plain | None = None
     split: Literal["train", "validation", "test"] = "test"

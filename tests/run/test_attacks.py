@@ -264,7 +264,10 @@ def test_pickle_is_not_read(here: Path) -> None:
 
     torch.save({"state_dict": {}, "evil": Evil()}, here / "evil.pt")
     assert "error[NS703]" in refused("python eval.py checkpoint=evil.pt", here)
-    assert "error[NS703]" in refused("python train.py weights=evil.pt", here)
+    assert "error[NS712]" in refused("python train.py weights=evil.pt", here)
+    with pytest.raises(netspec.SpecError, match=r"NS712.*needs code to be read: `posix.system`"):
+        netspec.load_weights(netspec.build("lenet"), here / "evil.pt")
+    assert not (here / "ran").exists()
 
 
 # What users may type themselves

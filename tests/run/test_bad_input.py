@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from netspec.errors import RunError
 from netspec.run.checkpoint import load_checkpoint
@@ -94,10 +95,23 @@ def world(folder: Path) -> None:
         metrics.write_text(metrics.read_text().replace('"finished"', f'"{status_now}"'))
     best = (folder / "runs" / "finished" / "checkpoints" / "best.safetensors").read_bytes()
     (folder / "half.safetensors").write_bytes(best[:90_000])
+    weights(folder)
     half = folder / "runs" / "half"
     shutil.copytree(folder / "runs" / "interrupted", half)
     last = half / "checkpoints" / "last.safetensors"
     last.write_bytes(last.read_bytes()[:100_000])
+
+
+def weights(folder: Path) -> None:
+    """Files of LeNet's weights by other names, and what is no file of weights."""
+    plain = load_checkpoint(folder / "runs" / "finished").state_dict()
+    torch.save({"state_dict": {f"module.{k}": v for k, v in plain.items()}}, folder / "ddp.ckpt")
+    heads = {name.replace("fc3.", "head."): value for name, value in plain.items()}
+    torch.save(heads, folder / "head.pt")
+    save_file({f"backbone.{k}": v for k, v in plain.items()}, folder / "backbone.safetensors")
+    torch.save(torch.nn.Linear(2, 2), folder / "whole.pt")
+    torch.save({"epoch": 3, "args": [1]}, folder / "epoch.pt")
+    (folder / "half.pt").write_bytes((folder / "head.pt").read_bytes()[:90_000])
 
 
 class in_folder:
@@ -145,7 +159,21 @@ def test_message_is_as_shown(case: Path, here: Path) -> None:
 
 KEYS = ("model", "model.args.num_classes", "model.layers.conv1", "~model.layers.fc1", "data", "act")
 KEYS += ("data.limit", "optimizer", "optimizer.lr", "+loss.call", "scheduler.T_max", "trainer")
-KEYS += ("seed", "metrics", "device", "folder", "hydra.run", "~data.limit", "++x.y", "", "threads")
+KEYS += (
+    "weights",
+    "weights.strict",
+    "weights.prefix",
+    "freeze",
+    "seed",
+    "metrics",
+    "device",
+    "folder",
+    "hydra.run",
+    "~data.limit",
+    "++x.y",
+    "",
+    "threads",
+)
 VALUES = (
     "1",
     "-1",

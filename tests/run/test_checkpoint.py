@@ -154,8 +154,8 @@ def test_other_weights_are_told(tmp_path: Path) -> None:
     write_checkpoint(path, weights, made.recipe, {})
     told = refused(path)
     assert "error[NS704]: `a.safetensors` does not fit the model" in told
-    assert "`first.weight` is [4, 7] in the checkpoint, and [4, 4] here" in told
-    assert "the checkpoint has no `fold.0.line.bias`" in told
+    assert "`first.weight` is [4, 7] in the file, and [4, 4] here" in told
+    assert "the file has no `fold.0.line.bias`" in told
     assert "the model has no `extra.weight`" in told
 
 
