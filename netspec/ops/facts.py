@@ -160,7 +160,7 @@ def _same_on_cpu(
     target: Callable[..., object], fact: TensorType, kwargs: tuple[tuple[str, Fact], ...]
 ) -> bool:
     try:
-        return _on_cpu(target, (fact,), dict(kwargs), nullcontext) == fact
+        return _on_cpu(target, (fact,), dict(kwargs), nullcontext, (1,)) == fact
     except OperatorRejects as error:
         if "Dimension out of range" in str(error):  # softmax on `meta` does not see it
             raise
@@ -434,6 +434,7 @@ def _on_cpu(
     args: tuple[Fact, ...],
     kwargs: Mapping[str, Fact],
     bounds: Callable[[], AbstractContextManager[object]] = guard.OnCpu,
+    fills: tuple[int, ...] = (0, 1, MANY),
 ) -> Fact:
     """The fact of an operator from small tensors on the CPU: of zeros, of ones, of many numbers.
 
@@ -445,7 +446,7 @@ def _on_cpu(
     refusal: Exception | None = None
     # Only zeros and ones where several tensors have to agree: ctc_loss trusts its lengths.
     alone = sum(isinstance(a, (TensorType, tuple)) for a in (*args, *kwargs.values())) == 1
-    for fill in (0, 1, MANY) if alone else (0, 1):
+    for fill in fills if alone else fills[:2]:
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]), silence(), bounds():
                 positional = [to_value(a, fill) for a in args]

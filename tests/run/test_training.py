@@ -384,3 +384,21 @@ def test_from_a_wheel(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
     assert metrics(here / "run")["status"] == "finished"
+    code = """if True:
+        import netspec
+        from netspec import find
+        from netspec.commands import sizes
+
+        assert all("site" in find.path_of(name) for name in find.spec_names())
+        model = netspec.build("resnet101", args={"num_classes": 5}, device="meta")
+        file = find.path_of("resnet101")
+        print(model.fc.out_features, sizes.parameters_of([file])[file])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=here,
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "5 44549160\n", done.stderr

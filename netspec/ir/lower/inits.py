@@ -35,12 +35,14 @@ def guarded(
     """
     if not rules:
         return ()
-    modules = [m for child in children for m in meta_modules_of(child.new)]
-    below = dict(pair for child in children for pair in _modules_below(child.new, child.name))
-    steps = list(_inits_below(children, ""))
+    modules = dict.fromkeys(_distinct_modules(children, set()))
+    steps, inner = list(_inits_below(children, "")), list(_rules_below(children, ""))
+    below: dict[str, type[nn.Module]] = {}
+    for child in children if by_path or steps or inner else ():
+        below.update(_modules_below(child.new, child.name))
     named = [(step, "") for step in by_path]
     whole = {_at(step, where): None for step, where in [*named, *steps] if step.rows is None}
-    for rule, where in _rules_below(children, ""):
+    for rule, where in inner:
         inside = [p for p in below if p == where or p.startswith(f"{where}.")]
         whole |= {(p, rule.parameter): None for p in inside if _means(rule, below[p])}
     found = []
@@ -61,6 +63,18 @@ def guarded(
         but = tuple(path for path, name in whole if (path, name) in covered)
         found.append(replace(rule, guarded=guarded, but=but))
     return tuple(found)
+
+
+def _distinct_modules(children: Sequence[Child], seen: set[int]) -> Iterator[nn.Module]:
+    """The modules of torch below, on `meta`; those of copies of a block once."""
+    for child in children:
+        if isinstance(child.new, NewModule):
+            yield from meta_modules_of(child.new)
+        elif not isinstance(child.new, NewGraph):
+            yield from _distinct_modules(_children_of(child.new), seen)
+        elif id(child.new.graph) not in seen:
+            seen.add(id(child.new.graph))
+            yield from _distinct_modules(_children_of(child.new), seen)
 
 
 def _at(step: Init, where: str) -> tuple[str, str]:
