@@ -2,6 +2,7 @@
 
 Needs Python 3.10 to 3.13 and nothing else. The first time, it makes `.venv` beside pyproject.toml
 (or where NETSPEC_VENV says) and installs netspec there, with the versions of constraints.txt.
+`test --all` makes another one inside of it, with the originals that the zoo is compared with.
 A torch 2.13.0 of your own choice (a CUDA build, say) that is already in that environment is kept.
 """
 
@@ -24,7 +25,15 @@ ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = ROOT / "pyproject.toml"
 CONSTRAINTS = ROOT / "constraints.txt"
 VENV = Path(os.environ.get("NETSPEC_VENV") or ROOT / ".venv").absolute()
-STAMP = VENV / "netspec-installed.json"
+STAMP = "netspec-installed.json"
+# An environment on top of VENV, with the zoo's originals. Beside torchvision's CUDA build, which is
+# what PyPI has, Lightning does not even start on a CPU build of torch.
+ORIGINALS = VENV / "originals"
+PARITY = "tests/parity"
+# Packages of an extra that are installed without what they ask for, which an extra cannot say.
+# torchcrepe: librosa, torchaudio and more, to read sound files; the tests need only its networks.
+ALONE = {"parity": ("torchcrepe",)}
+ALL = "NETSPEC_TEST_ALL"  # then tests/parity fails where an original is missing, and skips nothing
 
 OLDEST, NEWEST = (3, 10), (3, 13)
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -33,18 +42,38 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 def main() -> int:
     options, others = parse_arguments()
     if options.command == "demo":
-        python = installed_python(extras={"run"})
+        python = installed_python(VENV, {"run"})
         return run([python, "scripts/demo.py", *others])
-    python = installed_python(extras={"dev", "ray"} if options.all else {"dev"})
-    selection = ["-m", "not hunt" if options.all else "not slow and not hunt"]
-    return run_checks(
-        {
-            "ruff check": [python, "-m", "ruff", "check"],
-            "ruff format": [python, "-m", "ruff", "format", "--check"],
-            "mypy": [python, "-m", "mypy"],
-            "pytest": [python, "-m", "pytest", "-q", *selection, *others],
-        }
-    )
+    python = installed_python(VENV, {"dev", "ray"} if options.all else {"dev"})
+    checks = {
+        "ruff check": [python, "-m", "ruff", "check"],
+        "ruff format": [python, "-m", "ruff", "format", "--check"],
+        "mypy": [python, "-m", "mypy"],
+    }
+    if options.all:
+        return run_checks(checks | all_tests(python, others))
+    return run_checks(checks | {"pytest": pytest(python, "not slow and not hunt", others)})
+
+
+def all_tests(python: str, others: list[str]) -> dict[str, list[str]]:
+    """The tests that need no originals, and those that do, each where the arguments name any."""
+    os.environ[ALL] = "1"
+    named = [text for text in others if (ROOT / text.partition("::")[0]).exists()]
+    parity = [text for text in named if text.startswith(PARITY)]
+    usual = [text for text in others if text not in parity]
+    comparing = [text for text in others if text in parity or text not in named]
+    commands = {}
+    if parity != named or not named:
+        commands["pytest"] = pytest(python, "not hunt", [f"--ignore={PARITY}", *usual])
+    if parity or not named:
+        original_python = installed_python(ORIGINALS, {"parity"}, below=VENV)
+        wanted = ["-o", f"testpaths={PARITY}", *comparing]
+        commands[f"pytest {PARITY}"] = pytest(original_python, "not hunt", wanted)
+    return commands
+
+
+def pytest(python: str, marks: str, others: list[str]) -> list[str]:
+    return [python, "-m", "pytest", "-q", "-m", marks, *others]
 
 
 def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
@@ -88,27 +117,31 @@ def clean_environment() -> dict[str, str]:
 # Setting up
 
 
-def installed_python(extras: set[str]) -> str:
-    """The venv's Python, with netspec and these extras installed; quick where they already are."""
-    python = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    if not VENV.exists():
-        create_venv()
-    version = venv_version()
+def installed_python(venv: Path, extras: set[str], below: Path | None = None) -> str:
+    """The venv's Python, with netspec and these extras installed; quick where they already are.
+
+    It sees what is installed in `below`, too.
+    """
+    python = python_of(venv)
+    if not venv.exists():
+        create_venv(venv, below)
+    version = venv_version(venv)
     if not python.exists() or version is None:
-        sys.exit(f"{VENV} is not a working virtual environment: delete it and try again")
+        sys.exit(f"{venv} is not a working virtual environment: delete it and try again")
     if not OLDEST <= version[:2] <= NEWEST:
-        sys.exit(f"{VENV} has Python {dotted(version)}, and {supported()}: delete it and try again")
+        sys.exit(f"{venv} has Python {dotted(version)}, and {supported()}: delete it and try again")
     key = stamp_key(version)
-    present = stamped_extras(key)
+    present = stamped_extras(venv, key)
     if present is None or not extras <= present:
         wanted = extras | (present or set())
-        STAMP.unlink(missing_ok=True)
+        (venv / STAMP).unlink(missing_ok=True)
         install(str(python), wanted)
-        STAMP.write_text(json.dumps({"key": key, "extras": sorted(wanted)}), encoding="utf-8")
+        stamp = json.dumps({"key": key, "extras": sorted(wanted)})
+        (venv / STAMP).write_text(stamp, encoding="utf-8")
     return str(python)
 
 
-def create_venv() -> None:
+def create_venv(venv: Path, below: Path | None) -> None:
     if not OLDEST <= sys.version_info[:2] <= NEWEST:
         sys.exit(
             f"this is Python {dotted(sys.version_info[:3])}, and {supported()}: "
@@ -119,15 +152,30 @@ def create_venv() -> None:
             "this Python has no venv module: on Debian and Ubuntu, "
             f"`sudo apt install python{dotted(sys.version_info[:2])}-venv` brings it"
         )
-    print(f"making {VENV}", flush=True)
+    print(f"making {venv}", flush=True)
     try:
-        finished = quiet([sys.executable, "-m", "venv", str(VENV)])
+        maker = sys.executable if below is None else str(python_of(below))
+        finished = quiet([maker, "-m", "venv", str(venv)])
+        if below is not None and finished.returncode == 0:
+            (packages_of(venv) / "below.pth").write_text(
+                f"{packages_of(below)}\n", encoding="utf-8"
+            )
     except BaseException:  # Ctrl-C included: half an environment would be taken for a whole one
-        shutil.rmtree(VENV, ignore_errors=True)
+        shutil.rmtree(venv, ignore_errors=True)
         raise
     if finished.returncode != 0:
-        shutil.rmtree(VENV, ignore_errors=True)
-        sys.exit(f"{finished.stdout}\nno virtual environment could be made in {VENV}")
+        shutil.rmtree(venv, ignore_errors=True)
+        sys.exit(f"{finished.stdout}\nno virtual environment could be made in {venv}")
+
+
+def python_of(venv: Path) -> Path:
+    return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def packages_of(venv: Path) -> Path:
+    """The folder of a venv that packages are installed into."""
+    pattern = "Lib/site-packages" if os.name == "nt" else "lib/python3*/site-packages"
+    return next(venv.glob(pattern))
 
 
 def install(python: str, extras: set[str]) -> None:
@@ -139,6 +187,9 @@ def install(python: str, extras: set[str]) -> None:
     target = f".[{','.join(sorted(extras))}]" if extras else "."
     print(f"installing netspec and what it needs ({target})", flush=True)
     attempt("netspec", [*pip, "-e", target])
+    alone = [package for extra in sorted(extras) for package in ALONE.get(extra, ())]
+    if alone:
+        attempt(", ".join(alone), [*pip, "--no-deps", *alone])
 
 
 def install_torch(python: str, pip: list[str]) -> None:
@@ -196,10 +247,10 @@ def torch_in(python: str) -> str:
 # What is there already
 
 
-def venv_version() -> tuple[int, ...] | None:
+def venv_version(venv: Path) -> tuple[int, ...] | None:
     """The Python version that the venv's pyvenv.cfg names (`version` or, by uv, `version_info`)."""
     with contextlib.suppress(OSError):
-        config = (VENV / "pyvenv.cfg").read_text(encoding="utf-8")
+        config = (venv / "pyvenv.cfg").read_text(encoding="utf-8")
         found = re.search(r"^version(?:_info)? *= *(\d+)\.(\d+)\.(\d+)", config, re.MULTILINE)
         if found:
             return tuple(int(part) for part in found.groups())
@@ -208,14 +259,14 @@ def venv_version() -> tuple[int, ...] | None:
 
 def stamp_key(version: tuple[int, ...]) -> str:
     """A hash of all that decides what has to be installed."""
-    text = [PYPROJECT.read_bytes(), CONSTRAINTS.read_bytes(), dotted(version), str(ROOT)]
+    text = [PYPROJECT.read_bytes(), CONSTRAINTS.read_bytes(), ALONE, dotted(version), str(ROOT)]
     return hashlib.sha256(repr(text).encode()).hexdigest()
 
 
-def stamped_extras(key: str) -> set[str] | None:
+def stamped_extras(venv: Path, key: str) -> set[str] | None:
     """The extras that an earlier call installed, or None where it was not this netspec."""
     try:
-        stamp = json.loads(STAMP.read_text(encoding="utf-8"))
+        stamp = json.loads((venv / STAMP).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return set(stamp["extras"]) if stamp["key"] == key else None

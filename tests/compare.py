@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -41,13 +41,25 @@ def describe_parameters(model: nn.Module) -> list[tuple[str, tuple[int, ...], bo
     return [(name, tuple(p.shape), p.requires_grad) for name, p in model.named_parameters()]
 
 
-def run_once(model: nn.Module, inputs: Sequence[Tensor], mode: str) -> dict[str, object]:
-    """Outputs and gradients of one forward and backward from a fixed seed."""
+def call_plainly(model: nn.Module, *inputs: Tensor) -> object:
+    return model(*inputs)
+
+
+def run_once(
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    mode: str,
+    call: Callable[..., object] = call_plainly,
+) -> dict[str, object]:
+    """Outputs and gradients of one forward and backward from a fixed seed.
+
+    `call(model, *inputs)` gives the outputs.
+    """
     model.train(mode == "train")
     model.zero_grad(set_to_none=True)
     inputs = [x.clone().requires_grad_(x.is_floating_point()) for x in inputs]
     torch.manual_seed(7)
-    outputs = model(*inputs)
+    outputs = call(model, *inputs)
     loss = sum(weighted_sum(value) for value in flatten(outputs) if value.requires_grad)
     assert isinstance(loss, Tensor), "no output depends on anything that requires grad"
     loss.backward()

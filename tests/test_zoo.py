@@ -1,7 +1,6 @@
 """The architectures of configs/model/zoo: each is right as it stands, and found by its name.
 
-They were compared with their originals (docs/zoo.md); those comparisons are not part of the tests
-yet.
+tests/parity compares them with their originals.
 """
 
 from __future__ import annotations
