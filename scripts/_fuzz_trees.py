@@ -23,10 +23,17 @@ KEYS = (
     "dim", "kernel_size", "out_features", "inplace", "self", "_",
 )  # fmt: skip
 
+SPECS = ("lenet", "part", "resnet18", "../lenet", "/etc/passwd", "gpt", "resnet34")
+RULES = ("Linear", "Linear.weight", "Conv2d.bias", "a.weight", "a.weight[0]", "b.bias[n:]", "c")
+
 
 def tree(rng: random.Random) -> str:
     """A document whose every part is mostly of the right kind."""
     document: dict[str, object] = {"netspec": 1}
+    if rng.random() < 0.03:
+        args = {rng.choice(("num_classes", "last_relu", *NAMES)): plain(rng, 2)}
+        document |= {"spec": rng.choice(SPECS)} | _some(rng, {"args": args, "name": "V"}, 0.7)
+        return write(rng, document)
     if rng.random() < 0.2:
         document["args"] = {name: plain(rng, 2) for name in rng.sample(NAMES, rng.randint(1, 3))}
     names = rng.sample(("x", "y", "z"), rng.choice((1, 1, 1, 2, 3)))
@@ -40,15 +47,24 @@ def tree(rng: random.Random) -> str:
     document["layers"] = layers = _layers(rng, 3)
     read = [name for name in layers if rng.random() < 0.7] if isinstance(layers, dict) else []
     document["outputs"] = rng.choice(
-        ([*read, *names], [*read, *names], {"train": read, "eval": [*read, *names]}, plain(rng, 2))
+        (
+            [*read, *names],
+            [*names, *({"when": _condition(rng), "value": name} for name in read)],
+            {"train": read, "eval": [*read, *names]},
+            plain(rng, 2),
+        )
     )
     document |= _some(rng, {
         "name": rng.choice(KEYS),
-        "init": {rng.choice(("Linear", "Linear.weight", "Conv2d.bias")): _init(rng)}, "doc": "text",
+        "init": {rng.choice(RULES): _init(rng)}, "doc": "text",
     }, 0.08)  # fmt: skip
     for _ in range(rng.choice((0, 0, 0, 0, 0, 1, 2))):
         _damage(rng, document)
     return write(rng, document)
+
+
+def _condition(rng: random.Random) -> object:
+    return rng.choice((True, False, "=training", "=x.shape[0] > 2", f"={expression(rng, 2)}"))
 
 
 def _input(rng: random.Random) -> object:
@@ -62,7 +78,11 @@ def _input(rng: random.Random) -> object:
     if rng.random() < 0.8:
         return sizes
     return {"shape": sizes, "dtype": rng.choice(catalog.dtype_names())} | _some(
-        rng, {"example": {"N": number(rng), "T": [2, number(rng)]}}
+        rng,
+        {
+            "example": {"N": number(rng), "T": [2, number(rng)]},
+            "default": f"={expression(rng, 2)}",
+        },
     )
 
 
@@ -96,7 +116,7 @@ def layer(rng: random.Random, depth: int, names: Sequence[str]) -> object:
             rng, "call", catalog.find_function(rng.choice(catalog.function_names()))
         )
     elif way == 12:
-        found = {"act": rng.choice(catalog.activation_names())}
+        found = {"act": rng.choice((*catalog.activation_names(), "='re' + 'lu'", "=n", "=x"))}
     elif way == 13:
         found = {"block": rng.choice(("B", "C", "b"))} | _some(rng, {"n": plain(rng, 1)})
     elif way == 14 and depth > 0:
@@ -114,9 +134,7 @@ def layer(rng: random.Random, depth: int, names: Sequence[str]) -> object:
     elif way == 17:
         found = {"const": rng.choice((plain(rng, 2), f"={expression(rng, 2)}"))}
     elif way == 18:
-        found = {
-            "spec": rng.choice(("lenet", "part", "resnet18", "../lenet", "/etc/passwd", "gpt"))
-        }
+        found = {"spec": rng.choice(SPECS)}
     else:
         found = {"value": f"={expression(rng, 3)}"}
     return found | _some(rng, _modifiers(rng, names), 0.04)
@@ -130,10 +148,12 @@ def _modifiers(rng: random.Random, names: Sequence[str]) -> dict[str, object]:
         "repeat": rng.choice((2, 3, 0, number(rng), {"n": 2, "as": "k"}, {"over": [1, 2],
         "as": "w"}, {"over": plain(rng, 2)})),
         "as": rng.choice(("list", "inline", "graph", "sequential")),
-        "when": rng.choice((True, False, "=training", "=x.shape[0] > 2", f"={expression(rng, 2)}")),
-        "declare": True, "keep": True, "init": {rng.choice(("weight", "bias")): _init(rng)},
+        "when": _condition(rng),
+        "declare": True, "keep": True,
+        "init": {rng.choice(("weight", "bias", "weight[0]", f"bias[{number(rng)}:n]")): _init(rng)},
         "freeze": True,
-        "tie": {"weight": f"{name}.weight"}, "args": {rng.choice(KEYS): plain(rng, 1)},
+        "tie": {"weight": rng.choice((f"{name}.weight", f"='{name}.weight' if n else None"))},
+        "args": {rng.choice(KEYS): plain(rng, 1)},
         "with": {"need_weights": False},
         rng.choice(KEYS): plain(rng, 2),
     }  # fmt: skip
