@@ -28,6 +28,14 @@ layers:
   act: {act: relu}
 """
 
+NOISY = """
+netspec: 1
+inputs: {x: [N, 4]}
+layers:
+  noise: =_ + rand_like(_)
+  fc: {module: Linear, out_features: 4}
+"""
+
 
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] if n in LARGE else []) for n in NAMES]
@@ -71,32 +79,53 @@ def test_a_form_that_changes_its_input_is_told(monkeypatch: pytest.MonkeyPatch) 
     assert wrong[0].answers["module"] == "`x` is changed"
 
 
-def test_an_evaluation_that_is_another_each_time_names_its_layer() -> None:
-    spec = netspec.loads(
-        "netspec: 1\n"
-        "inputs: {x: [N, 4]}\n"
-        "layers:\n"
-        "  fc: {module: Linear, out_features: 4}\n"
-        "  noise: =_ + rand_like(_)\n"
-        "  out: {module: Linear, out_features: 2}\n"
-    )
+def test_an_evaluation_that_is_another_each_time_names_its_layer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = iter(range(100_000))
+
+    def forward(self: nn.Tanh, x: Tensor) -> Tensor:
+        return torch.tanh(x) + next(calls)
+
+    monkeypatch.setattr(nn.Tanh, "forward", forward)
+    spec = netspec.loads(NOISY.replace("=_ + rand_like(_)", "Tanh"))
+    found = netspec.verify(spec, forms=["module"])
+    wrong = {row.question: row.answers["module"] for row in found.rows if row.answers["module"]}
+    assert wrong == {"eval: a second time": "`noise` (line 5) gives other values"}
+    assert found.draws is None
+
+
+def test_a_draw_in_eval_mode_is_no_mistake_and_is_told() -> None:
+    """The vae of the zoo means it."""
+    found = netspec.verify(netspec.loads(NOISY))
+    assert found.equal and found.draws == "`noise` (line 5)"
+    assert "`noise` (line 5) draws random numbers in eval mode" in verification_text(found)
+    assert netspec.verify(netspec.loads(SMALL)).draws is None
+
+
+def test_a_draw_in_training_only_is_not_told() -> None:
+    spec = netspec.loads(NOISY.replace("=_ + rand_like(_)", "{module: Dropout, p: 0.5}"))
     found = netspec.verify(spec)
-    wrong = {row.question: row.answers for row in found.rows if any(row.answers.values())}
-    told = "`noise` (line 5) gives other values the second time"
-    assert wrong == {"eval: a second time": dict.fromkeys(found.forms, told)}
+    assert found.equal and found.draws is None, verification_text(found)
 
 
 def test_the_command_tells_by_its_exit_status(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main(["verify", "lenet"]) == 0
     assert capsys.readouterr().out.startswith("LeNet: 44,426 parameters, at N = 2 and at N = 3\n")
     assert main(["verify", "lenet", "--json", "--fn", "elu"]) == 0
     assert json.loads(capsys.readouterr().out)["equal"] is True
-    unsteady = tmp_path / "unsteady.yaml"
-    unsteady.write_text("netspec: 1\ninputs: {x: [N, 4]}\nlayers: {r: =x + rand_like(x)}\n")
-    assert main(["verify", str(unsteady)]) == 1
-    assert "`r` (line 3)" in capsys.readouterr().out
+    noisy = tmp_path / "noisy.yaml"
+    noisy.write_text("netspec: 1\ninputs: {x: [N, 4]}\nlayers: {r: =x + rand_like(x)}\n")
+    assert main(["verify", str(noisy)]) == 0
+    assert "`r` (line 3) draws random numbers" in capsys.readouterr().out
+    assert main(["verify", str(noisy), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["draws"] == "`r` (line 3)"
+    with monkeypatch.context() as patched:
+        patched.setattr(nn.ReLU, "forward", lambda self, x: F.relu(x) + 1e-3)
+        assert main(["verify", "lenet"]) == 1
+    capsys.readouterr()
     assert main(["verify", "no_such_spec"]) == 1
     assert main(["verify", "lenet", "--fn", "gellu"]) == 2
     assert "did you mean `gelu`" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Whether an evaluation gives the same twice, and the first layer that does not."""
+"""Two evaluations of the same inputs, and the first layer that gives other values in the second."""
 
 from __future__ import annotations
 
@@ -27,16 +27,19 @@ class _Notes(Runs):
         return value
 
 
-def unsteady_step(
-    program: Program, model: nn.Module, inputs: Sequence[torch.Tensor], seed: int
+def changed_step(
+    program: Program, model: nn.Module, inputs: Sequence[torch.Tensor], seeds: tuple[int, int]
 ) -> Step | None:
-    """The first step whose values are others in a second evaluation; None where all are equal."""
+    """The first step whose values are others in the second evaluation; None where all are equal.
+
+    Each evaluation draws its random numbers from its own seed.
+    """
     model = deepcopy(model).eval()
     runs: list[list[tuple[Step, list[torch.Tensor]]]] = []
-    for number in range(2):
+    for seed in seeds:
         notes = _Notes()
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            torch.manual_seed(seed + number)
+            torch.manual_seed(seed)
             walk(program, model, [x.clone() for x in inputs], notes)
         runs.append(notes.steps)
     for (step, first), (_, second) in zip(runs[0], runs[1], strict=True):

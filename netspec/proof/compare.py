@@ -14,7 +14,8 @@ from torch import nn
 class Result:
     """What one forward and backward pass gave; each tensor by its name.
 
-    `changed` are the inputs that are not as they were.
+    `parameters` are those after the step, in train mode; `changed` are the inputs that are not as
+    they were.
     """
 
     outputs: dict[str, torch.Tensor]
@@ -50,13 +51,14 @@ def run_once(
             torch.stack([part.double() for part in parts]).sum().backward()  # type: ignore[no-untyped-call]
     before = dict(inputs)
     changed = tuple(name for name, x in given if not same(x.detach(), before[name]))
-    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     gradients |= {f"input {name}": x.grad for name, x in given if x.grad is not None}
     weights = list(model.parameters())
+    parameters: dict[str, torch.Tensor] = {}
     if training and weights:
         torch.optim.SGD(weights, lr=_LEARNING_RATE).step()
+        parameters = {name: p.detach().clone() for name, p in model.named_parameters()}
     buffers = {name: b.clone() for name, b in model.named_buffers()}
-    parameters = {name: p.detach().clone() for name, p in model.named_parameters()}
     kept = {name: value.detach() for name, value in outputs.items()}
     return Result(kept, gradients, buffers, parameters, changed)
 
