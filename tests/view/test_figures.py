@@ -24,6 +24,7 @@ OTHER_ON_CPU = {
     "gpt-vocab=11-context=8-width=6-depth=1-heads=3-dropout=0.0",
     "infer.yaml",  # LSTM, GRU, MultiheadAttention
     "init_layers.yaml",  # GRU
+    "init_rows_and_paths.yaml",  # LSTM
     "kind_module_with.yaml",  # MultiheadAttention
     "kind_use_block.yaml",  # MultiheadAttention
     "lstm.yaml",
