@@ -1,7 +1,7 @@
 """What an operator makes of inputs of given types, found by running the real one on `meta`.
 
-Nothing here knows any operator by name: shapes and dtypes are read off torch's own results, each
-once for an operator, its arguments and its input types.
+Nothing here knows any operator of torch by name: shapes and dtypes are read off torch's own
+results, each once for an operator, its arguments and its input types.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
+from operator import add, mul, sub, truediv
 from typing import TypeAlias, cast
 
 import torch
@@ -85,6 +86,9 @@ def contiguous(shape: tuple[int, ...], dtype: torch.dtype) -> TensorType:
         step *= max(size, 1)
     return TensorType(shape, tuple(reversed(stride)), dtype)
 
+
+_ARITHMETIC = (add, sub, mul, truediv)
+_HUGE = 1e30
 
 _memo: dict[object, Fact | OperatorRejects] = {}
 _modules: dict[object, nn.Module] = {}
@@ -395,7 +399,8 @@ def _result(
         if small and _asks_for_cpu(args, kwargs):
             return _or_on_cpu(found, target, args, kwargs)
         asked = sum(map(elements, (*args, *kwargs.values(), found))) <= _MAX_ASKED
-        if asked and not isinstance(target, _MetaCall) and are_unusual((*args, *kwargs.values())):
+        tried = not isinstance(target, _MetaCall) and not _is_plain_arithmetic(target, args)
+        if asked and tried and are_unusual((*args, *kwargs.values())):
             _tried(target, args, kwargs)
         return found
     except NotImplementedError:
@@ -497,10 +502,22 @@ def are_unusual(values: Iterable[Fact]) -> bool:
     return any(type(value) is float or (type(value) is int and value <= 0) for value in values)
 
 
+def _is_plain_arithmetic(target: Callable[..., object], args: tuple[Fact, ...]) -> bool:
+    """Whether no number that is not huge can be refused: Python's operators on float32."""
+    return target in _ARITHMETIC and all(
+        value.dtype is torch.float32 if isinstance(value, TensorType) else abs(value) < _HUGE  # type: ignore[arg-type]
+        for value in args
+    )
+
+
 def _tried(
     target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
 ) -> None:
     """Nothing, where the CPU takes it or has no such kernel. Raises OperatorRejects."""
+    for fill in (1, 0):  # one that is taken is enough
+        with suppress(OperatorRejects):
+            _on_cpu(target, args, kwargs, fills=(fill,))
+            return
     try:
         _on_cpu(target, args, kwargs)
     except OperatorRejects as error:
