@@ -129,12 +129,20 @@ def apply_overrides(source: Text, overrides: tuple[Override, ...]) -> Text:
         except _NoSuchPath as error:
             fact = f"the override `{override.text}` leads nowhere: {error.fact}"
             span = Span(f"from the override {override.text}")
-            problems.append(Diagnostic("NS215", fact, span, help=error.help))
+            help = error.help or _told_of_include(override, source.value)
+            problems.append(Diagnostic("NS215", fact, span, help=help))
     if problems:
         raise SpecError(problems)
     if isinstance(source, Overridden):
         return Overridden(source.source, value, (*source.overrides, *overrides))
     return Overridden(source, value, overrides)
+
+
+def _told_of_include(override: Override, value: Plain) -> str | None:
+    if override.path[0] != "blocks" or not isinstance(value, dict) or "include" not in value:
+        return None
+    files = value["include"] if isinstance(value["include"], list) else [value["include"]]
+    return f"overrides do not reach the blocks of {', '.join(map(str, files))}; an arg of them does"
 
 
 class _NoSuchPath(Exception):
