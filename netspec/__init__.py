@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from netspec.errors import Diagnostic, SpecError
+    from netspec.errors import Diagnostic, RunError, SpecError
     from netspec.pipeline import build, check, load, loads, to_python
     from netspec.proof.verify import verify
     from netspec.registration import register
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Diagnostic", "Spec", "SpecError", "build", "check", "dump", "freeze", "load",
+    "Diagnostic", "RunError", "Spec", "SpecError", "build", "check", "dump", "freeze", "load",
     "load_checkpoint", "load_weights", "loads", "register", "to_python", "verify",
 ]  # fmt: skip
 
 # Each public name, the module that has it, and its name there: torch is imported when it is needed.
 _HOMES = {
     "Diagnostic": ("netspec.errors", "Diagnostic"),
+    "RunError": ("netspec.errors", "RunError"),
     "SpecError": ("netspec.errors", "SpecError"),
     "Spec": ("netspec.spec.load", "Spec"),
     "dump": ("netspec.spec.dump", "dump_spec"),

@@ -89,6 +89,7 @@ def _compile_spec(
 ) -> Compiled:
     activation = read_activation(act)
     changes = parse_overrides(overrides)
+    outputs = (outputs,) if isinstance(outputs, str) else tuple(map(str, outputs or ()))
     given = memo_key(hashable(args or {}))
     asked = (given, activation, changes, tuple(outputs or ()), offers.state())
     remembered = _recall(source, asked)
@@ -236,7 +237,9 @@ def to_python(
 
 def source_of(compiled: Compiled) -> str:
     """The source of a model that is compiled already. Raises SpecError (NS221)."""
-    file = compiled.spec.source.file
+    text = compiled.spec.source
+    variants = [o.origin.file for o in getattr(text, "overrides", ()) if o.origin is not None]
+    file = variants[-1] if variants else text.file
     name = Path(file).name.strip("<>")
     header = f"{compiled.program.name}, written by netspec from {name}."
     try:

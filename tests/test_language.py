@@ -667,3 +667,32 @@ def test_a_rule_passes_over_what_has_an_init_nearer_to_it() -> None:
     assert found["head.out.weight"] == {0.0} and found["head.out.bias"] == {1.0}
     source = netspec.to_python(spec)
     assert 'name != "own"' in source and "name not in kept" in source
+
+
+def test_rows_of_a_parameter_of_ones_own_by_path() -> None:
+    text = "layers: {p: {param: [3, 4], init: ones_}, y: '=x @ p.T'}\ninit: {'p[1:]': zeros_}"
+    source = spec(text)
+    for form in ("module", "functional", "inplace"):
+        assert build(source, act=form).p.sum(1).tolist() == [4, 0, 0]
+
+
+def test_one_path_of_outputs_may_stand_alone() -> None:
+    source = spec("layers: [{module: Linear, out_features: 3}, {call: relu}]")
+    assert list(build(source, outputs="0")(torch.rand(2, 4))) == ["output", "0"]
+    assert list(build(source, outputs=[0])(torch.rand(2, 4))) == ["output", "0"]
+
+
+def test_an_override_may_bring_an_arg_that_it_reads() -> None:
+    source = layers("fc: {module: Linear, out_features: 3}")
+    new = {"args.width": 5, "layers.fc.out_features": "=width"}
+    assert build(source, overrides=new).fc.out_features == 5
+    assert codes(source, overrides={"args.width": 5}) == ["NS209"]
+
+
+def test_an_input_with_a_default_is_there_for_a_layer_that_is_not() -> None:
+    inputs = "{x: [N, 4], mask: {shape: [N, 4], default: =ones_like(x)}}"
+    text = "args: {masked: false}\nlayers:\n  fc: {module: Linear, out_features: 4, from: x}\n"
+    some = spec(f"{text}  out: {{when: =masked, value: =fc * mask}}\n", inputs)
+    assert codes(some) == []
+    (found,) = netspec.check(spec(text.replace("4, from", "=int(masked), from"), inputs))
+    assert (found.code, found.fact) == ("NS501", "nothing reads the input `mask`")

@@ -136,3 +136,12 @@ def test_a_part_that_is_one_is_copied_too(folder: Path) -> None:
         file.unlink()
     netspec.pipeline.forget()
     assert list(pickle.loads(data).state_dict()) == list(model.state_dict())
+
+
+def test_a_long_chain_is_no_circle(folder: Path) -> None:
+    for number in range(20):
+        other = "base" if number == 0 else f"v{number - 1}"
+        (folder / f"v{number}.yaml").write_text(f"netspec: 1\nspec: {other}\n")
+    assert netspec.check(folder / "v15.yaml") == ()
+    (found,) = netspec.check(folder / "v19.yaml")
+    assert (found.code, found.fact) == ("NS213", "more than 16 specs are each another one")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from netspec.errors import Diagnostic
+from netspec.errors import Diagnostic, Span, did_you_mean
 from netspec.ir.expr import Expr, Part, values_in, walk
 from netspec.ir.graph import (
     Assign,
@@ -47,7 +47,33 @@ def find_unused_args(spec: Spec) -> list[Diagnostic]:
     What is said of the text holds whatever the args are, and whatever overrides leave of it.
     """
     problems = _unused_in(spec.document.args, plain_source(spec.source), (), "the arg `{}`")
-    return problems + _unused_in_blocks(spec.blocks)
+    return [*problems, *_unread_new_args(spec), *_unused_in_blocks(spec.blocks)]
+
+
+def _unread_new_args(spec: Spec) -> Iterator[Diagnostic]:
+    """NS209 for each arg that an override brings, and nothing reads: a name that is misspelt."""
+    known = _written_args(spec)
+    new = [name for name in spec.document.args if name not in known]
+    if not new or not isinstance(spec.source.value, dict):
+        return
+    named = _named_in([item for key, item in spec.source.value.items() if key != "doc"])
+    for name in new:
+        if name not in named:
+            yield unknown_arg(spec, name, spec.source.key_span_of(("args", name)))
+
+
+def unknown_arg(spec: Spec, name: str, span: Span) -> Diagnostic:
+    """NS209 for an arg that an override brings at `span`, and the spec does not have."""
+    known = _written_args(spec)
+    help = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else "it has none")
+    return Diagnostic("NS209", f"`{spec.name}` has no arg `{name}`", span, help=help)
+
+
+def _written_args(spec: Spec) -> list[str]:
+    """The args that the spec's own text has."""
+    value = plain_source(spec.source).value
+    args = value.get("args") if isinstance(value, dict) else None
+    return list(args) if isinstance(args, dict) else []
 
 
 def _unused_in_blocks(definitions: Mapping[str, Definition]) -> list[Diagnostic]:
@@ -101,6 +127,8 @@ def _unread_inputs(root: Child, document: Document) -> list[Diagnostic]:
     graph = root.new.graph
     read = {value for expr in _exprs(graph) for value in values_in(expr)}
     unread = [port.name for port in graph.inputs if port.id not in read]
+    defaults = [step for step in graph.body if isinstance(step, Assign) and _is_default(step)]
+    unread += [step.names[0] for step in defaults if step.targets[0] not in read]
     if not unread:
         return []
     named = _words_of(document)
@@ -154,9 +182,16 @@ def _unread(graph: Graph) -> Iterator[Diagnostic]:
     for statement in graph.body:
         if not isinstance(statement, Assign) or statement.keep or statement.place is None:
             continue
+        if _is_default(statement):  # of an input: told of as one
+            continue
         for target, name in zip(statement.targets, statement.names, strict=True):
             if target not in read:
                 yield _diagnostic(f"nothing reads `{name}`", statement.place)
+
+
+def _is_default(statement: Assign) -> bool:
+    """Whether this gives an input that was left out the value of its default."""
+    return statement.place is not None and statement.place.path[:1] == ("inputs",)
 
 
 def _uncalled(graph: Graph) -> Iterator[Diagnostic]:

@@ -88,7 +88,7 @@ def load_checkpoint(
 def find_checkpoint(name: str | os.PathLike[str], span: Span | None = None) -> Path:
     """The file that a name means, which stands at `span`. Raises RunError (NS703)."""
     path = Path(name)
-    tries = [path, path.with_name(f"{path.name}.safetensors"), path / BEST, path / LAST]
+    tries = [path, path.parent / f"{path.name}.safetensors", path / BEST, path / LAST]
     for candidate in tries:
         if candidate.is_file():
             return candidate

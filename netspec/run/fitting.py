@@ -114,7 +114,7 @@ def fit(model: nn.Module, tensors: Mapping[str, Tensor], prefix: str = "") -> Fi
         removed=removed,
         uncounted=len(absent) - len(missing),
         near=alike,
-        prefix=before,
+        prefix=None if before is None else prefix + _in_file(before, names, list(below)),
         inner=inner,
     )
 
@@ -195,6 +195,12 @@ def _before(wanted: Mapping[str, object], given: Mapping[str, object]) -> str | 
     prefix, count = max(found.items(), key=lambda item: item[1], default=("", 0))
     as_they_are = sum(name in given for name in wanted)
     return prefix if 2 * count > len(wanted) and count > as_they_are else None
+
+
+def _in_file(prefix: str, names: Sequence[str], in_file: Sequence[str]) -> str:
+    """A prefix of names as the file has it, where wrappers stand before it or in it."""
+    name = next(name for name in names if name.startswith(prefix))
+    return in_file[names.index(name)].removesuffix(name.removeprefix(prefix))
 
 
 # Near names

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from netspec import find
-from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.checks.unused import unknown_arg
+from netspec.errors import Diagnostic, Span, SpecError
 from netspec.pipeline import Compiled, compile_spec
 from netspec.run.overrides import DELETED, as_written, key_of, parsed
 from netspec.run.settings import ActSettings
@@ -87,19 +88,14 @@ def load_choice(choice: ModelChoice) -> Spec:
     source = resolved(found, files)
     refuse_hydra(plain_source(source))
     spec = load_spec(apply_overrides(source, choice.overrides), files)
-    problems = [_unknown_arg(o, spec, source) for o in choice.overrides if _is_new_arg(o, source)]
+    problems = [
+        unknown_arg(spec, override.path[1], Span(f"from the override {override.text}"))
+        for override in choice.overrides
+        if _is_new_arg(override, source)
+    ]
     if problems:
         raise SpecError(problems)
     return spec
-
-
-def _unknown_arg(override: Override, spec: Spec, source: Text) -> Diagnostic:
-    name = override.path[1]
-    args = source.value.get("args") if isinstance(source.value, dict) else None
-    known = list(args) if isinstance(args, dict) else []
-    help = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else "it has none")
-    span = Span(f"from the override {override.text}")
-    return Diagnostic("NS209", f"`{spec.name}` has no arg `{name}`", span, help=help)
 
 
 def _is_new_arg(override: Override, source: Text) -> bool:

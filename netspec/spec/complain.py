@@ -47,6 +47,7 @@ _EXPECTED = {
     "buffer": "a shape (a list of sizes) or an expression",
     "example": "a mapping from a free size to a number or two",
     "value": "an expression",
+    "default": "an expression",
     "doc": "a text",
     "name": "a text",
 }
@@ -156,6 +157,8 @@ def _diagnostic(item: dict[str, Any], source: Text, model: Whole) -> Diagnostic:
         return Diagnostic("NS216", fact, source.span_of(path), help=help)
     field = next((p for p in reversed(path) if isinstance(p, str) and p in _EXPECTED), None)
     expected = _EXPECTED.get(str(path[-1]) if path else "", _EXPECTED.get(field or "", "a value"))
+    if path[:1] == ("outputs",) and path[-1] == "when":
+        expected = "an expression"
     if path and path[-1] in KIND_NAMES and path[-1] not in _EXPECTED:
         expected = "a name"
     if path and path[-1] == "layers" and value in ({}, []):

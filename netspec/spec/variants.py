@@ -36,8 +36,11 @@ def _resolved(source: Source, files: Files, around: tuple[str, ...]) -> Text:
     except ValidationError as error:
         raise SpecError(diagnose(error, source, Variant)) from None
     place = source.span_of(("spec",))
-    if source.file in around or len(around) == _DEEPEST:
+    if source.file in around:
         fact = f"`{variant.spec}` is itself, by way of other files"
+        raise SpecError(Diagnostic("NS213", fact, place))
+    if len(around) == _DEEPEST:
+        fact = f"more than {_DEEPEST} specs are each another one"
         raise SpecError(Diagnostic("NS213", fact, place))
     try:
         base = files.part(variant.spec, source)

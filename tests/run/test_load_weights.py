@@ -264,6 +264,31 @@ def test_a_prefix_of_nothing(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("given", ["net", "ne"])
+def test_a_prefix_without_its_end(tmp_path: Path, given: str) -> None:
+    path = saved(tmp_path / "net.pt", before("net.", state()))
+    assert "prefix='net.' takes these without it" in refused(net(2), path, prefix=given)
+
+
+def test_a_prefix_behind_a_wrappers(tmp_path: Path) -> None:
+    path = saved(tmp_path / "net.pt", before("module.net.", state()))
+    assert "prefix='module.net.' takes these without it" in refused(net(2), path)
+    model = net(2)
+    netspec.load_weights(model, path, prefix="module.net.")
+    assert equal(model, state())
+
+
+def test_the_folder_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match=r"the folder `\.` has no checkpoints"):
+        netspec.load_weights(net(2), ".")
+    (tmp_path / "checkpoints").mkdir()
+    save_file(state(), tmp_path / "checkpoints" / "best.safetensors")
+    model = net(2)
+    netspec.load_weights(model, ".")
+    assert equal(model, state())
+
+
 def test_weights_of_a_part_are_told(tmp_path: Path) -> None:
     whole = nn.Module()
     whole.body = net(2)

@@ -14,7 +14,7 @@ from netspec.ir.lower.finish import finish
 from netspec.ir.lower.instances import GraphInstance
 from netspec.ir.lower.mismatch import wrong_input
 from netspec.ir.lower.optional import default_of, evaluate_default
-from netspec.ir.lower.reading import arguments, name_of
+from netspec.ir.lower.reading import arguments, name_of, no_expression
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Slot
 from netspec.ir.lower.state import lower_after
 from netspec.ops.facts import TensorType, memo_key
@@ -43,6 +43,7 @@ def block_instance(layer: BlockLayer, name: str, scope: Scope, place: Place) -> 
 
 def spec_instance(layer: SpecLayer, name: str, scope: Scope, place: Place) -> GraphInstance:
     """Another spec as a part: a block whose text is a file of its own."""
+    no_expression(layer.spec, "spec", place)
     spec = scope.context.find_spec(layer.spec, place.at("spec"))
     definition = scope.context.parts.get(id(spec))
     if definition is None:

@@ -149,14 +149,15 @@ def _outputs(outputs: object, scope: Scope, place: Place) -> tuple[Operand, Expr
             for index, probe in enumerate(scope.context.probes)
         )
         return Operand(train.expr, facts, *join([train, eval_])), ByMode(train.expr, eval_.expr)
-    if _is_conditional(outputs):
-        fact = "`when` is for one output of several, and this is all of them"
-        raise refuse("NS305", fact, at.at("when").key_span(), "write a list or a mapping around it")
     operand = _structure(outputs, scope, at)
     return operand, operand.expr
 
 
 def _structure(outputs: object, scope: Scope, place: Place) -> Operand:
+    if _is_conditional(outputs):
+        fact = "`when` is for one output of several, and this is all of them"
+        help = "write a list or a mapping around it"
+        raise refuse("NS305", fact, place.at("when").key_span(), help)
     if not outputs:
         raise refuse("NS305", "`outputs` is empty", place.span(), "name a layer")
     if isinstance(outputs, (list, dict)):
@@ -184,11 +185,20 @@ def _those_there(
     for key, item in pairs:
         at = place.at(key)
         if _is_conditional(item):
-            if not static_value(item["when"], scope, at.at("when"), "whether an output is there"):
+            if not _is_there(item["when"], scope, at.at("when")):
                 continue
             item, at = item["value"], at.at("value")
         found.append((key, item, at))
     return found
+
+
+def _is_there(condition: object, scope: Scope, place: Place) -> bool:
+    """Whether the `when` of an output is true. Raises Refused (NS205) where it is no expression."""
+    if not isinstance(condition, str) or not is_expression(condition):
+        help = f"write `={condition}`" if isinstance(condition, str) else None
+        fact = "an output is there when an expression is true, and this is none"
+        raise refuse("NS205", fact, place.span(), help)
+    return bool(static_value(condition, scope, place, "whether an output is there"))
 
 
 def _is_conditional(outputs: object) -> bool:

@@ -21,7 +21,7 @@ from netspec.ir.lower.evaluate import (
     static_value,
 )  # fmt: skip
 from netspec.ir.lower.modifiers import asks_each_copy, check_modifiers, condition_of
-from netspec.ir.lower.reading import Layers, arguments, inputs_of, items_of, name_of
+from netspec.ir.lower.reading import Layers, arguments, inputs_of, items_of, name_of, no_expression
 from netspec.ir.lower.scope import Binding, Scope, undefined
 from netspec.ir.lower.state import lower_const, lower_param
 from netspec.spec.expressions import is_expression
@@ -212,6 +212,7 @@ def _with(layer: Layer, scope: Scope, place: Place) -> dict[str, Operand]:
 
 
 def _use(layer: UseLayer, scope: Scope, place: Place, inputs: list[Operand]) -> Operand:
+    no_expression(layer.use, "use", place)
     binding = scope.find(layer.use)
     at = place.at("use")
     if binding is None:

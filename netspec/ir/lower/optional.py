@@ -27,9 +27,18 @@ def or_default(given: Operand, default: str, name: str, scope: Scope, place: Pla
 def evaluate_default(
     default: str, given: Operand | None, name: str, scope: Scope, place: Place
 ) -> Operand:
-    """The value of a default, which has the type that the input is declared with."""
+    """The value of a default, which has the type that the input is declared with.
+
+    Raises Refused where it has another one (NS205, NS301), or overwrites something (NS406).
+    """
     at = place.at("default")
+    context = scope.context
+    before, context.overwrites = context.overwrites, False
     value = evaluate(default, scope, at)
+    if context.overwrites:  # a check in place runs the model with all inputs, and would not see it
+        fact = f"the default of `{name}` overwrites a value, which is not checked there"
+        raise refuse("NS406", fact, at.span(), "write what computes the same in new memory")
+    context.overwrites = before
     if value.is_unknown or given is None:
         return value
     for own, wanted in zip(value.facts, given.facts, strict=True):

@@ -74,6 +74,14 @@ def name_of(text: str, scope: Scope, place: Place) -> str:
     return name
 
 
+def no_expression(text: str, kind: str, place: Place) -> None:
+    """Raises Refused where what a layer names has to be read off the text, and is an expression."""
+    if is_expression(text):
+        fact = f"`{kind}` is a name, and `{text}` is an expression"
+        help = "what a `module`, `call`, `act` or `block` layer is may be one"
+        raise refuse("NS205", fact, place.at(kind).span(), help)
+
+
 def arguments(layer: Layer, scope: Scope, place: Place) -> dict[str, Operand]:
     """The layer's own arguments: its free keys, and those in `args`."""
     found = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from netspec.ir.graph import Place, Rows
-from netspec.ir.lower.context import refuse
+from netspec.ir.lower.context import Refused, refuse
 from netspec.ir.lower.evaluate import static_value
 from netspec.ir.lower.scope import Scope
 from netspec.ops.facts import Fact, TensorType, contiguous
@@ -33,7 +35,11 @@ def _row(text: str, scope: Scope, place: Place) -> int | None:
         parse_expression(f"={text}")
     except NotAnExpression as error:
         raise refuse("NS208", error.fact, place.key_span(), error.help) from None
-    number = static_value(f"={text}", scope, place, "a row")
+    try:
+        number = static_value(f"={text}", scope, place, "a row")
+    except Refused as refused:  # it stands in a key, and values are looked for behind one
+        told = [replace(each, span=place.key_span()) for each in refused.diagnostics]
+        raise Refused(*told) from None
     if type(number) is not int:
         raise refuse("NS205", f"a row is a number, and `{text}` is not", place.key_span())
     return number

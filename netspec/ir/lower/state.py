@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -125,9 +125,12 @@ def lower_after(layer: Layer, scope: Scope, place: Place) -> tuple[Init | Freeze
             help = f"write `init: {{weight: {layer.init}}}`"
             raise refuse("NS205", fact, place.at("init").span(), help)
         else:
-            for name, call in layer.init.items():
-                at = place.at("init", name)
-                steps.append(_of_parameter(name, call, scope, at))
+            of_parameters = [
+                _of_parameter(name, call, scope, place.at("init", name))
+                for name, call in layer.init.items()
+            ]
+            _check_order(of_parameters)
+            steps += of_parameters
     if static_value(layer.freeze, scope, place.at("freeze"), "`freeze`"):
         steps.append(Freeze())
     return tuple(steps)
@@ -137,6 +140,17 @@ def _of_parameter(name: str, call: object, scope: Scope, place: Place) -> Init:
     """`weight: zeros_`, `"weight[0]": zeros_`, `fc.weight: {normal_: {std: 0.02}}`."""
     target, rows = rows_of(name, scope, place)
     return replace(_init(tuple(target.split(".")), call, scope, place), rows=rows, place=place)
+
+
+def _check_order(steps: Sequence[Init]) -> None:
+    """Refuses rows that are initialised before the whole is: nothing would be left of them."""
+    for index, step in enumerate(steps):
+        later = (other for other in steps[index:] if other.rows is None)
+        if step.rows is not None and any(other.target == step.target for other in later):
+            name = ".".join(step.target)
+            fact = f"`{name}` as a whole is initialised later, which overwrites these rows"
+            assert step.place is not None, "what a text says has a place"
+            raise refuse("NS218", fact, step.place.key_span(), f"write `{name}` before its rows")
 
 
 def _init(target: tuple[str, ...], call: object, scope: Scope, place: Place) -> Init:
@@ -211,7 +225,7 @@ def lower_rules(
     """The `init` of a spec or block: `{Linear.weight: zeros_}`, or `{Linear: {weight: zeros_}}`."""
     found: list[InitRule] = []
     for key, value in (rules or {}).items():
-        cls, _, parameter = key.partition(".")
+        cls, _, parameter = key.partition("[")[0].partition(".")
         operator = catalog.find_module(cls)
         at = place.at("init", key)
         if operator is None and cls in scope.names:
@@ -234,14 +248,20 @@ def lower_rules(
 
 
 def lower_paths(rules: Mapping[str, object] | None, scope: Scope, place: Place) -> tuple[Init, ...]:
-    """Of the `init` of a spec or block what names layers: `{fc.weight: zeros_}`."""
+    """Of the `init` of a spec or block what names layers: `{fc.weight: zeros_}`.
+
+    A layer whose `when` is false has nothing to initialise.
+    """
     found: list[Init] = []
     for key, value in (rules or {}).items():
         at = place.at("init", key)
-        if catalog.find_module(key.partition(".")[0]) is not None:
+        first = key.partition(".")[0].partition("[")[0]
+        binding = scope.names.get(first)
+        if catalog.find_module(first) is not None or (binding is not None and binding.absent):
             continue
         if isinstance(value, Mapping) and not any(map(catalog.find_init, value)):
             found += [_of_parameter(f"{key}.{k}", v, scope, at.at(k)) for k, v in value.items()]
         else:
             found.append(_of_parameter(key, value, scope, at))
+    _check_order(found)
     return tuple(found)

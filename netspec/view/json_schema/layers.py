@@ -23,6 +23,7 @@ from netspec.view.json_schema.types import EXPRESSION, EXPRESSION_PATTERN, Json,
 _NAME = "[A-Za-z0-9_][A-Za-z0-9_-]*"
 _UPPER = "^(?:[A-Za-z][A-Za-z0-9_]*/)?[A-Z]"  # a class, maybe one of a plugin's namespace
 _TEXT: Json = {"type": "string"}
+_NAMED: Json = {**_TEXT, "pattern": "^[^=]", "patternErrorMessage": "a name, and no expression"}
 _FLAG: Json = {"type": "boolean"}
 _COUNT: Json = {"type": ["integer", "string"], "minimum": 0, "pattern": EXPRESSION_PATTERN}
 _CONDITION: Json = {"type": ["boolean", "string"], "pattern": EXPRESSION_PATTERN}
@@ -110,14 +111,14 @@ _KEYS: Mapping[str, Json] = {
         **_or_expression("activation"),
     },
     "block": {"description": "A block of this spec, by its name.", **_TEXT},
-    "spec": {"description": "Another spec as a part, by name or path.", **_TEXT},
+    "spec": {"description": "Another spec as a part, by name or path.", **_NAMED},
     "layers": {
         "description": "A container: a mapping names its layers, a list numbers them.",
         "type": ["object", "array"],
     },
     "param": {"description": "A parameter: its shape, or its value as an expression.", **_SHAPE},
     "buffer": {"description": "A buffer: its shape, or its value as an expression.", **_SHAPE},
-    "use": {"description": "A module that is there already, called again.", **_TEXT},
+    "use": {"description": "A module that is there already, called again.", **_NAMED},
     "value": {
         "description": "An expression over values.",
         "errorMessage": "an expression is expected: it begins with `=`",
