@@ -290,6 +290,7 @@ class GraphInstance(Instance):
     after: tuple[Init | Freeze, ...] = ()
     taps: list[Operand] = field(default_factory=list)
     absent: frozenset[str] = frozenset()  # the paths of those that no layer gives
+    inputs: int = 0  # how many its first call gives
 
     def call(
         self,
@@ -309,9 +310,13 @@ class GraphInstance(Instance):
         if self.slot.new is None:
             self.slot.new = lowered.new
             self.slot.after = self.after
+            self.inputs = len(args)
         elif self.slot.new != lowered.new:
             fact = f"`{self.name}` would need another structure for this call than for its first"
-            raise refuse("NS305", fact, place.span(), "its shapes decide what it is made of")
+            help = "its shapes decide what it is made of"
+            if len(args) != self.inputs:
+                help = f"its first call gives {self.inputs} of its inputs, and this one {len(args)}"
+            raise refuse("NS305", fact, place.span(), help)
         self.slot.called = True
         passed = tuple(source.expr for source in sources)
         self.taps = list(lowered.taps)
