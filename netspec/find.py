@@ -9,6 +9,8 @@ from pathlib import Path
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
 from netspec.source import Source, from_mapping, read_source
 from netspec.spec.files import Files
+from netspec.spec.overrides import Text
+from netspec.spec.variants import resolved
 
 
 def model_folders() -> tuple[Path, ...]:
@@ -32,6 +34,14 @@ def read(source: str | os.PathLike[str] | Mapping[str, object]) -> Source:
     if isinstance(source, Mapping):
         return from_mapping(source)
     return read_source(path_of(source))
+
+
+def text_of(source: str | os.PathLike[str]) -> Text:
+    """The text that a path or a name stands for: for a variant, the other spec's with its args.
+
+    Raises SpecError.
+    """
+    return resolved(read(source), files())
 
 
 def path_of(source: str | os.PathLike[str]) -> str:

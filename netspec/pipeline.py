@@ -238,8 +238,7 @@ def to_python(
 def source_of(compiled: Compiled) -> str:
     """The source of a model that is compiled already. Raises SpecError (NS221)."""
     text = compiled.spec.source
-    variants = [o.origin.file for o in getattr(text, "overrides", ()) if o.origin is not None]
-    file = variants[-1] if variants else text.file
+    file = text.file if isinstance(text, Source) else text.given
     name = Path(file).name.strip("<>")
     header = f"{compiled.program.name}, written by netspec from {name}."
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from netspec.errors import Diagnostic, Span, did_you_mean
+from netspec.errors import Diagnostic
 from netspec.ir.expr import Expr, Part, values_in, walk
 from netspec.ir.graph import (
     Assign,
@@ -21,8 +21,10 @@ from netspec.ir.graph import (
     Place,
 )
 from netspec.source import Path, Source
+from netspec.spec.complain import unknown_arg
 from netspec.spec.expressions import is_expression, names_in
 from netspec.spec.load import Definition, Spec, plain_source
+from netspec.spec.overrides import args_of
 from netspec.spec.schema import Document
 
 _WORD = re.compile(r"\w+")
@@ -52,28 +54,14 @@ def find_unused_args(spec: Spec) -> list[Diagnostic]:
 
 def _unread_new_args(spec: Spec) -> Iterator[Diagnostic]:
     """NS209 for each arg that an override brings, and nothing reads: a name that is misspelt."""
-    known = _written_args(spec)
+    known = args_of(plain_source(spec.source))
     new = [name for name in spec.document.args if name not in known]
     if not new or not isinstance(spec.source.value, dict):
         return
     named = _named_in([item for key, item in spec.source.value.items() if key != "doc"])
     for name in new:
         if name not in named:
-            yield unknown_arg(spec, name, spec.source.key_span_of(("args", name)))
-
-
-def unknown_arg(spec: Spec, name: str, span: Span) -> Diagnostic:
-    """NS209 for an arg that an override brings at `span`, and the spec does not have."""
-    known = _written_args(spec)
-    help = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else "it has none")
-    return Diagnostic("NS209", f"`{spec.name}` has no arg `{name}`", span, help=help)
-
-
-def _written_args(spec: Spec) -> list[str]:
-    """The args that the spec's own text has."""
-    value = plain_source(spec.source).value
-    args = value.get("args") if isinstance(value, dict) else None
-    return list(args) if isinstance(args, dict) else []
+            yield unknown_arg(spec.name, name, known, spec.source.key_span_of(("args", name)))
 
 
 def _unused_in_blocks(definitions: Mapping[str, Definition]) -> list[Diagnostic]:

@@ -13,8 +13,8 @@ from netspec.commands.given import STDIN, name_of
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.source import Source, from_mapping
 from netspec.source.limits import MAX_BYTES
-from netspec.spec.load import load_spec
-from netspec.spec.variants import resolved
+from netspec.spec.load import load_spec, plain_source
+from netspec.spec.overrides import args_of
 
 # What makes a file of a folder one of ours; it need not be YAML to be told so.
 _VERSION_KEY = re.compile(rb"""(?:\A\s*\{\s*|^)(["']?)netspec\1\s*:""", re.MULTILINE)
@@ -90,14 +90,13 @@ def _look_at(file: str) -> Checked:
     if file == STDIN:
         return Checked(file, name)
     try:
-        source = find.read(file)
-        value = resolved(source, find.files()).value
+        text = find.text_of(file)
     except SpecError as error:
         return Checked(file, name, alone=False, problems=error.diagnostics)
+    value = text.value
     if isinstance(value, dict) and "blocks" in value and not any(k in value for k in _OWN_KEYS):
-        return Checked(file, name, alone=False, problems=_problems_of_blocks(source))
-    args = value.get("args") if isinstance(value, dict) else None
-    return Checked(file, name, tuple(args) if isinstance(args, dict) else ())
+        return Checked(file, name, alone=False, problems=_problems_of_blocks(plain_source(text)))
+    return Checked(file, name, tuple(args_of(text)))
 
 
 def _problems_of_blocks(source: Source) -> tuple[Diagnostic, ...]:

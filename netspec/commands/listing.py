@@ -20,7 +20,6 @@ from netspec.ops.catalog import operator_of
 from netspec.ops.offers import Offer
 from netspec.ops.signatures import signatures_of
 from netspec.plugins import enabled, installed
-from netspec.spec.variants import resolved
 from netspec.tell.terminal import look_of, print_error
 from netspec.view.json_schema.words import sentence
 
@@ -55,7 +54,7 @@ def _everything() -> dict[str, list[dict[str, Any]]]:
 def _spec(name: str, file: str, parameters: int | None) -> dict[str, Any]:
     """What a spec says of itself, and its file; an error's place is for `check`."""
     try:
-        value: Any = resolved(find.read(file), find.files()).value
+        value: Any = find.text_of(file).value
     except SpecError:
         value = None
     document = value if isinstance(value, dict) else {}

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from netspec.emit.nodes import IMPORTED
 from netspec.ir.expr import Call, CallPart, Const, Expr, Item, Method, SliceOf, rebuild
 from netspec.ir.graph import (
     Assign,
@@ -30,7 +31,7 @@ from netspec.ir.graph import (
 from netspec.ops.catalog import Operator, module_members, operator_of
 from netspec.ops.facts import memo_key
 
-_TAKEN = frozenset({"self", "nn", "F", "torch", "math", "OrderedDict", "build_model", "super"})
+_TAKEN = frozenset({"self", "build_model", "super", *IMPORTED})
 
 
 @dataclass(frozen=True, slots=True)

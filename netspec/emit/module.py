@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from netspec.emit.tree import BUILDER, IMPORTS, Written
+from netspec.emit.nodes import IMPORTS
+from netspec.emit.tree import BUILDER, Written
 from netspec.ops.offers import Offer
 from netspec.spec.overrides import Text
 

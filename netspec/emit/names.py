@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
+from netspec.emit.nodes import IMPORTED
 from netspec.ir.expr import (
     Call,
     CallPart,
@@ -29,9 +30,8 @@ from netspec.ir.expr import (
 )
 from netspec.ir.graph import Assign, ByMode, Graph, Loop
 
-_RESERVED = frozenset({"self", "nn", "F", "torch", "math", "OrderedDict", "len", "min", "max",
-                       "int", "float", "abs", "round", "sum", "range", "getattr",
-                       "slice"})  # fmt: skip
+_RESERVED = frozenset({"self", "len", "min", "max", "int", "float", "abs", "round", "sum", "range",
+                       "getattr", "slice", *IMPORTED})  # fmt: skip
 _MOST_CALLS = 2  # in one another: `x + self.attn(self.ln1(x))`
 _PASSING = ("x", "out", "h")  # names of values that are rebound from layer to layer
 

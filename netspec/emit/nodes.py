@@ -15,6 +15,14 @@ from netspec.ops.facts import Slice
 
 LOAD, STORE = ast.Load(), ast.Store()
 
+IMPORTS = """import math
+from collections import OrderedDict
+import torch
+import torch.nn.functional as F
+from torch import nn
+"""  # all that the classes may name
+IMPORTED = {line.split()[-1]: line for line in IMPORTS.splitlines()}  # by the name that it brings
+
 
 @dataclass(slots=True)
 class Nodes:

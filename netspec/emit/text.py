@@ -6,7 +6,8 @@ import ast
 from collections.abc import Sequence
 
 from netspec.display import visible
-from netspec.emit.tree import IMPORTS, Written
+from netspec.emit.nodes import IMPORTED
+from netspec.emit.tree import Written
 from netspec.ops.catalog import Operator
 from netspec.ops.offers import Offer
 
@@ -30,11 +31,11 @@ def write_text(written: Written, header: str) -> str:
     used = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)} | {
         "nn"
     }
-    imports = {line.split()[-1]: line for line in IMPORTS.splitlines() if line.split()[-1] in used}
+    imports = [line for name, line in IMPORTED.items() if name in used]
     lines = [f'"""{_docstring(header)}"""', ""]
-    standard = [imports.pop(name) for name in ("math", "OrderedDict") if name in imports]
+    standard = [line for line in imports if "torch" not in line]
     lines += [*standard, ""] if standard else []
-    lines += imports.values()
+    lines += [line for line in imports if "torch" in line]
     more = _imports_of([one for one in written.imports if one.symbol in used])
     lines += ["", *more] if more else []
     for tree in trees:

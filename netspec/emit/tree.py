@@ -25,12 +25,6 @@ from netspec.ops.catalog import Operator
 from netspec.spec.overrides import Text
 
 BUILDER = "build_model"
-IMPORTS = """import math
-from collections import OrderedDict
-import torch
-import torch.nn.functional as F
-from torch import nn
-"""  # all that the classes may name
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
@@ -164,7 +164,7 @@ def _same_on_cpu(
     target: Callable[..., object], fact: TensorType, kwargs: tuple[tuple[str, Fact], ...]
 ) -> bool:
     try:
-        return _on_cpu(target, (fact,), dict(kwargs), nullcontext, (1,)) == fact
+        return _on_cpu(target, (fact,), dict(kwargs), nullcontext, one=True) == fact
     except OperatorRejects as error:
         if "Dimension out of range" in str(error):  # softmax on `meta` does not see it
             raise
@@ -399,8 +399,8 @@ def _result(
         if small and _asks_for_cpu(args, kwargs):
             return _or_on_cpu(found, target, args, kwargs)
         asked = sum(map(elements, (*args, *kwargs.values(), found))) <= _MAX_ASKED
-        tried = not isinstance(target, _MetaCall) and not _is_plain_arithmetic(target, args)
-        if asked and tried and are_unusual((*args, *kwargs.values())):
+        plain = isinstance(target, _MetaCall) or _is_plain_arithmetic(target, args)
+        if asked and not plain and are_unusual((*args, *kwargs.values())):
             _tried(target, args, kwargs)
         return found
     except NotImplementedError:
@@ -439,11 +439,12 @@ def _on_cpu(
     args: tuple[Fact, ...],
     kwargs: Mapping[str, Fact],
     bounds: Callable[[], AbstractContextManager[object]] = guard.OnCpu,
-    fills: tuple[int, ...] = (0, 1, MANY),
+    one: bool = False,
 ) -> Fact:
     """The fact of an operator from small tensors on the CPU: of zeros, of ones, of many numbers.
 
-    Raises OperatorRejects where it refuses all, or where its result's shape depends on the values.
+    With `one`, of the first of these that it takes. Raises OperatorRejects where it refuses all, or
+    where its result's shape depends on the values.
     """
     if sum(elements(a) for a in (*args, *kwargs.values())) > MAX_TINY:
         raise OperatorRejects("it has no `meta` facts, and the inputs are too large to try it on")
@@ -451,12 +452,14 @@ def _on_cpu(
     refusal: Exception | None = None
     # Only zeros and ones where several tensors have to agree: ctc_loss trusts its lengths.
     alone = sum(isinstance(a, (TensorType, tuple)) for a in (*args, *kwargs.values())) == 1
-    for fill in fills if alone else fills[:2]:
+    for fill in (0, 1, MANY) if alone else (0, 1):
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]), silence(), bounds():
                 positional = [to_value(a, fill) for a in args]
                 named = {name: to_value(value, fill) for name, value in kwargs.items()}
                 found.append(fact_of(target(*positional, **named)))
+            if one:
+                break
         except Exception as error:  # an operator may refuse in any way
             refusal = error
     if not found:
@@ -514,12 +517,8 @@ def _tried(
     target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
 ) -> None:
     """Nothing, where the CPU takes it or has no such kernel. Raises OperatorRejects."""
-    for fill in (1, 0):  # one that is taken is enough
-        with suppress(OperatorRejects):
-            _on_cpu(target, args, kwargs, fills=(fill,))
-            return
     try:
-        _on_cpu(target, args, kwargs)
+        _on_cpu(target, args, kwargs, one=True)
     except OperatorRejects as error:
         if not _NOT_REFUSED.search(str(error)):
             raise

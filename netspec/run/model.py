@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from netspec import find
-from netspec.checks.unused import unknown_arg
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.pipeline import Compiled, compile_spec
 from netspec.run.overrides import DELETED, as_written, key_of, parsed
 from netspec.run.settings import ActSettings
 from netspec.source import Path, Plain, Source
+from netspec.spec.complain import unknown_arg
 from netspec.spec.load import Spec, load_spec, plain_source
-from netspec.spec.overrides import Override, Text, apply_overrides
+from netspec.spec.overrides import Override, apply_overrides, args_of
 from netspec.spec.variants import resolved
 
 _HEADER = re.compile(r"^\s*#\s*@")
@@ -88,21 +88,21 @@ def load_choice(choice: ModelChoice) -> Spec:
     source = resolved(found, files)
     refuse_hydra(plain_source(source))
     spec = load_spec(apply_overrides(source, choice.overrides), files)
+    known = args_of(source)
     problems = [
-        unknown_arg(spec, override.path[1], Span(f"from the override {override.text}"))
+        unknown_arg(spec.name, override.path[1], known, Span(f"from the override {override.text}"))
         for override in choice.overrides
-        if _is_new_arg(override, source)
+        if _is_new_arg(override, known)
     ]
     if problems:
         raise SpecError(problems)
     return spec
 
 
-def _is_new_arg(override: Override, source: Text) -> bool:
-    args = source.value.get("args") if isinstance(source.value, dict) else None
+def _is_new_arg(override: Override, known: Collection[str]) -> bool:
     if len(override.path) < 2 or override.path[0] != "args" or override.delete:
         return False
-    return not isinstance(args, dict) or override.path[1] not in args
+    return override.path[1] not in known
 
 
 def compile_choice(
@@ -133,7 +133,7 @@ def _with_line(diagnostic: Diagnostic, choice: ModelChoice) -> Diagnostic:
     for override in choice.overrides:
         if override.text != where or not override.path:
             continue
-        source = resolved(find.read(choice.source), find.files())
+        source = find.text_of(choice.source)
         path, _ = _there(source.value, override.path)
         span = source.key_span_of(path)
         if not path or not span.line:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import ValidationError
 
-from netspec.errors import Diagnostic, did_you_mean, nearest
+from netspec.errors import Diagnostic, Span, did_you_mean, nearest
 from netspec.source import Path
 from netspec.spec.overrides import Text
 from netspec.spec.schema import (
@@ -205,6 +206,12 @@ def _no_kind(value: Any, path: Path, source: Text) -> Diagnostic:
     if near:
         span, help = source.key_span_of((*path, near[0][0])), f"did you mean `{near[0][1]}`?"
     return Diagnostic("NS202", f"layer `{path[-1]}` has no kind", span, help=help)
+
+
+def unknown_arg(owner: str, name: str, known: Collection[str], span: Span) -> Diagnostic:
+    """NS209: a spec is given an arg that it does not have."""
+    help = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else "it has none")
+    return Diagnostic("NS209", f"`{owner}` has no arg `{name}`", span, help=help)
 
 
 def is_layer(path: Path) -> bool:

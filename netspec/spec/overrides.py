@@ -48,6 +48,12 @@ class Overridden:
     def path(self) -> FilePath | None:
         return self.source.path
 
+    @property
+    def given(self) -> str:
+        """The file that was asked for: the outermost that says overrides, else the text's own."""
+        origins = [each.origin for each in self.overrides if each.origin is not None]
+        return origins[-1].file if origins else self.file
+
     def span_of(self, path: Path) -> Span:
         origin = self._origin_of(path)
         return origin if isinstance(origin, Span) else origin.span_of(path)
@@ -69,6 +75,12 @@ class Overridden:
 
 
 Text = Source | Overridden
+
+
+def args_of(text: Text) -> dict[str, Plain]:
+    """The args that a spec's text has, as they are written; none where it is no spec."""
+    args = text.value.get("args") if isinstance(text.value, dict) else None
+    return args if isinstance(args, dict) else {}
 
 
 def parse_overrides(overrides: Overrides | None) -> tuple[Override, ...]:

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
-from netspec.errors import Diagnostic, SpecError, did_you_mean
-from netspec.source import Source
-from netspec.spec.complain import diagnose
+from netspec.errors import Diagnostic, SpecError, nearest
+from netspec.source import Plain, Source
+from netspec.spec.complain import diagnose, unknown_arg
 from netspec.spec.files import CannotOpen, Files, class_name_of
-from netspec.spec.overrides import Override, Text, apply_overrides
-from netspec.spec.schema import Variant
+from netspec.spec.overrides import Override, Text, apply_overrides, args_of
+from netspec.spec.schema import Document, Variant
 
 _DEEPEST = 16
 
@@ -29,7 +29,7 @@ def resolved(source: Source, files: Files) -> Text:
 
 
 def _resolved(source: Source, files: Files, around: tuple[str, ...]) -> Text:
-    if not isinstance(source.value, dict) or "spec" not in source.value:
+    if not _is_variant(source.value):
         return source
     try:
         variant = Variant.model_validate(source.value)
@@ -54,6 +54,14 @@ def _resolved(source: Source, files: Files, around: tuple[str, ...]) -> Text:
     return apply_overrides(text, tuple(_changes(variant, source)))
 
 
+def _is_variant(value: Plain) -> bool:
+    """Whether a text says that it is another spec, maybe with a slip in that word."""
+    if not isinstance(value, dict) or "spec" in value:
+        return isinstance(value, dict)
+    unknown = [key for key in value if key not in Document.model_fields]
+    return not value.keys() & {"inputs", "layers"} and bool(nearest("spec", unknown))
+
+
 def _changes(variant: Variant, source: Source) -> Iterator[Override]:
     if variant.name or source.path is not None:
         name = variant.name or class_name_of(source.path)
@@ -65,10 +73,7 @@ def _changes(variant: Variant, source: Source) -> Iterator[Override]:
 
 
 def _unknown_args(variant: Variant, source: Source, base: Text) -> Iterator[Diagnostic]:
-    args = base.value.get("args") if isinstance(base.value, dict) else None
-    known = list(args) if isinstance(args, dict) else []
+    known = args_of(base)
     for arg in variant.args:
         if arg not in known:
-            fact = f"`{variant.spec}` has no arg `{arg}`"
-            help = did_you_mean(arg, known) or (f"it has {', '.join(known)}" if known else None)
-            yield Diagnostic("NS209", fact, source.key_span_of(("args", arg)), help=help)
+            yield unknown_arg(variant.spec, arg, known, source.key_span_of(("args", arg)))

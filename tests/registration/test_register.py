@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import netspec
+from netspec.emit.nodes import IMPORTED
 from netspec.ops import offers
 
 
@@ -270,6 +271,12 @@ def test_names_that_are_none(name: str) -> None:
         netspec.register(Scale, name)
     assert str(caught.value) == NO_NAMES[name]
     assert offers.owned_by(None) == []
+
+
+@pytest.mark.parametrize("name", IMPORTED)
+def test_names_that_generated_code_imports(name: str) -> None:
+    with pytest.raises(ValueError, match="means something else"):
+        netspec.register(Scale, f"{name}/Scale")
 
 
 @pytest.mark.parametrize("name", OF_TORCH)

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.errors import Diagnostic, Span, SpecError
 from netspec.ir.expr import Value
 from netspec.ir.graph import Child, Place, Probe, Program
 from netspec.ir.limits import MAX_INPUT_ELEMENTS
@@ -24,6 +24,7 @@ from netspec.ir.lower.scope import Binding, GraphBuilder, Scope
 from netspec.ops import catalog, facts
 from netspec.ops.elsewhere import told_of_dtype
 from netspec.source import Path
+from netspec.spec.complain import unknown_arg
 from netspec.spec.expressions import is_expression, names_in
 from netspec.spec.load import Definition, Spec
 from netspec.spec.overrides import Text
@@ -158,9 +159,8 @@ def _fill_args(spec: Spec, args: Mapping[str, object], scope: Scope, here: Place
     known = spec.document.args
     for name in args:
         if name not in known:
-            help = did_you_mean(name, known) or (f"it has {', '.join(known)}" if known else None)
             span = Span(f"from args={{'{name}': …}}")
-            scope.context.report(refuse("NS209", f"`{spec.name}` has no arg `{name}`", span, help))
+            scope.context.report(Refused(unknown_arg(spec.name, name, known, span)))
     clash = _free_sizes(spec.document).keys() & known.keys()
     for name in sorted(clash):
         fact = f"`{name}` is a free size of an input and an arg"
