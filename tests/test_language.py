@@ -696,3 +696,15 @@ def test_an_input_with_a_default_is_there_for_a_layer_that_is_not() -> None:
     assert codes(some) == []
     (found,) = netspec.check(spec(text.replace("4, from", "=int(masked), from"), inputs))
     assert (found.code, found.fact) == ("NS501", "nothing reads the input `mask`")
+
+
+@pytest.mark.parametrize("act", ["module", "functional", "inplace"])
+def test_an_input_that_is_left_out_is_its_default(act: str) -> None:
+    text = (
+        "netspec: 1\ninputs:\n  x: [N, 4]\n  y: {shape: [N, 4], default: =2 * x}\n"
+        "layers: {fc: {module: Linear, out_features: 4}, act: {act: relu}, sum: =act + y}\n"
+    )
+    model = netspec.build(netspec.loads(text), act=act, seed=0)
+    x = torch.rand(3, 4)
+    assert torch.equal(model(x), model(x, 2 * x)) and torch.equal(model(x), model(x, None))
+    assert torch.equal(model(x), model(x, y=torch.zeros(3, 4)) + 2 * x)
