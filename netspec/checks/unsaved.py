@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-import torch
-
 from netspec.checks.unused import graphs_of
 from netspec.errors import Diagnostic
 from netspec.ir.expr import (
@@ -28,6 +26,7 @@ from netspec.ir.expr import (
 )  # fmt: skip
 from netspec.ir.graph import Assign, Child, Graph, NewBuffer, Place
 from netspec.ops.catalog import Operator
+from netspec.ops.randomness import draws
 from netspec.ops.signatures import signatures_of
 
 _WEIGHTS = ("weight", "bias", "running_mean", "running_var")
@@ -127,18 +126,8 @@ def _told(
 def _is_random(expr: Expr) -> bool:
     match expr:
         case Call(operator):
-            return _draws(operator.name)
+            return draws(operator.name)
         case Method(name):
-            return _draws(name)
+            return draws(name)
         case _:
             return False
-
-
-@cache
-def _draws(name: str) -> bool:
-    """Whether an operator draws random numbers, by torch's own tag."""
-    packet = getattr(torch.ops.aten, name, None)
-    if packet is None:
-        return False
-    overloads = (getattr(packet, overload) for overload in packet.overloads())
-    return any(torch.Tag.nondeterministic_seeded in overload.tags for overload in overloads)

@@ -186,7 +186,10 @@ class Tie:
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """`targets = expr`. Several targets unpack a tuple. `facts` are one for each probe."""
+    """`targets = expr`. Several targets unpack a tuple. `facts` are one for each probe.
+
+    One that is `unnamed` stands for no layer: where nothing reads it, it is left out.
+    """
 
     targets: tuple[int, ...]
     expr: Expr
@@ -194,6 +197,7 @@ class Assign:
     keep: bool = field(default=False, compare=False)
     facts: tuple[Fact, ...] = field(default=(), compare=False)
     place: Place | None = field(default=None, compare=False)
+    unnamed: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

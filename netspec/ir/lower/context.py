@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
 from netspec.errors import MAX_DIAGNOSTICS, Diagnostic, Span
+from netspec.ir.effects import has_effects
 from netspec.ir.expr import Const, Expr, Tuple, Value
 from netspec.ir.graph import Graph, New, Place, Probe
 from netspec.ir.limits import MAX_BLOCKS, MAX_DEPTH, MAX_ELEMENTS, MAX_LAYERS
@@ -78,6 +79,11 @@ class Operand:
     @property
     def static(self) -> bool:
         return isinstance(self.expr, Const)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known when the model is built, although `forward` computes it."""
+        return not (self.sized or self.modal or self.is_tensor or self.is_unknown)
 
     @property
     def is_tensor(self) -> bool:
@@ -179,10 +185,15 @@ class Context:
         return Operand(Const(value, origin), (value,) * len(self.probes), sized=False)
 
     def settle(self, expr: Expr, facts: tuple[Fact, ...], like: Operand) -> Operand:
-        """A number read off a tensor: folded where it is the same at each probe, else code."""
-        if all(same(fact, facts[0]) for fact in facts):
-            return self.const(facts[0])
-        return Operand(expr, facts, like.sized, like.modal)
+        """A number read off a tensor: folded where it is the same at each probe, else code.
+
+        Code too where the tensor is not named, and it matters that it is computed: `=bn(x).ndim`.
+        """
+        if not all(same(fact, facts[0]) for fact in facts):
+            return Operand(expr, facts, like.sized, like.modal)
+        if has_effects(expr):
+            return Operand(expr, facts, sized=False)
+        return self.const(facts[0])
 
     def ask(
         self, run: Callable[[int], Fact], refusal: Callable[[int, OperatorRejects], Refused]

@@ -122,7 +122,7 @@ def static_value(value: object, scope: Scope, place: Place, what: str) -> Any:
     operand = evaluate_plain(value, scope, place)
     if operand.is_unknown:
         raise Refused
-    if not operand.static:
+    if not operand.static and not operand.is_known:
         on = "a free size, or on a tensor's values" if operand.sized else "the mode"
         note = _sizes_note(scope, operand)
         if asks_dtype(operand):
@@ -662,7 +662,8 @@ def _size(name: str, receiver: Operand, args: list[Operand], scope: Scope, place
     assert isinstance(shape, Operand), "a shape is a value"
     shapes = [fact.shape for fact in receiver.facts if isinstance(fact, TensorType)]
     if name == "dim":
-        return scope.context.const(len(shapes[0]))
+        ranks = tuple(map(len, shapes))
+        return scope.context.settle(Method("dim", receiver.expr, ()), ranks, receiver)
     if name == "numel":
         counts = tuple(math.prod(shape) for shape in shapes)
         return scope.context.settle(Method("numel", receiver.expr, ()), counts, receiver)

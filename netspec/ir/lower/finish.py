@@ -86,6 +86,7 @@ def finish(
             expr = ByMode(beside(expr.train), beside(expr.eval))
         else:
             expr = beside(expr)
+    _drop_unread(builder, expr)
     _drop_needless_inputs(builder, expr)
     fill_open_slots(builder, scope)
     children = builder.holder.children()
@@ -113,6 +114,32 @@ def finish(
     return Lowered(new, graph, main, tuple(tapped), absent)
 
 
+def _drop_unread(builder: GraphBuilder, outputs: Expr | ByMode) -> None:
+    """What stands for no layer, and nothing reads, is not computed."""
+    if not any(isinstance(one, Assign) and one.unnamed for one in builder.body):
+        return
+    read = _values_in(_of_outputs(outputs))
+    kept: list[Statement] = []
+    for statement in reversed(builder.body):
+        if isinstance(statement, Assign) and statement.unnamed and statement.targets[0] not in read:
+            continue
+        read |= _values_in(_of_statement(statement))
+        kept.append(statement)
+    builder.body[:] = reversed(kept)
+
+
+def _values_in(exprs: Sequence[Expr]) -> set[int]:
+    return {value for expr in exprs for value in values_in(expr)}
+
+
+def _of_outputs(outputs: Expr | ByMode) -> list[Expr]:
+    return [outputs.train, outputs.eval] if isinstance(outputs, ByMode) else [outputs]
+
+
+def _of_statement(statement: Statement) -> list[Expr]:
+    return [*statement.start, statement.call] if isinstance(statement, Loop) else [statement.expr]
+
+
 def _drop_needless_inputs(builder: GraphBuilder, outputs: Expr | ByMode) -> None:
     """A nested container takes what its layers read, and nothing else.
 
@@ -120,12 +147,9 @@ def _drop_needless_inputs(builder: GraphBuilder, outputs: Expr | ByMode) -> None
     """
     if builder.outer is None:
         return
-    exprs = [outputs.train, outputs.eval] if isinstance(outputs, ByMode) else [outputs]
+    read = _values_in(_of_outputs(outputs))
     for statement in builder.body:
-        exprs += (
-            [*statement.start, statement.call] if isinstance(statement, Loop) else [statement.expr]
-        )
-    read = {value for expr in exprs for value in values_in(expr)}
+        read |= _values_in(_of_statement(statement))
     pairs = [
         (port, operand)
         for port, operand in zip(builder.inputs, builder.sources, strict=True)
@@ -381,12 +405,7 @@ def _without_needless(body: tuple[Statement, ...], outputs: Expr | ByMode) -> tu
         return body
     elsewhere = set(values_in(outputs.eval))
     for statement in body:
-        read = (
-            [statement.expr]
-            if isinstance(statement, Assign)
-            else [*statement.start, statement.call]
-        )
-        elsewhere.update(value for expr in read for value in values_in(expr))
+        elsewhere |= _values_in(_of_statement(statement))
     changed: list[Statement] = []
     for statement in body:
         match statement:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from functools import partial
 
 from netspec.ir.graph import Place
@@ -21,10 +20,18 @@ from netspec.ir.lower.evaluate import (
     static_value,
 )  # fmt: skip
 from netspec.ir.lower.modifiers import asks_each_copy, check_modifiers, condition_of
-from netspec.ir.lower.reading import Layers, arguments, inputs_of, items_of, name_of, no_expression
+from netspec.ir.lower.reading import (
+    Layers,
+    arguments,
+    inputs_of,
+    items_of,
+    name_of,
+    no_expression,
+    values_of,
+)
 from netspec.ir.lower.scope import Binding, Scope, undefined
 from netspec.ir.lower.state import lower_const, lower_param
-from netspec.spec.expressions import is_expression
+from netspec.spec.expressions import is_expression, names_in
 from netspec.spec.schema import (
     BufferLayer,
     CallLayer,
@@ -53,6 +60,40 @@ def lower_layer(
     layer: Layer, key: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
 ) -> None:
     """One layer: its name bound, its child registered, its value the next one's input."""
+    if layer.from_ is None or _is_read_once(layer):
+        _lower(layer, key, scope, place, inputs)
+        return
+    before = scope.previous
+    try:
+        held = [scope.graph.hold(operand, place) for operand in inputs()]
+    except Refused as refused:
+        scope.context.report(refused)
+        held = [scope.context.unknown]
+    scope.previous = held[0]  # `_` is what comes in
+    _lower(layer, key, scope, place, partial(list, held))
+    if not _gives_value(layer):
+        scope.previous = before
+
+
+def _is_read_once(layer: Layer) -> bool:
+    """Whether only the call that the layer makes reads what its `from` says."""
+    if layer.when is not None or layer.repeat is not None or isinstance(layer, ValueLayer):
+        return False
+    if isinstance(layer, ContainerLayer):
+        return not containers.is_transparent(layer)
+    return not any(map(_names_input, values_of(layer)))
+
+
+def _names_input(value: object) -> bool:
+    """Whether `_` stands in an expression of a plain value."""
+    if isinstance(value, list):
+        return any(map(_names_input, value))
+    return is_expression(value) and "_" in value and "_" in names_in(value)
+
+
+def _lower(
+    layer: Layer, key: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
+) -> None:
     name = key
     try:
         if layer.repeat is None:
@@ -170,11 +211,10 @@ def _lower_kind(
                 scope.names[name].value = operand
             return None
         case ValueLayer(value=text):
-            with_input = scope if layer.from_ is None else replace(scope, previous=inputs()[0])
             if not is_expression(text):
                 fact = f"`value` is an expression, and `{text}` has no leading `=`"
                 raise refuse("NS205", fact, place.at("value").span(), f'write "={text}"')
-            return evaluate(text, with_input, place.at("value"))
+            return evaluate(text, scope, place.at("value"))
         case CallLayer(call=function):
             given = arguments(layer, scope, place)
             sources = inputs()

@@ -27,6 +27,14 @@ def items_of(layers: Layers) -> Iterator[tuple[str | int, Layer]]:
     return iter(layers.items()) if isinstance(layers, Mapping) else enumerate(layers)
 
 
+def values_of(layer: Layer) -> Iterator[object]:
+    """What a layer without `when` and `repeat` is and takes, as the text has it."""
+    yield getattr(layer, layer.kind, None)
+    yield from layer.extra.values()
+    yield from (layer.args or {}).values()
+    yield from (getattr(layer, "with_", None) or {}).values()
+
+
 def inputs_of(layer: Layer, scope: Scope, place: Place) -> list[Operand]:
     """The values that a layer reads: those of `from`, else the one before.
 
@@ -101,7 +109,9 @@ def static_arguments(layer: Layer, scope: Scope, place: Place) -> dict[str, Oper
     """The arguments of something that is constructed: all known when the model is built."""
     found = arguments(layer, scope, place)
     for key, operand in found.items():
-        if not operand.static and not operand.is_unknown:
+        if operand.is_known and not operand.static:
+            found[key] = scope.context.const(operand.facts[0])
+        elif not operand.static and not operand.is_unknown:
             on = "a tensor" if operand.is_tensor else "a free size or the mode"
             if asks_dtype(operand):
                 on = OF_THE_MODEL

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from netspec.errors import did_you_mean
-from netspec.ir.expr import Const, Expr, Part, Tuple, Value
+from netspec.ir.expr import Const, Expr, Part, Training, Tuple, Value
 from netspec.ir.graph import Assign, Child, Freeze, Init, New, Place, Port, Statement, Tie
 from netspec.ir.lower.context import Context, Operand, Refused, refuse
 from netspec.ops import catalog
@@ -102,6 +102,19 @@ class GraphBuilder:
         self.body.append(Assign((target,), operand.expr, (name,), keep, operand.facts, place))
         return Operand(Value(target), operand.facts, operand.sized, operand.modal)
 
+    def hold(self, operand: Operand, place: Place) -> Operand:
+        """An operand that several may read, as one value: it is computed once per call.
+
+        Where nothing reads it in the end, it is not computed.
+        """
+        expr = operand.expr
+        if operand.is_unknown or isinstance(expr, _LEAVES) or _is_tuple_of_values(expr):
+            return operand
+        target, name = self.fresh(), f"{place.path[-1]}_input"
+        statement = Assign((target,), operand.expr, (name,), False, operand.facts, place, True)
+        self.body.append(statement)
+        return Operand(Value(target), operand.facts, operand.sized, operand.modal)
+
     def take_back(self, value: Operand) -> Operand:
         """The expression of a value that was assigned last, and that nothing has read, again."""
         last = self.body[-1] if self.body else None
@@ -131,6 +144,9 @@ class GraphBuilder:
             self.sources.append(operand)
             self.captures[key] = Value(port.id)
         return Operand(self.captures[key], operand.facts, operand.sized, operand.modal)
+
+
+_LEAVES = (Const, Value, Part, Training)
 
 
 def _is_tuple_of_values(expr: Expr) -> bool:
