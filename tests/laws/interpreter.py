@@ -245,9 +245,20 @@ class Reference:
             self.layer(full(layer), str(key), env, None)
 
     def layer(self, layer: dict[str, Any], key: str, env: Env, inputs: list[Any] | None) -> None:
+        before = env.previous
+        if inputs is None and "from" in layer:
+            inputs = self.inputs(layer, env, None)  # once, whoever reads them
+            env.previous = inputs[0]
         if "repeat" in layer:
-            self.repeat(layer, key, env)
-            return
+            self.repeat(layer, key, env, inputs)
+        else:
+            self.one_layer(layer, key, env, inputs)
+        if "from" in layer and (kind_of(layer) in SILENT or layer.get("as") == "list"):
+            env.previous = before
+
+    def one_layer(
+        self, layer: dict[str, Any], key: str, env: Env, inputs: list[Any] | None
+    ) -> None:
         condition = layer.get("when") is None or self.plain(layer["when"], env)
         by_mode = "training" in str(layer.get("when", ""))
         names = self.names_of(layer, key, env) if condition or by_mode else [key]
@@ -291,11 +302,7 @@ class Reference:
             self.state(kind, layer, name, env)
             return NOTHING
         if kind == "value":
-            before = env.previous
-            env.previous = self.inputs(layer, env, inputs)[0]
-            value = self.evaluate(layer["value"], env)
-            env.previous = before
-            return value
+            return self.evaluate(layer["value"], env)
         if kind == "call":
             args = self.inputs(layer, env, inputs)
             if layer["call"] in LISTS and all(isinstance(a, Tensor) for a in args):
@@ -460,7 +467,7 @@ class Reference:
 
     # Repeats
 
-    def repeat(self, layer: dict[str, Any], key: str, env: Env) -> None:
+    def repeat(self, layer: dict[str, Any], key: str, env: Env, inputs: list[Any] | None) -> None:
         repeat = layer["repeat"] if isinstance(layer["repeat"], Mapping) else {"n": layer["repeat"]}
         items = self.plain(repeat["over"], env) if "over" in repeat else None
         over = items if items is not None else range(self.plain(repeat["n"], env))
@@ -489,7 +496,7 @@ class Reference:
                 env.inner.setdefault(one, inner)
             return self.copies(copy, repeat.get("name"), rounds, inner, list(args))
 
-        env.previous = run(self.inputs(layer, env, None), {})
+        env.previous = run(self.inputs(layer, env, inputs), {})
         env.names |= dict.fromkeys(names, env.previous)
         if slot is not env.slot:
             slot.call = run
@@ -535,10 +542,11 @@ class Reference:
     def evaluate(self, text: str, env: Env) -> Any:
         tree = _Marked(env).visit(ast.parse(text[1:].strip(), mode="eval"))
         code = compile(ast.fix_missing_locations(tree), "<expression>", "eval")
-        return eval(code, {"__builtins__": {}}, _Names(self, env))  # noqa: S307
+        return eval(code, _BUILTINS, _Names(self, env))  # noqa: S307
 
 
 NOTHING = object()
+_BUILTINS = {"__builtins__": {"__import__": __import__}}  # torch's own imports at first use
 
 
 class _Marked(ast.NodeTransformer):

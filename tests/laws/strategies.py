@@ -37,7 +37,7 @@ ELEMENTWISE = (
     "=sigmoid({}) * {}", "={}.masked_fill({} > 0.5, 0.25)", "={}.softmax(-1)", "={}.cumsum(-1)",
     "={} * (2 ** 3 - 7)", "=tanh({}) if 1 < 2 else {}", "={} * sqrt(2)", "=round(2.6) * {}",
     "={}.exp().log1p()", "=({} >= 0) * {}", "=maximum({}, -{})", "=dropout({}, 0.25)",
-    "={} * 0.5 if training else {}", "=0.5 * {} + {}.sum() / {}.numel()", "={}.float()",
+    "={} * dropout({}, 0.25).ndim", "={} * 0.5 if training else {}", "=0.5 * {} + {}.sum() / {}.numel()", "={}.float()",
 )  # fmt: skip
 VIEWS_OF_ANY = (
     "={}.flip(-1)", "={}.roll(1, -1)", "={}.contiguous()", "={}[:]", "={}[..., :]",
@@ -349,6 +349,7 @@ def linear(scope: Scope, value: Value) -> None:
         other = plan.pick(same).name
         scope.mention(other)
         layer["tie"] = {"weight": f"{other}.weight"}
+        scope.only_modules = False
     elif plan.chance(10):
         call = plan.pick(["zeros_", {"normal_": {"std": 0.1}}, {"constant_": {"val": 0.5}}])
         layer["init"] = {"weight": call}
@@ -753,10 +754,12 @@ def repeat_module(scope: Scope, value: Value) -> None:
     plan, size = scope.plan, value.last
     count = plan.number(0, 3)
     repeat: Any = plan.pick([count, count, {"n": scope.number(count), "as": "k"}])
+    i = "k" if isinstance(repeat, dict) else "i"
     layer = plan.pick([
         {"module": "Linear", "out_features": scope.number(size)}, {"module": "LayerNorm"},  # type: ignore[arg-type]
-        {"act": "tanh"}, {"value": "=_ * 0.5 + i"}, {"call": "roll", "shifts": "=i", "dims": -1},
-        {"module": "Dropout", "p": "=0.1 * i"}, {"module": "Linear", "out_features": size, "when": "=i != 1"},
+        {"act": "tanh"}, {"value": f"=_ * 0.5 + {i}"}, {"call": "roll", "shifts": f"={i}", "dims": -1},
+        {"module": "Dropout", "p": f"=0.1 * {i}"},
+        {"module": "Linear", "out_features": size, "when": f"={i} != 1"},
     ])  # fmt: skip
     out = value.shape
     way = plan.number(0, 4)
@@ -764,11 +767,11 @@ def repeat_module(scope: Scope, value: Value) -> None:
         widths = [plan.pick(WIDTHS) for _ in range(plan.number(1, 3))]
         repeat, layer = {"over": widths, "as": "w"}, {"module": "Linear", "out_features": "=w"}
         out = (*out[:-1], widths[-1])
-    elif way == 3 and count:
+    elif way == 3 and count and i == "i":
         repeat, layer = count, {"module": "Linear", "out_features": "=2 * i + 3"}
         out = (*out[:-1], 2 * count + 1)
     if isinstance(repeat, dict) and plan.chance(40):
-        repeat["name"] = "=f'step{i + 1}'"
+        repeat["name"] = f"=f'step{{{'i' if 'over' in repeat else i} + 1}}'"
     scope.only_modules = False
     if scope.listed and plan.chance(30) and not (isinstance(repeat, dict) and "name" in repeat):
         layer = {"as": "inline", **layer}
@@ -950,11 +953,51 @@ def instance(scope: Scope, value: Value, info: BlockInfo) -> None:
         scope.read(value)
         scope.read(other)
         pair = [f"={scope.text(value)}", f"={scope.text(other)}"]
+        if plan.chance(40):
+            pair[1] = effect(scope, other)
         name = scope.add("block", {"from": pair, **layer}, out)
     if info.pair:
         scope.item(1, out)
     elif not scope.listed and "repeat" not in layer and info.inputs == 1 and "gain" not in layer:
         scope.modules.append(Registered(name, value.shape, out))
+
+
+# Values that several read, and that are drawn or come from a module that counts
+
+
+def effect(scope: Scope, value: Value) -> str:
+    """An expression of the value's shape; most make a difference when computed once more."""
+    modules = [m for m in scope.visible_modules() if m.shape == value.shape == m.out]
+    if modules and scope.plan.chance(60):
+        module = scope.plan.pick(modules)
+        scope.mention(module.name)
+        return f"={module.name}({scope.text(value)})"
+    patterns = ["=dropout({}, 0.25)", "={} + rand_like({})", "=dropout({}) * 2", "={}.tanh()"]
+    return expression(scope, scope.plan.pick(patterns), value)
+
+
+@operation(always, 10)
+def shared(scope: Scope, value: Value) -> None:
+    """A layer that reads what its `from` says more than once, hands it on, or repeats with it."""
+    plan = scope.plan
+    scope.only_modules = False
+    text = effect(scope, value)
+    layer: dict[str, Any] = plan.pick([
+        {"value": "=_ - _ * 0.5"}, {"value": "=_ * sigmoid(_)"}, {"value": "=_ * 2 if training else _"},
+        {"layers": ["=_ - relu(_)", "=_ * 2"]}, {"layers": {"twice": "=_ * _"}},
+        {"call": "dropout", "p": 0.3, "when": False}, {"value": "=_ + 1", "when": "=1 > 2"},
+        {"module": "Dropout", "when": False}, {"value": "=_ - _.tanh()", "when": "=training"},
+        {"act": "tanh", "when": "=not training"}, {"value": "=_ * _ + i", "repeat": 2},
+        {"call": "add", "other": "=_ * 2"}, {"call": "roll", "shifts": 1, "dims": "=_.ndim - 1"},
+        {"call": "where", "from": [f"={scope.text(value)} > 0", text, f"={scope.text(value)} * 0.5"]},
+        {"call": "mul", "repeat": 2, "from": [f"={scope.text(value)} * 1", text]},
+        {"value": "=_ + _.mean()", "from": [text]},
+    ])  # fmt: skip
+    scope.add("shared", {"from": text, **layer}, value.shape)
+    if plan.chance(60):
+        after = scope.previous
+        pattern = plan.pick(["={} + {}.tanh()", "={} - {} * 0.5", "={} * dropout({}, 0.5)"])
+        scope.add("twice", expression(scope, pattern, after), after.shape)
 
 
 # Whole specs

@@ -12,12 +12,12 @@ from netspec.checks.inplace import record, trial
 from netspec.checks.inplace.decide import Reason, _Run
 from tests.laws.in_place import NO_EVIDENCE, Tally, judge
 from tests.laws.in_place_networks import Network, networks
+from tests.laws.search import Search, law, over
 from tests.laws.strategies import specs
-from tests.laws.test_laws import law, over
 
 
 @law(150, 10_000)
-def test_accepted_is_equal_and_refused_would_not_be(examples: int) -> None:
+def test_accepted_is_equal_and_refused_would_not_be(examples: Search) -> None:
     tally = Tally()
     over(examples, networks(), lambda network: judge(network, tally))
     print(*tally.lines(), sep="\n")
@@ -31,7 +31,7 @@ def test_accepted_is_equal_and_refused_would_not_be(examples: int) -> None:
 
 
 @law(30, 1_000)
-def test_any_network_is_the_same_in_place(examples: int) -> None:
+def test_any_network_is_the_same_in_place(examples: Search) -> None:
     networks_of_all: st.SearchStrategy[Network] = specs().map(lambda case: Network(case.document))
     over(examples, networks_of_all, lambda network: judge(network, Tally()))
 

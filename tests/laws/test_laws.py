@@ -9,14 +9,13 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from hypothesis import HealthCheck, Phase, event, given, settings
+from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -27,6 +26,7 @@ from netspec.ops import facts
 from scripts._fuzz_law import slowness
 from tests.compare import compare_values, run_once
 from tests.laws.interpreter import Reference
+from tests.laws.search import Search, law, over, some
 from tests.laws.strategies import (
     Case,
     mutants,
@@ -45,29 +45,6 @@ SECONDS = 2.0 * slowness()
 
 FORMS = ("module", "functional")
 OFTEN = ("blocks", "repeats", "branches", "views", "containers")
-
-
-def some(examples: int) -> settings:
-    """As many examples each time, and the same ones."""
-    return settings(
-        max_examples=examples, derandomize=True, deadline=None, database=None,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-    )  # fmt: skip
-
-
-def law(examples: int, *more: int) -> Callable[[Any], Any]:
-    """A law over a few examples in every run, and over many in the slow ones."""
-    many = more[0] if more else 10 * examples
-    marks = [
-        pytest.param(examples, id="some"),
-        pytest.param(many, id="many", marks=pytest.mark.hunt),
-    ]
-    return pytest.mark.parametrize("examples", marks)
-
-
-def over(examples: int, strategy: st.SearchStrategy[Any], check: Callable[[Any], None]) -> None:
-    some(examples)(given(strategy)(check))()
 
 
 # A built model is the interpreter's
@@ -89,7 +66,7 @@ def test_the_specs_are_varied() -> None:
 
 
 @law(120, 2000)
-def test_a_model_is_what_the_interpreter_says(examples: int) -> None:
+def test_a_model_is_what_the_interpreter_says(examples: Search) -> None:
     over(examples, specs(), check_against_interpreter)
 
 
@@ -109,7 +86,7 @@ def check_against_interpreter(case: Case) -> None:
 
 
 @law(40, 600)
-def test_taps_give_what_the_interpreter_has_there(examples: int) -> None:
+def test_taps_give_what_the_interpreter_has_there(examples: Search) -> None:
     def check(case_and_choice: tuple[Case, list[int]]) -> None:
         case, choice = case_and_choice
         paths = list(dict.fromkeys(case.paths[k % len(case.paths)] for k in choice))
@@ -179,7 +156,7 @@ def test_the_interpreter_can_say_no() -> None:
 
 
 @law(60, 600)
-def test_a_random_spec_survives_dump(examples: int) -> None:
+def test_a_random_spec_survives_dump(examples: Search) -> None:
     over(examples, specs(), lambda case: check_dump(netspec.load(case.document)))
 
 
@@ -193,7 +170,7 @@ def test_a_spec_of_the_repository_survives_dump(path: Path, tmp_path: Path) -> N
 
 
 @law(150, 3000)
-def test_any_text_and_value_survives_dump(examples: int) -> None:
+def test_any_text_and_value_survives_dump(examples: Search) -> None:
     def check(doc: str, args: dict[str, Any], given: dict[str, Any]) -> None:
         layers = {
             "a": {"call": "relu", "doc": doc, "args": given},
@@ -230,12 +207,12 @@ def same(a: Any, b: Any) -> bool:
 
 
 @law(150, 3000)
-def test_a_mutant_gives_a_model_or_a_placed_error(examples: int) -> None:
+def test_a_mutant_gives_a_model_or_a_placed_error(examples: Search) -> None:
     over(examples, mutants(), lambda document: check_text(written(document)))
 
 
 @law(150, 3000)
-def test_a_text_near_yaml_gives_a_model_or_a_placed_error(examples: int) -> None:
+def test_a_text_near_yaml_gives_a_model_or_a_placed_error(examples: Search) -> None:
     over(examples, near_texts(), check_text)
 
 
@@ -263,7 +240,7 @@ def check_text(text: str) -> None:
 
 
 @law(40, 400)
-def test_the_source_is_the_same_after_all_is_forgotten(examples: int) -> None:
+def test_the_source_is_the_same_after_all_is_forgotten(examples: Search) -> None:
     over(examples, specs(), check_source)
 
 

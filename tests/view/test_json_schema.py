@@ -30,8 +30,8 @@ from netspec.spec.expressions import is_expression
 from netspec.view.json_schema import language_schema
 from netspec.view.json_schema.types import Types, base_definitions
 from scripts._fuzz_law import slowness
+from tests.laws.search import Search, law, over
 from tests.laws.strategies import Case, specs
-from tests.laws.test_laws import law, over
 from tests.test_cases import options_of
 from tests.test_docs import BLOCKS
 
@@ -112,7 +112,7 @@ def test_specs_of_the_pages_are_taken(block: Any) -> None:
 
 
 @law(60, 600)
-def test_random_specs_are_taken(examples: int) -> None:
+def test_random_specs_are_taken(examples: Search) -> None:
     def check(case: Case) -> None:
         assert errors_in(case.document) == []
 

@@ -105,7 +105,7 @@ def declare(layer: Layer, name: str, scope: Scope, place: Place) -> Binding:
         other = _tied_to(source, scope, at)
         if other is not None:
             path = (*scope.part(name).path, *target.split("."))
-            scope.ties.append(PendingTie(path, other, at))
+            scope.ties.append(PendingTie(path, other, at, scope))
     match layer:
         case ModuleLayer(module=cls):
             at = place.at("module")

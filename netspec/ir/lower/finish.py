@@ -334,7 +334,7 @@ def _ties(builder: GraphBuilder, scope: Scope, graph: Graph) -> tuple[Tie, ...]:
     known = parameters_of(NewGraph(graph)) if scope.ties else {}
     for pending in scope.ties:
         first, *rest = pending.reference.split(".")
-        binding = scope.names.get(first)
+        binding = (pending.scope or scope).registered(first)
         if binding is None or not isinstance(binding.at, Part):
             _hand_up(pending, builder, scope)
             continue

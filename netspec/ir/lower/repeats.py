@@ -15,7 +15,7 @@ from netspec.ir.lower.evaluate import evaluate_plain, static_value
 from netspec.ir.lower.finish import as_chain, fill_open_slots, finish
 from netspec.ir.lower.instances import GraphInstance, ListInstance
 from netspec.ir.lower.modifiers import asks_each_copy, loop_names
-from netspec.ir.lower.scope import Binding, Scope, Slot
+from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Slot
 from netspec.ir.lower.state import lower_after
 from netspec.spec.schema import ContainerLayer, Layer, Repeat
 
@@ -245,15 +245,19 @@ def _contained(
     scope.holder.add(slot)
     slot.called = True
     after = lower_after(layer, scope, place) if copy.kind == "layers" else ()
-    graph, inner = containers.nested_graph(None, name, scope, place, inputs, share=False)
-    try:
-        inner.numbered = names is None
-        inner.label, inner.copies = name, True
-        inner.previous = _chain(copy, inner, place, inner.ports, rounds, names)
-        taps = list(scope.taps.get(name, ()))
-        lowered = finish(graph, inner, None, taps, layer.as_, place)
-    finally:
-        scope.context.leave()
+    taps = list(scope.taps.get(name, ()))
+
+    def lower(given: list[Operand]) -> tuple[GraphBuilder, Scope, Lowered]:
+        graph, inner = containers.nested_graph(None, name, scope, place, given, share=False)
+        try:
+            inner.numbered = names is None
+            inner.label, inner.copies = name, True
+            inner.previous = _chain(copy, inner, place, inner.ports, rounds, names)
+            return graph, inner, finish(graph, inner, None, taps, layer.as_, place)
+        finally:
+            scope.context.leave()
+
+    graph, inner, lowered = lower(inputs)
     slot.after = after
     binding = scope.names.setdefault(name, Binding(place))
     binding.at = scope.part(name)
@@ -269,9 +273,13 @@ def _contained(
     slot.new = lowered.new
 
     def again(given: Sequence[Operand], at: Place) -> tuple[Lowered, Sequence[Operand]]:
+        if len(given) != len(inputs):
+            fact = f"`{name}` takes as many inputs as in its first call, {len(inputs)}"
+            help = f"{len(given)} {'is' if len(given) == 1 else 'are'} given"
+            raise refuse("NS212", fact, at.key_span(), help)
         if [o.facts for o in given] != [o.facts for o in inputs]:
-            fact = f"`{name}` was made for inputs of other shapes than these"
-            raise refuse("NS305", fact, at.key_span(), "make it a `block`, and repeat that")
+            other, _, found = lower(list(given))
+            return found, other.sources
         own = {o.expr.id: k for k, o in enumerate(inner.ports) if isinstance(o.expr, Value)}
         pairs = zip(graph.inputs, graph.sources, strict=True)
         return lowered, [given[own[port.id]] if port.id in own else o for port, o in pairs]

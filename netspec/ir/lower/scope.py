@@ -181,6 +181,7 @@ class PendingTie:
     target: tuple[str | int, ...]
     reference: str
     place: Place
+    scope: Scope | None = None  # in which it stands; None where it was handed up
 
 
 @dataclass(slots=True, eq=False)
@@ -229,6 +230,15 @@ class Scope:
                 return _brought_in(scope.names[name], name, crossed)
             if scope.outer is not None and scope.outer.graph is not scope.graph:
                 crossed.append(scope.graph)
+            scope = scope.outer
+        return None
+
+    def registered(self, name: str) -> Binding | None:
+        """What a name means in this graph: of this scope, or of those around it in the graph."""
+        scope: Scope | None = self
+        while scope is not None and scope.graph is self.graph:
+            if name in scope.names:
+                return scope.names[name]
             scope = scope.outer
         return None
 
