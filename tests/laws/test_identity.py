@@ -86,12 +86,17 @@ PLACES = {
     "run-time condition": {"o": {"value": "=_ - _", "when": "=training", "from": "=EFFECT"}},
     "argument": {"o": {"call": "sub", "other": "=_", "from": "=EFFECT"}},
     "argument of a block": {"o": {"block": "Pair", "from": ["=EFFECT", "=_"]}},
+    "argument of a block, called twice": {"b": {"block": "Scaled", "gain": "=EFFECT"}, "o": "=b(x) + b"},
     "only its shape": {"s": "=(EFFECT).shape[1]", "o": "=x * s"},
     "only its rank": {"o": "=x * (EFFECT).dim()"},
 }  # fmt: skip
 EFFECTS = ("randn_like(x)", "dropout(x)", "bn(x)", "enc(x)", "x.bernoulli(0.5)", "rrelu(x)")
 
 
+SCALED = {
+    "args": {"gain": None},
+    "layers": {"fc": {"module": "Linear", "out_features": 4}, "o": "=fc * gain"},
+}
 DECLARED = {
     "bn": {"module": "BatchNorm1d", "declare": True},
     "enc": {"layers": ["BatchNorm1d", "Dropout"], "declare": True},
@@ -106,7 +111,7 @@ def test_wherever_it_is_written(name: str, effect: str) -> None:
     pair = {"fc": {"module": "Linear", "out_features": 4}, "o": "=fc - y"}
     document = {
         "netspec": 1, "args": {"flag": False}, "inputs": {"x": ["N", 4]},
-        "blocks": {"Pair": {"inputs": ["x", "y"], "layers": pair}},
+        "blocks": {"Pair": {"inputs": ["x", "y"], "layers": pair}, "Scaled": SCALED},
         "layers": {**declared, **filled(PLACES[name], effect), "is": flag["flag"]},
         "outputs": "o",
     }  # fmt: skip

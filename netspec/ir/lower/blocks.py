@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from netspec.errors import did_you_mean
+from netspec.ir.effects import has_effects
 from netspec.ir.graph import Place
 from netspec.ir.lower.containers import merge_taps
 from netspec.ir.lower.context import Lowered, Operand, Refused, refuse
@@ -73,7 +74,11 @@ def _instance(
     slot = Slot(name, place, keep=layer.keep)
     scope.holder.add(slot)
     _check_given(definition, given, scope, place)
-    extra = {key: operand for key, operand in given.items() if not operand.static}
+    extra = {  # read by each call of the instance
+        key: scope.graph.hold(operand, place) if has_effects(operand.expr) else operand
+        for key, operand in given.items()
+        if not operand.static
+    }
     constants = {key: operand for key, operand in given.items() if operand.static}
 
     def lower(inputs: Sequence[Operand], at: Place) -> tuple[Lowered, Sequence[Operand]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from netspec.ir.expr import Item, Value
@@ -10,9 +11,10 @@ from netspec.ir.graph import Place
 from netspec.ir.lower.context import Lowered, Operand, Refused, refuse
 from netspec.ir.lower.finish import fill_open_slots, finish
 from netspec.ir.lower.instances import GraphInstance, ListInstance
-from netspec.ir.lower.reading import items_of
+from netspec.ir.lower.reading import items_of, values_of
 from netspec.ir.lower.scope import Binding, GraphBuilder, Holder, Scope, Slot
 from netspec.ir.lower.state import lower_after
+from netspec.spec.expressions import is_expression
 from netspec.spec.schema import (
     CallLayer,
     ContainerLayer,
@@ -160,12 +162,13 @@ def container_instance(
     """Nested layers as a module of their own, which may read values from around them."""
     slot = Slot(name, place, keep=layer.keep)
     scope.holder.add(slot)
+    once = name not in called_names(scope)  # else the input is another value in the next call
 
     def lower(inputs: Sequence[Operand], at: Place) -> tuple[Lowered, Sequence[Operand]]:
         if len(inputs) != 1:
             fact = f"`{name}` takes one input, and {len(inputs)} are given"
             raise refuse("NS212", fact, at.key_span(), "its layers read other values by name")
-        graph, inner = nested_graph(layer.layers, name, scope, place, list(inputs))
+        graph, inner = nested_graph(layer.layers, name, scope, place, list(inputs), share=once)
         try:
             scope.context.steps.lower_layers(layer.layers, inner, place.at("layers"))
             lowered = finish(graph, inner, None, list(scope.taps.get(name, ())), layer.as_, place)
@@ -174,6 +177,32 @@ def container_instance(
         return lowered, graph.sources
 
     return GraphInstance(name, slot, lower, scope.graph, lower_after(layer, scope, place))
+
+
+_CALL = re.compile(r"(\w+)\(")
+
+
+def called_names(scope: Scope) -> frozenset[str]:
+    """The names that the layers of a scope call, by `use` or in an expression."""
+    if scope.called is None:
+        layers = scope.layers[0] if scope.layers is not None else ()
+        scope.called = frozenset(_names_called(layers))
+    return scope.called
+
+
+def _names_called(layers: Layers) -> Iterator[str]:
+    for _, layer in items_of(layers):
+        if isinstance(layer, UseLayer):
+            yield layer.use
+        if isinstance(layer, ContainerLayer):
+            yield from _names_called(layer.layers)
+        stack: list[object] = [layer.from_, layer.when, *values_of(layer)]
+        while stack:
+            value = stack.pop()
+            if isinstance(value, list):
+                stack += value
+            elif is_expression(value):
+                yield from _CALL.findall(value)
 
 
 def _label(name: str, scope: Scope) -> str:

@@ -265,7 +265,7 @@ def _contained(
         del scope.holder.slots[name]
         return inputs[0] if len(inputs) == 1 else tuple_of(scope.context, inputs)
     spliced = names is None and not taps and layer.as_ is None and as_chain(lowered.graph) is None
-    if spliced and _only_calls(lowered.graph):
+    if spliced and name not in containers.called_names(scope) and _only_calls(lowered.graph):
         slot.new = NewList(lowered.graph.children)
         path = scope.part(name).path
         binding.instance = _items(inner, name, path)

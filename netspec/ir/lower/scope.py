@@ -208,6 +208,7 @@ class Scope:
     last_name: str | None = None  # under which the last layer was registered
     layers: tuple[Layers, Place] | None = None  # all of them, those to come too
     block: str = ""  # whose outermost scope this is
+    called: frozenset[str] | None = None  # the names that its layers call, once they are asked for
 
     def with_args(self, args: Mapping[str, Operand]) -> Scope:
         """The same names and children, with other args."""
