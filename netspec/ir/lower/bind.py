@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 
@@ -28,7 +29,10 @@ from netspec.ops.arguments import (
     fit,
 )  # fmt: skip
 from netspec.ops.elsewhere import told_of_argument
-from netspec.ops.facts import Fact, TensorType
+from netspec.ops.facts import Fact, Mapped, TensorType
+
+
+Given: TypeAlias = tuple[tuple[Fact, ...], tuple[tuple[str, Fact], ...]]  # args and kwargs
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,11 @@ class Bound:
 
     def operands(self) -> list[Operand]:
         return [*self.args, *(operand for _, operand in self.kwargs)]
+
+    def at(self, index: int) -> Given:
+        """What is passed at one probe."""
+        args = tuple([operand.facts[index] for operand in self.args])
+        return args, tuple([(name, operand.facts[index]) for name, operand in self.kwargs])
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +209,9 @@ def words_for(operand: Operand) -> str:
             return f'the text "{value}"'
         case tuple():
             return f"`{_shown(fact)}`"
+        case Mapped(items):
+            keys = ", ".join(f"`{key}`" for key, _ in items)
+            return f"a dict of {keys}"
         case value:
             return f"`{value}`"
 
@@ -231,10 +243,9 @@ def _bind_inputs(
     unknown = _unknown_names(what, kwargs, known)
     if rest and unknown:
         raise _NoMatch(1, *unknown)
-    if rest and signature.star is None and isinstance(rest[0].facts[0], tuple):
+    if rest and signature.star is None and isinstance(rest[0].facts[0], (tuple, Mapped)):
         fact = f"`{what}` takes tensors, and an input is {words_for(rest[0])}"
-        fault = _Fault("NS212", fact, "from", "take an item of it: `from: =name[0]`")
-        raise _NoMatch(2, fault)
+        raise _NoMatch(2, _Fault("NS212", fact, "from"))
     if rest and signature.star is None:
         takes = _count(len(given), "input")
         fact = f"`{what}` takes {takes} here, and {len(inputs)} {_are(inputs)}"

@@ -10,6 +10,7 @@ from netspec.errors import did_you_mean
 from netspec.ir.expr import Attribute, Call, Choice, Const, Expr, Method, Training
 from netspec.ir.graph import Place
 from netspec.ir.lower.bind import Bound, bind, words_for
+from netspec.ir.lower.collected import collection_given, is_collection, with_tensors
 from netspec.ir.lower.context import Context, Operand, Refused, join, refuse
 from netspec.ir.lower.mismatch import passed, rejection
 from netspec.ir.lower.scope import Scope
@@ -75,6 +76,9 @@ def call_function(
     operator = find_function(name, place)
     signatures = signatures_of(operator)
     kwargs = _with_mode(args, dict(kwargs), signatures, scope, place)
+    replaced = with_tensors(signatures, name, args, kwargs, scope, place, spread)
+    if replaced is not None:
+        raise replaced.refused
     bound = bind(signatures, name, args, kwargs, place, spread)
     if bound.is_unknown:
         return scope.context.unknown
@@ -91,6 +95,8 @@ def call_method(
     place: Place,
 ) -> Operand:
     """`x.masked_fill(mask, 0)`: a method of the catalog on a tensor."""
+    if is_collection(receiver):
+        raise collection_given(scope, place, f"`.{name}()`", receiver)
     if not receiver.is_tensor and not receiver.is_unknown:
         fact = f"`.{name}()` is a tensor's method, and this is {words_for(receiver)}"
         raise refuse("NS304", fact, place.span())
@@ -99,6 +105,9 @@ def call_method(
         help = did_you_mean(name, catalog.method_names())
         raise refuse("NS206", f"a tensor has no method `{name}` for specs", place.key_span(), help)
     signatures = signatures_of(operator)
+    replaced = with_tensors(signatures, name, (receiver, *args), kwargs, scope, place)
+    if replaced is not None:
+        raise replaced.refused
     bound = bind(signatures, name, (receiver, *args), kwargs, place)
     if bound.is_unknown:
         return scope.context.unknown

@@ -35,6 +35,7 @@ from netspec.ir.expr import (
 )  # fmt: skip
 from netspec.ir.graph import Place
 from netspec.ir.lower.calls import call_function, call_method
+from netspec.ir.lower.collected import collection_given, is_collection
 from netspec.ir.lower.context import Operand, Refused, join, refuse, same, tuple_of
 from netspec.ir.lower.mismatch import rejection
 from netspec.ir.lower.numbers import (
@@ -274,6 +275,8 @@ def _attribute(found: Operand | Module, name: str, scope: Scope, place: Place) -
         raise refuse("NS206", f"`.{name}` is not known here", place.key_span(), help)
     if operand.is_unknown:
         return operand
+    if is_collection(operand):
+        raise collection_given(scope, place, f"`.{name}`", operand)
     if not all(isinstance(fact, TensorType) for fact in operand.facts):  # not in one mode, maybe
         raise refuse("NS304", f"only a tensor has `.{name}`", place.span())
     expr = Attribute(operand.expr, name)
@@ -404,8 +407,19 @@ def _compute(
     if _holds_tensor(operands):
         return _run(key, function, operands, expr, scope, place)
     columns = zip(*(operand.facts for operand in operands), strict=True)
-    found = tuple(_guard(partial(apply, function, *column), place) for column in columns)
+    try:
+        found = tuple(_guard(partial(apply, function, *column), place) for column in columns)
+    except Refused:
+        _refuse_collection(key, operands, scope, place)
+        raise
     return Operand(expr, found, *join(operands))
+
+
+def _refuse_collection(key: str, operands: list[Operand], scope: Scope, place: Place) -> None:
+    """Raises Refused (NS212) of a refused operator where an operand is a tuple or dict."""
+    collection = next(filter(is_collection, operands), None)
+    if collection is not None and key != "[]":
+        raise collection_given(scope, place, f"`{key}`", collection)
 
 
 def _run(
@@ -420,6 +434,7 @@ def _run(
     columns = list(zip(*(operand.facts for operand in operands), strict=True))
 
     def refusal(index: int, error: OperatorRejects) -> Refused:
+        _refuse_collection(key, operands, scope, place)
         names = ("input", "index" if key == "[]" else "other")
         given = list(zip(names, operands, strict=False))
         return rejection(scope, place, key, given, index, error)
@@ -657,6 +672,8 @@ def _size(name: str, receiver: Operand, args: list[Operand], scope: Scope, place
     if receiver.is_unknown or any(operand.is_unknown for operand in args):
         return scope.context.unknown
     if not receiver.is_tensor:
+        if is_collection(receiver):
+            raise collection_given(scope, place, f"`.{name}()`", receiver)
         raise refuse("NS304", f"only a tensor has `.{name}()`", place.span())
     shape = _attribute(receiver, "shape", scope, place)
     assert isinstance(shape, Operand), "a shape is a value"

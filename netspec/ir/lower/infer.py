@@ -70,6 +70,13 @@ def infer(
     return found
 
 
+def sized_inputs(operator: Operator, signature: Signature) -> frozenset[int]:
+    """The positions of the inputs whose shapes decide a size, and which are tensors therefore."""
+    if operator.offer is not None:
+        return frozenset()
+    return frozenset(INFERRED[p.name][0] for p in signature.parameters if p.name in INFERRED)
+
+
 @dataclass(frozen=True, slots=True)
 class _Question:
     """One layer whose sizes are asked for; each way gives the size that its inputs say, or None."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 from torch import nn
@@ -28,11 +29,12 @@ from netspec.ir.graph import (
     Place,
 )  # fmt: skip
 from netspec.ir.limits import MAX_INNER_LAYERS
-from netspec.ir.lower.bind import bind
+from netspec.ir.lower.bind import Bound, Given, bind
 from netspec.ir.lower.calls import call_function, meet_overwriting
+from netspec.ir.lower.collected import is_collection, with_tensors, with_tensors_where
 from netspec.ir.lower.context import Context, Lowered, Operand, Refused, join, refuse
 from netspec.ir.lower.evaluate import Module
-from netspec.ir.lower.infer import infer
+from netspec.ir.lower.infer import infer, sized_inputs
 from netspec.ir.lower.mismatch import Called, passed, refused_construction, rejection
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Slot
 from netspec.ops import facts
@@ -97,6 +99,11 @@ class ModuleInstance(Instance):
         signature = forward_signature_of(cast("type[nn.Module]", self.operator.target))
         own = signatures_of(self.operator)[0]
         misplaced = kwargs and _names(own) & kwargs.keys() - _names(signature)
+        sized = sized_inputs(self.operator, own)
+        replaced = with_tensors((signature,), self.name, args, kwargs, scope, place, tensors=sized)
+        if replaced is not None:
+            self._made(scope, replaced.args)
+            raise replaced.refused
         module = None if misplaced else self._made(scope, args)
         self.slot.called = True
         at_names = place.at("with") if kwargs and place.at("with").exists else place
@@ -106,13 +113,25 @@ class ModuleInstance(Instance):
             raise Refused
 
         def run(index: int, called: nn.Module = module, key: object = self.key) -> Fact:
-            values = tuple([o.facts[index] for o in bound.args])
-            named = tuple([(name, o.facts[index]) for name, o in bound.kwargs])
-            mode = context.probes[index].training
-            return facts.run_module(called, key, mode, values, named, self.unusual)
+            return self._run(called, key, context.probes[index].training, bound.at(index))
+
+        def accepts(args: list[Operand], kwargs: dict[str, Operand], index: int) -> bool:
+            assert module is not None, "it was called"
+            other = Bound(tuple(args), tuple(kwargs.items()))
+            try:
+                self._run(module, self.key, context.probes[index].training, other.at(index))
+            except OperatorRejects:
+                return False
+            return True
 
         def refusal(index: int, error: OperatorRejects) -> Refused:
             assert module is not None, "it was called"
+            if any(map(is_collection, bound.operands())):
+                what, by_name = f"`{self.name}`", dict(bound.kwargs)
+                takes = partial(accepts, index=index)
+                found = with_tensors_where(takes, what, bound.args, by_name, scope, place)
+                if found is not None:
+                    return found.refused
             called = Called(self.name, module, self.slot.place, self._values())
             given, operator = passed(bound, signature), self.operator.name
 
@@ -125,6 +144,9 @@ class ModuleInstance(Instance):
         exprs = tuple([o.expr for o in bound.args])
         by_name = tuple([(name, o.expr) for name, o in bound.kwargs])
         return Operand(CallPart(at, exprs, by_name), found)
+
+    def _run(self, module: nn.Module, key: object, training: bool, given: Given) -> Fact:
+        return facts.run_module(module, key, training, *given, self.unusual)
 
     def _made(self, scope: Scope, inputs: Sequence[Operand]) -> nn.Module | None:
         """The module, or None where it was refused; then the names of its call are checked yet."""

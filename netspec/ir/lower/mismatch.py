@@ -154,6 +154,13 @@ def wrong_input(
     return refuse("NS301", fact, place.key_span(), None, look.notes([(given, steps)]))
 
 
+def collection_text(scope: Scope, operand: Operand) -> tuple[str, str]:
+    """The name of a tuple or a dict, and the shapes in it: `rnn`, `([N, T, 7], [1, N, 7])`."""
+    steps, look = history_of(operand, scope), _Look(scope, 0, partly=False)
+    name = steps[-1].name if steps else "it"
+    return name, look.text(operand.facts[0], operand.facts[look.twin])
+
+
 def refused_init(place: Place, name: str, operator: str, fact: Fact, error: str) -> Refused:
     """A function of torch.nn.init that does not take a parameter of this shape."""
     shape = shape_text(fact, fact, {}, {})
