@@ -31,7 +31,6 @@ from netspec.ops.arguments import (
 from netspec.ops.elsewhere import told_of_argument
 from netspec.ops.facts import Fact, Mapped, TensorType
 
-
 Given: TypeAlias = tuple[tuple[Fact, ...], tuple[tuple[str, Fact], ...]]  # args and kwargs
 
 

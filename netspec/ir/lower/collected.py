@@ -86,7 +86,8 @@ def _replacements(
     args: Sequence[Operand], kwargs: Mapping[str, Operand]
 ) -> Iterator[tuple[Key, list[Operand], dict[str, Operand]]]:
     """One collection replaced, each in its turn; then all of them."""
-    given: dict[Key, Operand] = {**dict(enumerate(args)), **kwargs}
+    given: dict[Key, Operand] = dict(enumerate(args))
+    given.update(kwargs)
     tensors = {key: found for key, o in given.items() if (found := _first_tensor(o)) is not None}
     choices = [{key: tensor} for key, tensor in tensors.items()]
     for chosen in [*choices, tensors] if len(choices) > 1 else choices:
