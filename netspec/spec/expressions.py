@@ -7,7 +7,9 @@ set below. Nothing here is ever evaluated by Python: `netspec.ir` interprets the
 from __future__ import annotations
 
 import ast
+import re
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeGuard
@@ -39,6 +41,8 @@ _NODES = (
     ast.Tuple, ast.List, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp,
     ast.JoinedStr, ast.FormattedValue,
 )  # fmt: skip
+_QUOTED = frozenset(" ,:{}[]#&*!|>'\"%@`")  # characters for which YAML has a text in quotes
+_COMPUTES = re.compile(r"[-+*/%<>!=(\[]|\b(?:if|not|and|or|is|in)\b")  # more than a name has
 _PLACED = (ast.expr, ast.keyword)
 _QUIET = (ast.Load, ast.And, ast.Or, *_BINARY, *_BITS, *_UNARY, *_COMPARE)
 _NAMES = {
@@ -79,6 +83,17 @@ def literal(value: object) -> object:
     if isinstance(value, str) and value.startswith("=="):
         return value[1:]
     return value
+
+
+def as_expression(text: str) -> str:
+    """A text as an expression, as YAML has it: `=width`, `"=width * 2"`."""
+    return f"={text}" if _QUOTED.isdisjoint(text) else f'"={text}"'
+
+
+def could_be_expression(text: str, known: Collection[str]) -> bool:
+    """Whether a text would be an expression behind a `=`, over names of which one is known."""
+    names = names_in(f"={text}") if text.isidentifier() or _COMPUTES.search(text) else ()
+    return any(name in known for name in names)
 
 
 @lru_cache(maxsize=4096)

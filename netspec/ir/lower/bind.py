@@ -12,7 +12,7 @@ from netspec.errors import Diagnostic, did_you_mean
 from netspec.ir.expr import Const, ListOf
 from netspec.ir.graph import Place
 from netspec.ir.limits import MAX_LENGTH
-from netspec.ir.lower.context import Operand, Refused, join, refuse
+from netspec.ir.lower.context import Operand, Refused, Text, join, refuse
 from netspec.ops.arguments import (
     DEVICE,
     TENSOR,
@@ -64,6 +64,7 @@ class _Fault:
     fact: str
     key: str | int | None = None
     help: str | None = None
+    text: Text | None = None  # that does not fit
 
 
 class _NoMatch(Exception):
@@ -103,7 +104,10 @@ def bind(
                 worst = error
     assert worst is not None, f"`{what}` has no signature"
     known = tuple(dict.fromkeys(p.name for s in signatures for p in s.parameters))
-    raise Refused(*(_told(fault, known, elsewhere, place) for fault in worst.faults))
+    told = [_told(fault, known, elsewhere, place) for fault in worst.faults]
+    pairs = zip(told, worst.faults, strict=True)
+    texts = {one: fault.text for one, fault in pairs if fault.text is not None}
+    raise Refused(*told, texts=texts)
 
 
 def _bound_lists(what: str, operands: Sequence[Operand], place: Place) -> None:
@@ -154,13 +158,23 @@ def _fitted(
     if isinstance(value, Misfit):
         given = f"`{parameter.name}` of `{what}` is {words_for(operand)}"
         help = _nearest_choice(parameter.accepts, operand.facts[0])
-        fault = _Fault("NS205", f"{given}, and {value.expected} is expected", key, help)
+        fact = f"{given}, and {value.expected} is expected"
+        fault = _Fault("NS205", fact, key, help, _text_in(operand))
         faults.append(fault)
         return operand
     if isinstance(operand.expr, Const) and value is not operand.facts[0]:
         origin = operand.expr.origin
         return Operand(Const(value, origin), (value,) * len(operand.facts), sized=False)
     return operand
+
+
+def _text_in(operand: Operand) -> Text | None:
+    """The text that an operand is, or the first in a list, and the arg that it came from."""
+    value = operand.facts[0]
+    items = value if isinstance(value, tuple) else (value,)
+    text = next((item for item in items if isinstance(item, str)), None)
+    origin = operand.expr.origin if isinstance(operand.expr, Const) else None
+    return None if text is None else (text, origin)
 
 
 def _nearest_choice(accepts: ArgumentType, value: Fact) -> str | None:

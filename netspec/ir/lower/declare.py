@@ -17,14 +17,17 @@ from netspec.ir.lower.instances import (
     ModuleInstance,
     WeightedActivation,
 )
+from netspec.ir.lower.mends import inner_module, takes_module
 from netspec.ir.lower.modifiers import check_modifiers, condition_of
 from netspec.ir.lower.reading import name_of, static_arguments
 from netspec.ir.lower.scope import Binding, PendingTie, Scope, Slot
 from netspec.ir.lower.state import lower_after, lower_param, new_state
 from netspec.ops import catalog
+from netspec.ops.arguments import Parameter
 from netspec.ops.catalog import Operator
 from netspec.ops.elsewhere import told_of_activation, told_of_module
 from netspec.ops.overwriting import INPLACE
+from netspec.ops.signatures import signatures_of
 from netspec.spec.expressions import is_expression
 from netspec.spec.schema import (
     ActLayer,
@@ -146,11 +149,31 @@ def _find_module(name: str, place: Place) -> Operator:
 def _module(
     layer: Layer, operator: Operator, name: str, scope: Scope, place: Place
 ) -> ModuleInstance:
+    _refuse_inner_modules(layer, operator, place)
     given = static_arguments(layer, scope, place)
     slot = Slot(name, place, keep=layer.keep)
     scope.holder.add(slot)
     shown = f"{scope.label}[{name}]" if scope.indexed and scope.label else name
     return ModuleInstance(shown, operator, given, slot, lower_after(layer, scope, place))
+
+
+def _refuse_inner_modules(layer: Layer, operator: Operator, place: Place) -> None:
+    """Raises Refused (NS204, NS205) where a class takes a module that it needs, or is given one."""
+    parameters = _of_modules(operator)
+    if not parameters:
+        return
+    arguments = {**layer.extra, **(layer.args or {})}
+    given = [p for p in parameters if p.required or arguments.get(p.name) is not None]
+    if given:
+        raise Refused(*(inner_module(operator, p, arguments, place) for p in given))
+
+
+@cache
+def _of_modules(operator: Operator) -> tuple[Parameter, ...]:
+    """The parameters of a class of torch that only a module or a function of Python fits."""
+    if operator.offer is not None:
+        return ()
+    return tuple(p for p in signatures_of(operator)[0].parameters if takes_module(p))
 
 
 def _activation(layer: ActLayer, name: str, scope: Scope, place: Place) -> Instance:

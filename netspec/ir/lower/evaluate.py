@@ -37,6 +37,7 @@ from netspec.ir.graph import Place
 from netspec.ir.lower.calls import call_function, call_method
 from netspec.ir.lower.collected import collection_given, is_collection
 from netspec.ir.lower.context import Operand, Refused, join, refuse, same, tuple_of
+from netspec.ir.lower.mends import bare_text, layer_in_argument
 from netspec.ir.lower.mismatch import rejection
 from netspec.ir.lower.numbers import (
     BINARY,
@@ -103,6 +104,7 @@ def evaluate_plain(value: object, scope: Scope, place: Place) -> Operand:
     if isinstance(value, str):
         if value[:1] == "=" and is_expression(value):
             return evaluate(value, scope, place)
+        scope.context.texts[value] = partial(bare_text, value, scope)
         return scope.context.const(literal(value))
     if isinstance(value, list):
         items = [evaluate_plain(item, scope, place.at(i)) for i, item in enumerate(value)]
@@ -112,7 +114,7 @@ def evaluate_plain(value: object, scope: Scope, place: Place) -> Operand:
         return listed
     if isinstance(value, dict):
         fact = "a mapping is not a value that a layer takes"
-        raise refuse("NS205", fact, place.span())
+        raise refuse("NS205", fact, place.span(), layer_in_argument(value, place))
     if isinstance(value, (int, float)):
         _guard(lambda: check_size(value), place)
     return scope.context.const(value)

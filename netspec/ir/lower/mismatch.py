@@ -95,7 +95,9 @@ def rejection(
         if refused is not None:
             return refused
     help = found.help or _batch(found, given)
-    return refuse("NS301", found.fact, _span(place, found.about), help, notes)
+    text = next((value for value in plain.values() if isinstance(value, str)), None)
+    about = text if found.quoted else None
+    return refuse("NS301", found.fact, _span(place, found.about), help, notes, about)
 
 
 def wrong_size(
@@ -214,7 +216,7 @@ def _refused_argument(
     fact = f"{what} refuses `{name}: {arguments[name]}`: {said}"
     found = catalog.find_module(operator) or catalog.find_function(operator)
     help = told_of_value(arguments[name], words, found.target.__doc__ if found else None)
-    return refuse(code, fact, at.span(), help, notes)
+    return refuse(code, fact, at.span(), help, notes, about=arguments[name])
 
 
 def told_as(name: str, place: Place, operator: str) -> str:

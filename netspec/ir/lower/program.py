@@ -25,7 +25,7 @@ from netspec.ops import catalog, facts
 from netspec.ops.elsewhere import told_of_dtype
 from netspec.source import Path
 from netspec.spec.complain import unknown_arg
-from netspec.spec.expressions import is_expression, names_in
+from netspec.spec.expressions import as_expression, could_be_expression, is_expression, names_in
 from netspec.spec.load import Definition, Spec
 from netspec.spec.overrides import Text
 from netspec.spec.schema import Block, Document, Input
@@ -325,6 +325,8 @@ def _size(size: int | str, free: Mapping[str, int], scope: Scope, place: Place) 
         if not size.isidentifier():
             fact = f"`{size}` is no size"
             help = "a number, the name of a free size, or an expression over args"
+            if could_be_expression(size, scope.args):
+                help = f"write `{as_expression(size)}`: an expression begins with `=`"
             raise refuse("NS205", fact, place.span(), help)
         return free[size]
     found = static_value(size, scope, place, "an input's size")

@@ -1,0 +1,106 @@
+"""Help lines that show what a spec writes instead; none of them is asked for but by a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from netspec.errors import Diagnostic
+from netspec.ir.graph import Place
+from netspec.ir.lower.scope import Scope
+from netspec.ops import catalog
+from netspec.ops.arguments import Kind, Parameter, describe, options_of
+from netspec.ops.catalog import Operator
+from netspec.ops.signatures import signatures_of
+from netspec.source import Plain
+from netspec.spec.dump import flow_text
+from netspec.spec.expressions import as_expression, could_be_expression
+from netspec.spec.schema import kinds_of
+
+
+def bare_text(text: str, scope: Scope, arg: str | None) -> str | None:
+    """Of a text that does not fit where it is used, and is a name or an expression without its `=`.
+
+    `arg` is the one that brought it there, if one did.
+    """
+    meant = meaning_of(text, scope)
+    if meant is None:
+        return None
+    written = as_expression(text)
+    if arg is not None:
+        return f"write `{arg}: {written}` where `{arg}` is given: {meant}"
+    return f"write `{written}`: {meant}"
+
+
+def meaning_of(text: str, scope: Scope) -> str | None:
+    """What a text would mean behind a `=`, in words; None where it would mean nothing."""
+    if text in scope.args:
+        origin = getattr(scope.args[text].expr, "origin", None)
+        return f"{'an arg' if origin == text else 'a variable'} of this name is there"
+    if text.isidentifier():
+        return "a value of this name is there" if text in scope.visible() else None
+    if not could_be_expression(text, [*scope.args, *scope.visible()]):
+        return None
+    return "an expression begins with `=`"
+
+
+def takes_module(parameter: Parameter) -> bool:
+    """Whether only a module or a function of Python would fit, which no spec hands over."""
+    return not set(options_of(parameter.accepts)) - {Kind.MODULE, Kind.OPAQUE, Kind.NONE}
+
+
+def inner_module(
+    operator: Operator, parameter: Parameter, arguments: Mapping[str, Plain], place: Place
+) -> Diagnostic:
+    """Of a class that is given a module, or needs one: what is a layer of its own here.
+
+    `arguments` are all that the spec gives to the class.
+    """
+    name, given = parameter.name, arguments.get(parameter.name)
+    at = place.argument(name)
+    span = place.key_span() if at is None else at.span()
+    inner = given if isinstance(given, dict) else None
+    if parameter.required:
+        fact = f"`{operator.name}` needs `{name}`, {describe(parameter.accepts)}"
+        if given is not None:
+            fact = f"`{name}` of `{operator.name}` is a module, and a spec hands none over"
+        help = _copies(operator.name, inner, arguments)
+        return Diagnostic("NS204", fact, span, help=help)
+    fact = f"`{name}` of `{operator.name}` is a module or a function, and a spec hands over neither"
+    help = f"leave `{name}` out, and write it as a layer of its own"
+    if inner and kinds_of(inner):
+        where = "the next layer" if name == "norm" else "a layer of its own"
+        help = f"leave `{name}` out, and write it as {where}: `{name}: {_short(inner)}`"
+    return Diagnostic("NS205", fact, span, help=help)
+
+
+def _copies(cls: str, inner: Mapping[str, Plain] | None, arguments: Mapping[str, Plain]) -> str:
+    """A stack of copies of one layer, as `repeat` makes it."""
+    what = f"{cls}Layer"
+    if catalog.find_module(what) is None and not (inner and "module" in inner):
+        return "a spec hands no module over: write what the class does as layers"
+    layer: dict[str, Plain] = {"module": what, **(inner or {})}
+    layer["repeat"] = arguments.get("num_layers", 2)
+    help = f"a stack of layers is one that is repeated: `{flow_text(layer)}`"
+    operator = catalog.find_module(str(layer["module"]))
+    if operator is None or inner is not None:
+        return help
+    needed = [p.name for p in signatures_of(operator)[0].parameters if p.required]
+    more = " and ".join(f"`{name}`" for name in needed if name != "d_model")
+    return f"{help}, with its {more}" if more else help
+
+
+def _short(layer: Mapping[str, Plain]) -> str:
+    return str(layer["module"]) if list(layer) == ["module"] else flow_text(dict(layer))
+
+
+def layer_in_argument(value: Mapping[str, Plain], place: Place) -> str | None:
+    """Of a layer that is written as an argument of another one."""
+    kind = next(iter(kinds_of(dict(value))), None)
+    if kind is None:
+        return None
+    key = str(place.path[-1])
+    if key == "activation" and kind in ("act", "call", "module"):
+        function = catalog.function_of_activation(str(value[kind]))
+        name = function.name if function is not None else value[kind]
+        return f"write its name: `{key}: {name}`"
+    return f"a layer is no argument: write it under `layers`, `{key}: {_short(value)}`"
