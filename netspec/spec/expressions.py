@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TypeGuard
 
 from netspec.errors import Span
+from netspec.spec.assigned import IN_PARTS, help_for_statement
 
 MAX_LENGTH = 2_000
 MAX_DEPTH = 40
@@ -189,7 +190,11 @@ def _parse(body: str, shift: int) -> ast.expr:
     except SyntaxError as error:
         offset = shift + max(0, (error.offset or 1) - 1)
         shown = body if len(body) <= 60 else body[:59] + "…"
-        raise NotAnExpression(f"`={shown}` is not an expression: {error.msg}", offset) from None
+        help = help_for_statement(body)
+        words = "it is an assignment" if help is not None else error.msg
+        raise NotAnExpression(
+            f"`={shown}` is not an expression: {words}", offset, 1, help
+        ) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise NotAnExpression(f"`={body[:40]}` is not an expression: {error}", shift) from None
 
@@ -227,7 +232,8 @@ def _check(tree: ast.expr, text: str) -> None:
         fact = _fault_of(node)
         if fact is not None:
             start, width = stretch_of(text, at) or (_shift(text), 1)
-            raise NotAnExpression(fact, start, width)
+            sets = isinstance(node, ast.Attribute) and node.attr == "__setitem__"
+            raise NotAnExpression(fact, start, width, IN_PARTS if sets else None)
         inside = (child for child in ast.iter_child_nodes(node) if not isinstance(child, _QUIET))
         stack.extend((c, c if isinstance(c, _PLACED) else at, depth + 1) for c in inside)
 

@@ -12,6 +12,7 @@ from netspec.ir.graph import Place
 from netspec.ir.lower.bind import Bound, bind, words_for
 from netspec.ir.lower.collected import collection_given, is_collection, with_tensors
 from netspec.ir.lower.context import Context, Operand, Refused, join, refuse
+from netspec.ir.lower.mends import written_anew
 from netspec.ir.lower.mismatch import passed, rejection
 from netspec.ir.lower.scope import Scope
 from netspec.ops import catalog, facts
@@ -49,7 +50,7 @@ def meet_overwriting(
         raise refuse("NS406", fact, place.span(), help)
     if catalog.overwrites(operator) and new_memory_name(operator) is None:
         fact = f"`{operator.name}` has no twin that gives the same in new memory"
-        raise refuse("NS406", fact, place.span())
+        raise refuse("NS406", fact, place.span(), written_anew(operator.name, place))
     context.overwrites = True
 
 

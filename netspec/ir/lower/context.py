@@ -200,6 +200,17 @@ class Context:
         finally:
             self.doubts -= 1
 
+    @contextmanager
+    def caused(self, by: Callable[[Diagnostic], Diagnostic]) -> Iterator[None]:
+        """What is refused meanwhile has a cause that its place does not show; `by` adds it."""
+        told = len(self.problems)
+        try:
+            yield
+        except Refused as refused:
+            raise Refused(*map(by, refused.diagnostics)) from None
+        finally:
+            self.problems[told:] = map(by, self.problems[told:])
+
     def const(self, value: object, origin: str | None = None) -> Operand:
         """A value known now."""
         return Operand(Const(value, origin), (value,) * len(self.probes), sized=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import nn
@@ -12,12 +12,13 @@ from netspec.ir.lower import blocks, containers
 from netspec.ir.lower.context import Operand, Refused, refuse
 from netspec.ir.lower.evaluate import static_value
 from netspec.ir.lower.instances import (
+    Cause,
     FunctionInstance,
     Instance,
     ModuleInstance,
     WeightedActivation,
 )
-from netspec.ir.lower.mends import inner_module, takes_module
+from netspec.ir.lower.mends import from_act_fn, inner_module, takes_module
 from netspec.ir.lower.modifiers import check_modifiers, condition_of
 from netspec.ir.lower.reading import name_of, static_arguments
 from netspec.ir.lower.scope import Binding, PendingTie, Scope, Slot
@@ -177,11 +178,25 @@ def _of_modules(operator: Operator) -> tuple[Parameter, ...]:
 
 
 def _activation(layer: ActLayer, name: str, scope: Scope, place: Place) -> Instance:
-    activation = scope.context.activation
-    at = place.at("act")
-    pinned = layer.pin or activation.fn is None
-    function = name_of(layer.act, scope, at) if pinned else activation.fn
-    assert function is not None, "pinned, or there is one"
+    chosen = scope.context.activation.fn
+    if layer.pin or chosen is None or chosen == layer.act:
+        return _activation_of(name_of(layer.act, scope, place.at("act")), layer, name, scope, place)
+    cause = partial(from_act_fn, layer, chosen)
+    with scope.context.caused(cause):
+        if (layer.init or layer.tie) and not _has_weights(chosen):
+            raise refuse("NS502", f"`{chosen}` has no parameters", place.key_span())
+        return _activation_of(chosen, layer, name, scope, place, cause)
+
+
+def _activation_of(
+    function: str,
+    layer: ActLayer,
+    name: str,
+    scope: Scope,
+    place: Place,
+    cause: Cause | None = None,
+) -> Instance:
+    at, form = place.at("act"), scope.context.activation.form
     operator = catalog.module_of_activation(function)
     if operator is None:
         if function.endswith("_") and catalog.module_of_activation(function.rstrip("_")):
@@ -196,12 +211,10 @@ def _activation(layer: ActLayer, name: str, scope: Scope, place: Place) -> Insta
         help = f"leave `inplace` out, or write `module: {operator.name}`"
         raise refuse("NS406", fact, (place.argument(INPLACE) or place).key_span(), help)
     weights = weights_of(operator)
-    if activation.form != "functional" or weights:
+    if form != "functional" or weights:
         module = _module(layer, operator, name, scope, place)
-        module.slot.activation = True
-        if activation.form != "functional":
-            return module
-        return WeightedActivation(function, module, weights)
+        module.slot.activation, module.cause = True, cause
+        return module if form != "functional" else WeightedActivation(function, module, weights)
     if layer.init is not None or layer.tie is not None:
         raise refuse("NS502", f"`{function}` has no parameters", place.key_span())
     if scope.indexed:  # a ModuleList has no gaps: something has to stand at this number
@@ -209,7 +222,12 @@ def _activation(layer: ActLayer, name: str, scope: Scope, place: Place) -> Insta
         assert identity is not None, "torch.nn has Identity"
         new = NewModule(identity, (), ())
         scope.holder.add(Slot(name, place, new, called=True))
-    return FunctionInstance(function, given)
+    return FunctionInstance(function, given, cause)
+
+
+def _has_weights(function: str) -> bool:
+    operator = catalog.module_of_activation(function)
+    return operator is not None and bool(weights_of(operator))
 
 
 @cache

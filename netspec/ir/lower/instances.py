@@ -7,12 +7,14 @@ instance fills its slot then.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import cast
+from typing import TypeAlias, cast
 
 from torch import nn
 
+from netspec.errors import Diagnostic
 from netspec.ir.expr import Attribute, CallPart, Const, Expr, Item, Part, Value
 from netspec.ir.graph import (
     Child,
@@ -42,6 +44,9 @@ from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact, OperatorRejects
 from netspec.ops.signatures import forward_signature_of, signatures_of
+
+# What is said of a refusal that has a cause elsewhere, as `act.fn` is for an activation.
+Cause: TypeAlias = Callable[[Diagnostic], Diagnostic]
 
 
 class Instance:
@@ -86,8 +91,20 @@ class ModuleInstance(Instance):
     arguments: tuple[tuple[Fact, ...], dict[str, Fact]] | None = None  # as the class takes them
     refused: bool = False
     unusual: bool = False  # they are such that `meta` may not look at them
+    cause: Cause | None = None
 
     def call(
+        self,
+        scope: Scope,
+        at: Expr,
+        args: Sequence[Operand],
+        kwargs: Mapping[str, Operand],
+        place: Place,
+    ) -> Operand:
+        with nullcontext() if self.cause is None else scope.context.caused(self.cause):
+            return self._call(scope, at, args, kwargs, place)
+
+    def _call(
         self,
         scope: Scope,
         at: Expr,
@@ -258,6 +275,7 @@ class FunctionInstance(Instance):
 
     function: str
     given: dict[str, Operand]
+    cause: Cause | None = None
 
     def call(
         self,
@@ -267,7 +285,9 @@ class FunctionInstance(Instance):
         kwargs: Mapping[str, Operand],
         place: Place,
     ) -> Operand:
-        return call_function(self.function, args, {**self.given, **kwargs}, scope, place, True)
+        named = {**self.given, **kwargs}
+        with nullcontext() if self.cause is None else scope.context.caused(self.cause):
+            return call_function(self.function, args, named, scope, place, True)
 
 
 @dataclass(slots=True, eq=False)

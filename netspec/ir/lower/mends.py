@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
+from dataclasses import replace
 
 from netspec.errors import Diagnostic
 from netspec.ir.graph import Place
@@ -12,9 +14,16 @@ from netspec.ops.arguments import Kind, Parameter, describe, options_of
 from netspec.ops.catalog import Operator
 from netspec.ops.signatures import signatures_of
 from netspec.source import Plain
+from netspec.spec.assigned import IN_PARTS, help_in_place
 from netspec.spec.dump import flow_text
-from netspec.spec.expressions import as_expression, could_be_expression
-from netspec.spec.schema import kinds_of
+from netspec.spec.expressions import (
+    NotAnExpression,
+    as_expression,
+    could_be_expression,
+    is_expression,
+    parse_expression,
+)
+from netspec.spec.schema import ActLayer, kinds_of
 
 
 def bare_text(text: str, scope: Scope, arg: str | None) -> str | None:
@@ -104,3 +113,54 @@ def layer_in_argument(value: Mapping[str, Plain], place: Place) -> str | None:
         name = function.name if function is not None else value[kind]
         return f"write its name: `{key}: {name}`"
     return f"a layer is no argument: write it under `layers`, `{key}: {_short(value)}`"
+
+
+def from_act_fn(layer: ActLayer, function: str, diagnostic: Diagnostic) -> Diagnostic:
+    """A refusal of an activation whose function is not the one that the text of its layer says."""
+    if diagnostic.code == "NS212":
+        return diagnostic  # which inputs it has is no matter of the function
+    note = (
+        f"`{function}` is from `act.fn` (`--fn`, `act={{'fn': …}}`), in the place of `{layer.act}`"
+    )
+    help = f"`pin: true` keeps `{layer.act}` in this layer"
+    if diagnostic.code == "NS203":
+        names = ", ".join(f"`{name}`" for name in (*layer.extra, *(layer.args or {})))
+        help = f"{help}; or leave {names} out"
+    elif diagnostic.code == "NS301":
+        help = diagnostic.help or help
+    return replace(diagnostic, notes=(*diagnostic.notes, note), help=help)
+
+
+def written_anew(function: str, place: Place) -> str:
+    """Of a function that fills a tensor in place: the expression that gives the same as a value."""
+    target, args = _filled_by(place)
+    help = help_in_place(function, target, args) if target is not None else None
+    return help or f"a value is made anew: {IN_PARTS}"
+
+
+def _filled_by(place: Place) -> tuple[ast.expr | None, list[ast.expr]]:
+    """What a call fills, and with what: of an expression, or of a `call` layer."""
+    node = place.node
+    if isinstance(node, ast.Call):
+        values = [keyword.value for keyword in node.keywords]
+        if isinstance(node.func, ast.Attribute):
+            return node.func.value, [*node.args, *values]
+        return (node.args[0] if node.args else None), [*node.args[1:], *values]
+    layer: object = place.source.value
+    for key in place.path if place.exists else ():
+        layer = layer[key]  # type: ignore[index]
+    if not isinstance(layer, dict):
+        return None, []
+    read = layer.get("from", "_")
+    given = layer.get("value", (layer.get("args") or {}).get("value"))
+    names = read if isinstance(read, list) else [read]
+    found = [_parsed(name) for name in (*names, *([] if given is None else [given]))]
+    return (found[0], [one for one in found[1:] if one is not None])
+
+
+def _parsed(value: object) -> ast.expr | None:
+    text = str(value)
+    try:
+        return parse_expression(text if is_expression(text) else f"={text}").tree
+    except NotAnExpression:
+        return None
