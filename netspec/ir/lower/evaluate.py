@@ -37,7 +37,7 @@ from netspec.ir.graph import Place
 from netspec.ir.lower.calls import call_function, call_method
 from netspec.ir.lower.collected import collection_given, is_collection
 from netspec.ir.lower.context import Operand, Refused, join, refuse, same, tuple_of
-from netspec.ir.lower.mends import bare_text, layer_in_argument
+from netspec.ir.lower.mends import bare_text, inner_layer, layer_in_argument
 from netspec.ir.lower.mismatch import rejection
 from netspec.ir.lower.numbers import (
     BINARY,
@@ -272,6 +272,8 @@ def _attribute(found: Operand | Module, name: str, scope: Scope, place: Place) -
         if parameter is not None:
             return parameter
     operand = _value_of(found, place)
+    if name not in _ATTRIBUTES and isinstance(found, Module):
+        _refuse_inner_layer((found.name, name), scope, place)
     if name not in _ATTRIBUTES:
         help = did_you_mean(name, (*_ATTRIBUTES, *catalog.method_names()))
         raise refuse("NS206", f"`.{name}` is not known here", place.key_span(), help)
@@ -597,7 +599,10 @@ def _call(node: ast.Call, scope: Scope, place: Place) -> Operand:
         if registered is not None:
             args, kwargs = _arguments(node, scope, place)
             return call_function(registered, args, kwargs, scope, place)
-        receiver = _value_of(_module_or_value(function.value, scope, place), place)
+        owner = _module_or_value(function.value, scope, place)
+        if isinstance(owner, Module) and catalog.find_method(function.attr) is None:
+            _refuse_inner_layer((owner.name, function.attr), scope, place)
+        receiver = _value_of(owner, place)
         args, kwargs = _arguments(node, scope, place)
         if function.attr in _SIZES:
             return _size(function.attr, receiver, args, scope, place)
@@ -608,7 +613,18 @@ def _call(node: ast.Call, scope: Scope, place: Place) -> Operand:
     if found.is_unknown:
         _arguments(node, scope, place)
         return found
+    match function:
+        case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=int(index))):
+            _refuse_inner_layer((name, index), scope, place)
     raise refuse("NS207", "a value cannot be called", place.span())
+
+
+def _refuse_inner_layer(keys: tuple[str, str | int], scope: Scope, place: Place) -> None:
+    """Raises Refused (NS206) where these keys lead to a layer inside of another one."""
+    help = inner_layer(scope, keys)
+    if help is not None:
+        fact = f"`{keys[0]}.{keys[1]}` is a layer inside of another one"
+        raise refuse("NS206", f"{fact}, which expressions do not reach", place.key_span(), help)
 
 
 def _registered(function: ast.Attribute, scope: Scope) -> str | None:

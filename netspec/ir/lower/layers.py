@@ -19,6 +19,7 @@ from netspec.ir.lower.evaluate import (
     evaluate_plain,
     static_value,
 )  # fmt: skip
+from netspec.ir.lower.mends import inner_layer
 from netspec.ir.lower.modifiers import asks_each_copy, check_modifiers, condition_of
 from netspec.ir.lower.reading import (
     Layers,
@@ -255,6 +256,10 @@ def _use(layer: UseLayer, scope: Scope, place: Place, inputs: list[Operand]) -> 
     no_expression(layer.use, "use", place)
     binding = scope.find(layer.use)
     at = place.at("use")
+    inside = inner_layer(scope, layer.use.split(".")) if binding is None else None
+    if inside is not None:
+        fact = f"`{layer.use}` is a layer inside of another one, and `use` names one beside it"
+        raise refuse("NS207", fact, at.span(), inside)
     if binding is None:
         raise undefined(scope, layer.use, at)
     if binding.refused:

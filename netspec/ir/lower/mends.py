@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from netspec.errors import Diagnostic
@@ -23,7 +23,9 @@ from netspec.spec.expressions import (
     is_expression,
     parse_expression,
 )
-from netspec.spec.schema import ActLayer, kinds_of
+from netspec.spec.schema import ActLayer, expand_short, kinds_of
+
+_LONGEST = 80  # characters of a layer that a help shows
 
 
 def bare_text(text: str, scope: Scope, arg: str | None) -> str | None:
@@ -146,9 +148,7 @@ def _filled_by(place: Place) -> tuple[ast.expr | None, list[ast.expr]]:
         if isinstance(node.func, ast.Attribute):
             return node.func.value, [*node.args, *values]
         return (node.args[0] if node.args else None), [*node.args[1:], *values]
-    layer: object = place.source.value
-    for key in place.path if place.exists else ():
-        layer = layer[key]  # type: ignore[index]
+    layer = _value_at(place) if place.exists else None
     if not isinstance(layer, dict):
         return None, []
     read = layer.get("from", "_")
@@ -164,3 +164,63 @@ def _parsed(value: object) -> ast.expr | None:
         return parse_expression(text if is_expression(text) else f"={text}").tree
     except NotAnExpression:
         return None
+
+
+def inner_layer(scope: Scope, keys: Sequence[str | int]) -> str | None:
+    """Of a path to a layer inside of another one, which calls and expressions cannot follow.
+
+    None where no layer stands at that path.
+    """
+    binding = scope.find(str(keys[0])) if keys else None
+    if binding is None or len(keys) < 2 or not binding.place.exists:
+        return None
+    outer: object = _value_at(binding.place)
+    if isinstance(outer, dict) and "repeat" in outer and str(keys[1]).isdigit():
+        return f"a copy is an item: `={keys[0]}[{keys[1]}](_)`"
+    if isinstance(outer, dict) and "block" in outer:
+        return _inside_of_block(scope, keys)
+    inner = _below(outer, keys[1:])
+    if inner is None:
+        return None
+    own = str(keys[-1]) if not str(keys[-1]).isdigit() else "_".join(map(str, keys))
+    layer = expand_short(inner)
+    text = flow_text({**layer, "declare": True}) if isinstance(layer, dict) else "…"
+    if len(text) > _LONGEST:
+        text = "{…, declare: true}"
+    return (
+        f"declare it before `{keys[0]}`, as `{own}: {text}`, write `{{use: {own}}}` in its place, "
+        f"and call it by that name"
+    )
+
+
+def _value_at(place: Place) -> object:
+    found: object = place.source.value
+    for key in place.path:
+        found = found[key]  # type: ignore[index]
+    return found
+
+
+def _below(value: object, keys: Sequence[str | int]) -> object:
+    """The text of a layer by its path inside of another one; None where there is none."""
+    for key in keys:
+        layers = value.get("layers") if isinstance(value, dict) else None
+        if isinstance(layers, dict):
+            value = layers.get(str(key))
+        elif isinstance(layers, list) and str(key).isdigit() and int(key) < len(layers):
+            value = layers[int(key)]
+        else:
+            return None
+    return value
+
+
+def _inside_of_block(scope: Scope, keys: Sequence[str | int]) -> str | None:
+    outer = _value_at(scope.names[str(keys[0])].place) if str(keys[0]) in scope.names else None
+    name = outer.get("block") if isinstance(outer, dict) else None
+    definition = scope.blocks.get(str(name))
+    layers = definition.block.layers if definition is not None else {}
+    if not isinstance(layers, Mapping) or str(keys[1]) not in layers:
+        return None
+    return (
+        f"what is in a block is called there alone: call `{keys[1]}` in `{name}`, and give its "
+        "value out by `outputs`"
+    )
