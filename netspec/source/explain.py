@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from yaml.error import MarkedYAMLError, YAMLError
 
 from netspec.errors import Diagnostic
+from netspec.source.pasted import help_for_pasted
 from netspec.source.places import Lines
 
 _UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -143,7 +144,11 @@ def _second_colon(trouble: _Trouble) -> Diagnostic:
     if missing:
         return missing
     indent = len(trouble.head) - len(trouble.head.lstrip())
-    help = "line it up with the other keys; only a key with nothing after its `:` can hold keys"
+    help = help_for_pasted(trouble.line)
+    help = (
+        help
+        or "line it up with the other keys; only a key with nothing after its `:` can hold keys"
+    )
     return trouble.told(
         f"`{trouble.head.strip()}:` stands below a line that has a value already",
         at=trouble.lines.start(number) + indent,

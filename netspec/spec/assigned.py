@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Sequence
 
 _LONGEST = 120  # characters of an expression that is shown
@@ -37,7 +38,9 @@ def help_for(target: ast.expr, value: ast.expr) -> str:
 def help_for_statement(body: str) -> str | None:
     """The same of a text that is an assignment of Python: `x[:, 0] = 0`, `x += 1`."""
     try:
-        (statement,) = ast.parse(body).body
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            (statement,) = ast.parse(body).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     match statement:

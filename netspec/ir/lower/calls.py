@@ -8,6 +8,7 @@ import torch
 
 from netspec.errors import did_you_mean
 from netspec.ir.expr import Attribute, Call, Choice, Const, Expr, Method, Training
+from netspec.ir.foreign.layers import call_help
 from netspec.ir.graph import Place
 from netspec.ir.lower.bind import Bound, bind, words_for
 from netspec.ir.lower.collected import collection_given, is_collection, with_tensors
@@ -58,7 +59,8 @@ def find_function(name: str, place: Place) -> Operator:
     """The catalog's function of this name, or Refused (NS206) with near names."""
     operator = catalog.find_function(name)
     if operator is None:
-        help = told_of_function(name, place.node is not None)
+        own = call_help(name, str(place.path[-1])) if place.node is None else None
+        help = own or told_of_function(name, place.node is not None)
         at = place.at("call") if place.node is None and place.at("call").exists else None
         span = place.key_span() if at is None else at.span()
         raise refuse("NS206", f"there is no function `{name}`", span, help)

@@ -7,6 +7,7 @@ from functools import cache, partial
 import torch
 from torch import nn
 
+from netspec.ir.foreign.layers import call_help, foreign_layer
 from netspec.ir.graph import NewModule, Place
 from netspec.ir.lower import blocks, containers
 from netspec.ir.lower.context import Operand, Refused, refuse
@@ -34,6 +35,7 @@ from netspec.spec.schema import (
     ActLayer,
     BlockLayer,
     ContainerLayer,
+    ForeignLayer,
     Layer,
     LostLayer,
     ModuleLayer,
@@ -127,6 +129,8 @@ def declare(layer: Layer, name: str, scope: Scope, place: Place) -> Binding:
             binding.instance = containers.container_instance(layer, name, scope, place)
         case LostLayer():
             raise Refused
+        case ForeignLayer(value=written):
+            raise Refused(foreign_layer(written, place))
         case _:
             fact = f"a `{layer.kind}` layer cannot be declared or put in a list"
             raise refuse("NS218", fact, place.key_span())
@@ -143,7 +147,8 @@ def _tied_to(source: str, scope: Scope, place: Place) -> str | None:
 def _find_module(name: str, place: Place) -> Operator:
     operator = catalog.find_module(name)
     if operator is None:
-        raise refuse("NS206", f"there is no module `{name}`", place.span(), told_of_module(name))
+        help = call_help(name, str(place.path[-2])) or told_of_module(name)
+        raise refuse("NS206", f"there is no module `{name}`", place.span(), help)
     return operator
 
 
@@ -203,7 +208,7 @@ def _activation_of(
             fact = "`act` names an activation, and its form is chosen when it is built"
             forms = f"write `act: {function[:-1]}`, or `call: {function}` to overwrite in any form"
             raise refuse("NS206", fact, at.span(), forms)
-        help = told_of_activation(function)
+        help = call_help(function, str(place.path[-1])) or told_of_activation(function)
         raise refuse("NS206", f"there is no activation `{function}`", at.span(), help)
     given = static_arguments(layer, scope, place)
     if INPLACE in given:

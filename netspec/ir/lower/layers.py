@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
+from netspec.ir.foreign.layers import foreign_layer
 from netspec.ir.graph import Place
 from netspec.ir.lower import containers, known, repeats
 from netspec.ir.lower.calls import call_function
@@ -38,6 +39,7 @@ from netspec.spec.schema import (
     CallLayer,
     ConstLayer,
     ContainerLayer,
+    ForeignLayer,
     Layer,
     LostLayer,
     ParamLayer,
@@ -223,6 +225,8 @@ def _lower_kind(
             return call_function(called, sources, given, scope, place, spread=True)
         case LostLayer():
             raise Refused
+        case ForeignLayer(value=written):
+            raise Refused(foreign_layer(written, place))
         case UseLayer():
             return _use(layer, scope, place, inputs())
         case _:

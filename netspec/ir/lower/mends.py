@@ -23,6 +23,7 @@ from netspec.spec.expressions import (
     is_expression,
     parse_expression,
 )
+from netspec.spec.interpolated import help_for_interpolation
 from netspec.spec.schema import ActLayer, expand_short, kinds_of
 
 _LONGEST = 80  # characters of a layer that a help shows
@@ -35,7 +36,7 @@ def bare_text(text: str, scope: Scope, arg: str | None) -> str | None:
     """
     meant = meaning_of(text, scope)
     if meant is None:
-        return None
+        return help_for_interpolation(text)
     written = as_expression(text)
     if arg is not None:
         return f"write `{arg}: {written}` where `{arg}` is given: {meant}"
