@@ -144,16 +144,12 @@ def _second_colon(trouble: _Trouble) -> Diagnostic:
     if missing:
         return missing
     indent = len(trouble.head) - len(trouble.head.lstrip())
-    help = help_for_pasted(trouble.line)
-    help = (
-        help
-        or "line it up with the other keys; only a key with nothing after its `:` can hold keys"
-    )
+    line_up = "line it up with the other keys; only a key with nothing after its `:` can hold keys"
     return trouble.told(
         f"`{trouble.head.strip()}:` stands below a line that has a value already",
         at=trouble.lines.start(number) + indent,
         end=trouble.at + 1,
-        help=help,
+        help=help_for_pasted(trouble.line) or line_up,
     )
 
 

@@ -12,9 +12,10 @@ def help_for_pasted(text: str) -> str | None:
     """What to write instead of such a text; None of any other."""
     printed = _PRINTED.search(text)
     if printed is not None:
+        layer = f"{_named(printed[1])}{{module: {printed[2]}, …}}"
         return (
-            f"torch prints a model so; a spec has `{_named(printed[1])}{{module: {printed[2]}, …}}` "
-            "under `layers:`, and `layers:` in a layer for what is inside of it"
+            f"torch prints a model so; a spec has `{layer}` under `layers:`, and `layers:` in a "
+            "layer for what is inside of it"
         )
     if _CODE.search(text):
         return "this is code of Python, and a spec is data: its layers, a line each"

@@ -25,7 +25,7 @@ _NUMBERS = "nc", "num_classes"
 _ROWS = ("backbone", "head", "neck")
 _OF_CODE = ("architectures", "model_type", "architecture", "_class_name")
 _OF_RUNS: Mapping[str, str] = {
-    "trainer": "how long and on what is trained is said when it runs: `train.py trainer.max_epochs=3`",
+    "trainer": "how long it is trained is said when it runs: `train.py trainer.max_epochs=3`",
     "data": "what it is trained on is said when it runs: `train.py data=mnist5k`",
     "optimizer": "the optimizer is chosen when it runs: `train.py optimizer=adam`",
     "lr_scheduler": "the schedule is chosen when it runs: `train.py scheduler=cosine`",
@@ -86,7 +86,7 @@ def _one_class(value: Mapping[str, Plain], source: Text) -> Iterator[Diagnostic]
     fact = f"this is a configuration{of}, with `{written.key}`, and no spec"
     yield _at(source, (written.key,), fact, _model_help(written))
     if written.name in ("Sequential", "Functional", "Model") and _model_text(written) is None:
-        yield from _inner(value, source, ())
+        yield from _inner(dict(value), source, ())
 
 
 def _is_known(written: Written) -> bool:
@@ -138,7 +138,7 @@ def _model_text(written: Written) -> str | None:
     if not layers:
         return None
     inner = layers[0].get("layers")
-    items = inner if isinstance(inner, list) else list(layers)
+    items: list[Plain] = inner if isinstance(inner, list) else [*layers]
     text = flow_text(items)
     return text if len(text) <= _LONGEST else None
 
