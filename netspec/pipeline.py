@@ -25,6 +25,7 @@ from netspec.emit.module import Built, compile_classes
 from netspec.emit.text import NotImportable, write_text
 from netspec.emit.tree import Written, write_trees
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.ir.foreign.documents import foreign_document
 from netspec.ir.forms import in_place
 from netspec.ir.graph import Place, Program
 from netspec.ir.lower.context import Activation, Form, Refused, refuse
@@ -59,12 +60,22 @@ class Compiled:
 
 def load(source: str | os.PathLike[str] | Mapping[str, object]) -> Spec:
     """A spec from a path, a name in `configs/model`, or a mapping. Raises SpecError."""
-    return load_spec(find.read(source), find.files())
+    return _loaded(find.read(source))
 
 
 def loads(text: str) -> Spec:
     """A spec from YAML text; messages call it `<string>`. Raises SpecError."""
-    return load_spec(read_text(text), find.files())
+    return _loaded(read_text(text))
+
+
+def _loaded(source: Source) -> Spec:
+    try:
+        return load_spec(source, find.files())
+    except SpecError:
+        foreign = foreign_document(source)
+        if foreign:
+            raise SpecError(foreign) from None
+        raise
 
 
 def compile_spec(
@@ -307,6 +318,9 @@ def _spec_of(
     """The spec, and what is wrong with its text."""
     if not isinstance(source, Spec):
         text = source if isinstance(source, Source) else find.read(source)
+        foreign = foreign_document(text)
+        if foreign:
+            return None, foreign
         return read_spec(apply_overrides(resolved(text, files), changes), files)
     if not changes:
         return source, []

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from netspec.errors import Diagnostic
+from netspec.ir.conditions import condition_of_reading
 from netspec.ir.expr import Expr, Part, values_in, walk
 from netspec.ir.graph import (
     Assign,
@@ -22,7 +23,7 @@ from netspec.ir.graph import (
 )
 from netspec.source import Path, Source
 from netspec.spec.complain import unknown_arg
-from netspec.spec.expressions import is_expression, names_in
+from netspec.spec.expressions import as_expression, is_expression, names_in
 from netspec.spec.load import Definition, Spec, plain_source
 from netspec.spec.overrides import args_of
 from netspec.spec.schema import Document
@@ -214,6 +215,12 @@ def _uncalled_items(listed: Child) -> Iterator[Diagnostic]:
 
 def _diagnostic(fact: str, place: Place) -> Diagnostic:
     help = "use it, leave it out, or write `keep: true`"
+    condition = condition_of_reading(place)
+    if condition is not None:
+        help = (
+            f"write `when: {as_expression(condition)}` at `{place.path[-1]}`: only then something "
+            "reads it"
+        )
     return Diagnostic("NS501", fact, place.key_span(), help=help)
 
 

@@ -179,6 +179,11 @@ def _fitted_items(
     return tuple(fitted)
 
 
+def options_of(accepts: ArgumentType) -> tuple[ArgumentType, ...]:
+    """The types of which any will do: those of an Either, else the one."""
+    return accepts.options if isinstance(accepts, Either) else (accepts,)
+
+
 @cache
 def describe(accepts: ArgumentType) -> str:
     """The type in plain words: `an int or a pair of ints`."""

@@ -38,6 +38,9 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "pad": ("padding",),
     "dilation_rate": ("dilation",),
     "use_bias": ("bias",),
+    "kernel_shape": ("kernel_size",),
+    "dilations": ("dilation",),
+    "pads": ("padding",),
     "rate": ("p", "dropout"),
     "drop": ("p", "dropout"),
     "drop_rate": ("p", "dropout"),
@@ -53,7 +56,7 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "dimension": ("dim",),
     "keepdims": ("keepdim",),
 }
-_INPUT_SIZES = ("in_channels", "in_features", "num_features", "input_size", "normalized_shape")
+INPUT_SIZES = ("in_channels", "in_features", "num_features", "input_size", "normalized_shape")
 _LEFT_OUT = ("input_shape", "input_dim", "in_dim", "in_size", "in_ch", "inputs")
 _NO_ARGUMENTS: Mapping[str, str] = {
     "activation": "an activation is a layer of its own: `{act: relu}`",
@@ -95,6 +98,16 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
     "Swish": ("SiLU",),
     "Embed": ("Embedding",),
     "Attention": ("MultiheadAttention",),
+    "MultiHeadAttention": ("MultiheadAttention",),
+    "Gemm": ("Linear",),
+    "ConvTranspose": ("ConvTranspose2d",),
+    "AveragePool": ("AvgPool2d", "AvgPool1d"),
+    "GlobalAveragePool": ("AdaptiveAvgPool2d",),
+    "GlobalMaxPool": ("AdaptiveMaxPool2d",),
+    "InstanceNormalization": ("InstanceNorm2d",),
+    "Resize": ("Upsample",),
+    "UpSampling1D": ("Upsample",),
+    "SeparableConv2D": ("Conv2d",),
     "SelfAttention": ("MultiheadAttention",),
 }
 _NO_MODULES: Mapping[str, str] = {
@@ -111,6 +124,9 @@ _NO_MODULES: Mapping[str, str] = {
     "Concatenate": "write `call: cat`",
     "Reshape": "write `call: reshape`",
     "Permute": "write `call: permute`",
+    "MatMul": "write an expression: `=a @ b`",
+    "Gather": "write an expression: `=x[:, index]`",
+    "Transpose": "write `call: transpose`",
     "Input": "inputs are declared under `inputs:`",
     "SyncBatchNorm": "write `BatchNorm2d`; the run makes it synchronous",
 }
@@ -125,12 +141,25 @@ _FUNCTIONS: Mapping[str, str] = {
 }
 
 
+def argument_of(name: str, known: Sequence[str]) -> str | None:
+    """torch's name, among these, of an argument that another library calls by this one."""
+    return next((other for other in _ARGUMENTS.get(name, ()) if other in known), None)
+
+
+def module_of(name: str) -> str | None:
+    """The class of torch that another library calls by this name; of several the likeliest."""
+    if name in _MODULES:
+        return _MODULES[name][0]
+    folded = name.lower().replace("_", "")
+    return next((own for own in catalog.module_names() if own.lower() == folded), None)
+
+
 def told_of_argument(name: str, known: Sequence[str]) -> str | None:
     """A help line for an argument that an operator with these parameters does not have."""
     meant = [other for other in _ARGUMENTS.get(name, ()) if other in known]
     if meant:
         return f"did you mean `{meant[0]}`?"
-    if name in _LEFT_OUT and any(size in known for size in _INPUT_SIZES):
+    if name in _LEFT_OUT and any(size in known for size in INPUT_SIZES):
         return "leave it out: the size of the input is told from the input"
     return did_you_mean(name, known) or _NO_ARGUMENTS.get(name) or _listed(known)
 
@@ -148,6 +177,9 @@ def told_of_module(name: str) -> str | None:
     bare = name.removeprefix("torch.").removeprefix("nn.").removeprefix("modules.")
     if bare != name and catalog.find_module(bare) is not None:
         return f"write `{bare}`: a class is named by itself"
+    function = name.rpartition(".")[2]
+    if function != name and catalog.find_function(function) is not None:
+        return f"write `{function}`: a function is named by itself"
     if "." in name and name.startswith(("torch.", "nn.")):
         return "a class is named by itself: `Conv2d`, not `torch.nn.Conv2d`"
     registered = _told_of_registered("module", name)
@@ -166,6 +198,8 @@ def told_of_function(name: str, in_expression: bool = False) -> str | None:
     bare = name.rpartition(".")[2]
     if bare != name and catalog.find_function(bare) is not None:
         return f"write `{bare}`: a function is named by itself"
+    if bare != name and catalog.find_module(bare) is not None:
+        return f"write `{bare}`: a class is named by itself"
     registered = _told_of_registered("function", name)
     if registered is not None:
         return registered

@@ -27,6 +27,7 @@ from netspec.source.limits import (
     MAX_VALUES,
 )
 from netspec.source.parser import NextEvent, events
+from netspec.source.pasted import help_for_pasted
 from netspec.source.places import Entry, Lines, Node
 from netspec.source.scalars import NULLS, NUMBER_STARTS, WORDS, NumberTooLarge, number
 
@@ -100,7 +101,8 @@ class _Composer:
         missing = None if event.style else missing_space(self.lines, line, self.file)
         if missing:
             self.stop(missing)
-        self.stop_at(start, "NS106", "the spec is a text, and has to be a mapping")
+        fact = "the spec is a text, and has to be a mapping"
+        self.stop_at(start, "NS106", fact, help=help_for_pasted(self.lines.text))
 
     def inner(self, event: Any, depth: int) -> tuple[Plain, Node | None, int]:
         """A value that is no scalar, with its places and the index where it ends."""
@@ -303,8 +305,15 @@ class _Composer:
     def stop(self, diagnostic: Diagnostic) -> NoReturn:
         raise SpecError([*self.problems, diagnostic])
 
-    def stop_at(self, index: int, code: str, fact: str, notes: tuple[str, ...] = ()) -> NoReturn:
-        self.stop(Diagnostic(code, fact, self.lines.span(self.file, index), notes))
+    def stop_at(
+        self,
+        index: int,
+        code: str,
+        fact: str,
+        notes: tuple[str, ...] = (),
+        help: str | None = None,
+    ) -> NoReturn:
+        self.stop(Diagnostic(code, fact, self.lines.span(self.file, index), notes, help))
 
 
 def _short(text: str) -> str:

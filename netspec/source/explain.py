@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from yaml.error import MarkedYAMLError, YAMLError
 
 from netspec.errors import Diagnostic
+from netspec.source.pasted import help_for_pasted
 from netspec.source.places import Lines
 
 _UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -143,12 +144,12 @@ def _second_colon(trouble: _Trouble) -> Diagnostic:
     if missing:
         return missing
     indent = len(trouble.head) - len(trouble.head.lstrip())
-    help = "line it up with the other keys; only a key with nothing after its `:` can hold keys"
+    line_up = "line it up with the other keys; only a key with nothing after its `:` can hold keys"
     return trouble.told(
         f"`{trouble.head.strip()}:` stands below a line that has a value already",
         at=trouble.lines.start(number) + indent,
         end=trouble.at + 1,
-        help=help,
+        help=help_for_pasted(trouble.line) or line_up,
     )
 
 

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 from netspec.errors import Diagnostic, Span, did_you_mean, nearest
 from netspec.source import Path
+from netspec.spec.expressions import as_expression, could_be_expression
+from netspec.spec.interpolated import help_for_interpolation
 from netspec.spec.overrides import Text
 from netspec.spec.schema import (
     KIND_NAMES,
@@ -165,7 +167,31 @@ def _diagnostic(item: dict[str, Any], source: Text, model: Whole) -> Diagnostic:
     if path and path[-1] == "layers" and value in ({}, []):
         expected = "at least one layer"
     fact = f"`{_dotted(path)}` is {_kind_of(value)}, and {expected} is expected"
-    return Diagnostic("NS205", fact, source.span_of(path), help=_help_for(path, value))
+    help = _help_for(path, value) or _expression_help(source.value, path, value)
+    return Diagnostic("NS205", fact, source.span_of(path), help=help)
+
+
+def _expression_help(whole: Any, path: Path, value: Any) -> str | None:
+    """What to write where a name or an expression lacks its `=`."""
+    interpolated = help_for_interpolation(value) if isinstance(value, str) else None
+    if interpolated is not None:
+        return interpolated
+    if not isinstance(value, str) or path[-1:] not in (("when",), ("freeze",), ("default",)):
+        return None
+    if not could_be_expression(value, _names_at(whole, path)):
+        return None
+    return f"write `{path[-1]}: {as_expression(value)}`: an expression begins with `=`"
+
+
+def _names_at(whole: Any, path: Path) -> set[str]:
+    """The names that an expression at this path may mention."""
+    found = {"training", "i"}
+    for end in range(len(path)):
+        here = _value_at(whole, path[:end])
+        for key in ("args", "inputs", "layers"):
+            if isinstance(here, dict) and isinstance(here.get(key), (dict, list)):
+                found.update(name for name in here[key] if isinstance(name, str))
+    return found
 
 
 def _help_for(path: Path, value: Any) -> str | None:
@@ -177,6 +203,8 @@ def _help_for(path: Path, value: Any) -> str | None:
         meant = "true" if word in ("1", "yes", "on", "y", "true") else None
         meant = "false" if word in ("0", "no", "off", "n", "false") else meant
         return f"write `{key}: {meant}`" if meant is not None else None
+    if key == "layers" and isinstance(value, str):
+        return "a layer a line: `fc: {module: Linear, out_features: 4}`"
     if key == "as" and isinstance(value, str):
         return did_you_mean(value, ("sequential", "list", "graph", "inline"))
     if len(path) == 2 and path[0] == "inputs" and isinstance(value, (int, str)):

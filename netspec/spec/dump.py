@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import yaml
@@ -26,6 +27,25 @@ def dump_spec(spec: Spec) -> str:
     `loads(dump_spec(spec)) == spec` for a spec of one file; one with includes needs its folder.
     """
     return _text(_value(spec.source))
+
+
+def flow_text(value: Plain) -> str:
+    """A plain value on one line, as a layer is mostly written: `{module: Linear, bias: false}`."""
+    node = _Dumper(io.StringIO(), sort_keys=False).represent_data(value)
+    _set_flow(node)
+    text = yaml.serialize(node, Dumper=_Dumper, width=math.inf, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _set_flow(node: yaml.Node) -> None:
+    if isinstance(node, yaml.ScalarNode):
+        _quote(node)
+        return
+    assert isinstance(node, (yaml.MappingNode, yaml.SequenceNode)), "the three kinds of node"
+    node.flow_style = True
+    mapping = isinstance(node, yaml.MappingNode)
+    for part in (each for pair in node.value for each in (pair if mapping else (pair,))):
+        _set_flow(part)
 
 
 def _value(source: Text) -> dict[str, Plain]:

@@ -7,12 +7,15 @@ set below. Nothing here is ever evaluated by Python: `netspec.ir` interprets the
 from __future__ import annotations
 
 import ast
+import re
 import warnings
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeGuard
 
 from netspec.errors import Span
+from netspec.spec.assigned import IN_PARTS, help_for_statement
 
 MAX_LENGTH = 2_000
 MAX_DEPTH = 40
@@ -39,6 +42,8 @@ _NODES = (
     ast.Tuple, ast.List, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp,
     ast.JoinedStr, ast.FormattedValue,
 )  # fmt: skip
+_QUOTED = frozenset(" ,:{}[]#&*!|>'\"%@`")  # characters for which YAML has a text in quotes
+_COMPUTES = re.compile(r"[-+*/%<>!=(\[]|\b(?:if|not|and|or|is|in)\b")  # more than a name has
 _PLACED = (ast.expr, ast.keyword)
 _QUIET = (ast.Load, ast.And, ast.Or, *_BINARY, *_BITS, *_UNARY, *_COMPARE)
 _NAMES = {
@@ -79,6 +84,17 @@ def literal(value: object) -> object:
     if isinstance(value, str) and value.startswith("=="):
         return value[1:]
     return value
+
+
+def as_expression(text: str) -> str:
+    """A text as an expression, as YAML has it: `=width`, `"=width * 2"`."""
+    return f"={text}" if _QUOTED.isdisjoint(text) else f'"={text}"'
+
+
+def could_be_expression(text: str, known: Collection[str]) -> bool:
+    """Whether a text would be an expression behind a `=`, over names of which one is known."""
+    names = names_in(f"={text}") if text.isidentifier() or _COMPUTES.search(text) else ()
+    return any(name in known for name in names)
 
 
 @lru_cache(maxsize=4096)
@@ -174,7 +190,11 @@ def _parse(body: str, shift: int) -> ast.expr:
     except SyntaxError as error:
         offset = shift + max(0, (error.offset or 1) - 1)
         shown = body if len(body) <= 60 else body[:59] + "…"
-        raise NotAnExpression(f"`={shown}` is not an expression: {error.msg}", offset) from None
+        help = help_for_statement(body)
+        words = "it is an assignment" if help is not None else error.msg
+        raise NotAnExpression(
+            f"`={shown}` is not an expression: {words}", offset, 1, help
+        ) from None
     except (ValueError, RecursionError, MemoryError) as error:
         raise NotAnExpression(f"`={body[:40]}` is not an expression: {error}", shift) from None
 
@@ -212,7 +232,8 @@ def _check(tree: ast.expr, text: str) -> None:
         fact = _fault_of(node)
         if fact is not None:
             start, width = stretch_of(text, at) or (_shift(text), 1)
-            raise NotAnExpression(fact, start, width)
+            sets = isinstance(node, ast.Attribute) and node.attr == "__setitem__"
+            raise NotAnExpression(fact, start, width, IN_PARTS if sets else None)
         inside = (child for child in ast.iter_child_nodes(node) if not isinstance(child, _QUIET))
         stack.extend((c, c if isinstance(c, _PLACED) else at, depth + 1) for c in inside)
 

@@ -21,6 +21,7 @@ from netspec.spec.variants import resolved
 
 # Without them the rest of a spec cannot be judged.
 _DECISIVE = ("netspec", "args", "inputs", "include", "blocks", "layers")
+_PRINTED = re.compile(r"\(\w+\)")
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
 
@@ -263,12 +264,19 @@ def _strings(value: Plain, path: Path) -> Iterator[tuple[Path, str]]:
 def _key_problems(source: Text) -> list[Diagnostic]:
     problems = []
     for path, name, what in _declared_names(source.value):
-        if _KEY.fullmatch(name):
+        if _KEY.fullmatch(name) or _is_printed(source.value, path):
             continue
         fact = f"`{name}` cannot be the name of {what}"
         help = "letters, digits, `_` and `-`"
         problems.append(Diagnostic("NS210", fact, source.key_span_of(path), help=help))
     return problems
+
+
+def _is_printed(value: Any, path: Path) -> bool:
+    """Whether it is a layer as torch prints one, `(conv1): Conv2d(…)`; that is told as a whole."""
+    for key in path:
+        value = value[key]
+    return bool(_PRINTED.fullmatch(str(path[-1]))) and isinstance(value, str) and value[-1:] == ")"
 
 
 def _declared_names(value: Any) -> Iterator[tuple[Path, str, str]]:

@@ -140,6 +140,17 @@ class LostLayer(Layer):
     kind: ClassVar[str] = "lost"
 
 
+class ForeignLayer(Layer):
+    """A layer as another tool writes it, which is refused with what a spec writes instead."""
+
+    kind: ClassVar[str] = "foreign"
+    value: Any
+
+
+# What other tools name a class by: Hydra, jsonargparse, Keras, ONNX, registries of others.
+FOREIGN_KEYS = ("_target_", "class_path", "class_name", "op_type", "type", "class")
+
+
 KINDS: tuple[type[Layer], ...] = (
     ModuleLayer, CallLayer, ActLayer, BlockLayer, SpecLayer, ContainerLayer, ParamLayer,
     BufferLayer, UseLayer, ValueLayer, ConstLayer,
@@ -153,8 +164,21 @@ def kinds_of(layer: dict[str, Any]) -> list[str]:
     return [key for key in layer if key in _KIND_SET]
 
 
+def _is_foreign(layer: object) -> bool:
+    """Whether a layer is a call of Python, a row of Ultralytics, or has another tool's key."""
+    if isinstance(layer, str):
+        return layer.endswith(")") and not layer.startswith("=")
+    if isinstance(layer, list):
+        return len(layer) == 4 and isinstance(layer[2], str) and isinstance(layer[3], list)
+    if not isinstance(layer, dict) or kinds_of(layer):
+        return False
+    return any(isinstance(layer.get(key), str) for key in FOREIGN_KEYS)
+
+
 def expand_short(layer: object) -> object:
     """A layer's short form in full: `BatchNorm2d`, `relu`, `=a + b`; anything else as it is."""
+    if _is_foreign(layer):
+        return ForeignLayer.model_construct(value=layer)
     if not isinstance(layer, str):
         return layer
     if layer.startswith("="):
@@ -184,7 +208,8 @@ AnyLayer: TypeAlias = Annotated[
     | Annotated[UseLayer, Tag("use")]
     | Annotated[ValueLayer, Tag("value")]
     | Annotated[ConstLayer, Tag("const")]
-    | Annotated[LostLayer, Tag("lost")],
+    | Annotated[LostLayer, Tag("lost")]
+    | Annotated[ForeignLayer, Tag("foreign")],
     Discriminator(_kind),
     BeforeValidator(expand_short),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 
@@ -11,7 +12,7 @@ from netspec.errors import Diagnostic, did_you_mean
 from netspec.ir.expr import Const, ListOf
 from netspec.ir.graph import Place
 from netspec.ir.limits import MAX_LENGTH
-from netspec.ir.lower.context import Operand, Refused, join, refuse
+from netspec.ir.lower.context import Operand, Refused, Text, join, refuse
 from netspec.ops.arguments import (
     DEVICE,
     TENSOR,
@@ -28,7 +29,9 @@ from netspec.ops.arguments import (
     fit,
 )  # fmt: skip
 from netspec.ops.elsewhere import told_of_argument
-from netspec.ops.facts import Fact, TensorType
+from netspec.ops.facts import Fact, Mapped, TensorType
+
+Given: TypeAlias = tuple[tuple[Fact, ...], tuple[tuple[str, Fact], ...]]  # args and kwargs
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,11 @@ class Bound:
     def operands(self) -> list[Operand]:
         return [*self.args, *(operand for _, operand in self.kwargs)]
 
+    def at(self, index: int) -> Given:
+        """What is passed at one probe."""
+        args = tuple([operand.facts[index] for operand in self.args])
+        return args, tuple([(name, operand.facts[index]) for name, operand in self.kwargs])
+
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
@@ -56,6 +64,7 @@ class _Fault:
     fact: str
     key: str | int | None = None
     help: str | None = None
+    text: Text | None = None  # that does not fit
 
 
 class _NoMatch(Exception):
@@ -95,7 +104,10 @@ def bind(
                 worst = error
     assert worst is not None, f"`{what}` has no signature"
     known = tuple(dict.fromkeys(p.name for s in signatures for p in s.parameters))
-    raise Refused(*(_told(fault, known, elsewhere, place) for fault in worst.faults))
+    told = [_told(fault, known, elsewhere, place) for fault in worst.faults]
+    pairs = zip(told, worst.faults, strict=True)
+    texts = {one: fault.text for one, fault in pairs if fault.text is not None}
+    raise Refused(*told, texts=texts)
 
 
 def _bound_lists(what: str, operands: Sequence[Operand], place: Place) -> None:
@@ -146,13 +158,23 @@ def _fitted(
     if isinstance(value, Misfit):
         given = f"`{parameter.name}` of `{what}` is {words_for(operand)}"
         help = _nearest_choice(parameter.accepts, operand.facts[0])
-        fault = _Fault("NS205", f"{given}, and {value.expected} is expected", key, help)
+        fact = f"{given}, and {value.expected} is expected"
+        fault = _Fault("NS205", fact, key, help, _text_in(operand))
         faults.append(fault)
         return operand
     if isinstance(operand.expr, Const) and value is not operand.facts[0]:
         origin = operand.expr.origin
         return Operand(Const(value, origin), (value,) * len(operand.facts), sized=False)
     return operand
+
+
+def _text_in(operand: Operand) -> Text | None:
+    """The text that an operand is, or the first in a list, and the arg that it came from."""
+    value = operand.facts[0]
+    items = value if isinstance(value, tuple) else (value,)
+    text = next((item for item in items if isinstance(item, str)), None)
+    origin = operand.expr.origin if isinstance(operand.expr, Const) else None
+    return None if text is None else (text, origin)
 
 
 def _nearest_choice(accepts: ArgumentType, value: Fact) -> str | None:
@@ -200,6 +222,9 @@ def words_for(operand: Operand) -> str:
             return f'the text "{value}"'
         case tuple():
             return f"`{_shown(fact)}`"
+        case Mapped(items):
+            keys = ", ".join(f"`{key}`" for key, _ in items)
+            return f"a dict of {keys}"
         case value:
             return f"`{value}`"
 
@@ -231,10 +256,9 @@ def _bind_inputs(
     unknown = _unknown_names(what, kwargs, known)
     if rest and unknown:
         raise _NoMatch(1, *unknown)
-    if rest and signature.star is None and isinstance(rest[0].facts[0], tuple):
+    if rest and signature.star is None and isinstance(rest[0].facts[0], (tuple, Mapped)):
         fact = f"`{what}` takes tensors, and an input is {words_for(rest[0])}"
-        fault = _Fault("NS212", fact, "from", "take an item of it: `from: =name[0]`")
-        raise _NoMatch(2, fault)
+        raise _NoMatch(2, _Fault("NS212", fact, "from"))
     if rest and signature.star is None:
         takes = _count(len(given), "input")
         fact = f"`{what}` takes {takes} here, and {len(inputs)} {_are(inputs)}"

@@ -8,6 +8,7 @@ from dataclasses import replace
 from netspec.errors import did_you_mean
 from netspec.ir.effects import has_effects
 from netspec.ir.graph import Place
+from netspec.ir.lower.collected import collection_given, is_collection
 from netspec.ir.lower.containers import merge_taps
 from netspec.ir.lower.context import Lowered, Operand, Refused, refuse
 from netspec.ir.lower.evaluate import evaluate_plain
@@ -327,6 +328,8 @@ def check_declared(
         fact = operand.facts[0]
         if operand.is_unknown:
             continue
+        if is_collection(operand):
+            raise collection_given(around, caller, f"input `{name}` of the part", operand)
         if not isinstance(fact, TensorType):
             raise refuse("NS212", f"input `{name}` of the part is not a tensor", caller.key_span())
         wanted: list[object] = []

@@ -8,9 +8,12 @@ import torch
 
 from netspec.errors import did_you_mean
 from netspec.ir.expr import Attribute, Call, Choice, Const, Expr, Method, Training
+from netspec.ir.foreign.layers import call_help
 from netspec.ir.graph import Place
 from netspec.ir.lower.bind import Bound, bind, words_for
+from netspec.ir.lower.collected import collection_given, is_collection, with_tensors
 from netspec.ir.lower.context import Context, Operand, Refused, join, refuse
+from netspec.ir.lower.mends import written_anew
 from netspec.ir.lower.mismatch import passed, rejection
 from netspec.ir.lower.scope import Scope
 from netspec.ops import catalog, facts
@@ -48,7 +51,7 @@ def meet_overwriting(
         raise refuse("NS406", fact, place.span(), help)
     if catalog.overwrites(operator) and new_memory_name(operator) is None:
         fact = f"`{operator.name}` has no twin that gives the same in new memory"
-        raise refuse("NS406", fact, place.span())
+        raise refuse("NS406", fact, place.span(), written_anew(operator.name, place))
     context.overwrites = True
 
 
@@ -56,7 +59,8 @@ def find_function(name: str, place: Place) -> Operator:
     """The catalog's function of this name, or Refused (NS206) with near names."""
     operator = catalog.find_function(name)
     if operator is None:
-        help = told_of_function(name, place.node is not None)
+        own = call_help(name, str(place.path[-1])) if place.node is None else None
+        help = own or told_of_function(name, place.node is not None)
         at = place.at("call") if place.node is None and place.at("call").exists else None
         span = place.key_span() if at is None else at.span()
         raise refuse("NS206", f"there is no function `{name}`", span, help)
@@ -75,6 +79,9 @@ def call_function(
     operator = find_function(name, place)
     signatures = signatures_of(operator)
     kwargs = _with_mode(args, dict(kwargs), signatures, scope, place)
+    replaced = with_tensors(signatures, name, args, kwargs, scope, place, spread)
+    if replaced is not None:
+        raise replaced.refused
     bound = bind(signatures, name, args, kwargs, place, spread)
     if bound.is_unknown:
         return scope.context.unknown
@@ -91,6 +98,8 @@ def call_method(
     place: Place,
 ) -> Operand:
     """`x.masked_fill(mask, 0)`: a method of the catalog on a tensor."""
+    if is_collection(receiver):
+        raise collection_given(scope, place, f"`.{name}()`", receiver)
     if not receiver.is_tensor and not receiver.is_unknown:
         fact = f"`.{name}()` is a tensor's method, and this is {words_for(receiver)}"
         raise refuse("NS304", fact, place.span())
@@ -99,6 +108,9 @@ def call_method(
         help = did_you_mean(name, catalog.method_names())
         raise refuse("NS206", f"a tensor has no method `{name}` for specs", place.key_span(), help)
     signatures = signatures_of(operator)
+    replaced = with_tensors(signatures, name, (receiver, *args), kwargs, scope, place)
+    if replaced is not None:
+        raise replaced.refused
     bound = bind(signatures, name, (receiver, *args), kwargs, place)
     if bound.is_unknown:
         return scope.context.unknown

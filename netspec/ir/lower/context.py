@@ -44,12 +44,23 @@ class TooMany(Exception):
     """So many mistakes were found that nobody would read more of them."""
 
 
-class Refused(Exception):
-    """A layer cannot be lowered. Without a diagnostic, what it needs was already refused."""
+Text = tuple[str, str | None]  # a text, and the arg that has it
+Meaning = Callable[[str | None], str | None]  # of a text: what to write, for the arg that has it
 
-    def __init__(self, *diagnostics: Diagnostic) -> None:
+
+class Refused(Exception):
+    """A layer cannot be lowered. Without a diagnostic, what it needs was already refused.
+
+    `texts` has for a diagnostic that is about a text of the spec that text, with which a name or an
+    expression may have been meant, and the arg that brought it.
+    """
+
+    def __init__(
+        self, *diagnostics: Diagnostic, texts: Mapping[Diagnostic, Text] | None = None
+    ) -> None:
         super().__init__(*diagnostics)
         self.diagnostics = diagnostics
+        self.texts = texts or {}
 
     @property
     def diagnostic(self) -> Diagnostic | None:
@@ -58,10 +69,18 @@ class Refused(Exception):
 
 
 def refuse(
-    code: str, fact: str, span: Span, help: str | None = None, notes: tuple[str, ...] = ()
+    code: str,
+    fact: str,
+    span: Span,
+    help: str | None = None,
+    notes: tuple[str, ...] = (),
+    about: object = None,
 ) -> Refused:
-    """A Refused with a diagnostic; for `raise`."""
-    return Refused(Diagnostic(code, fact, span, notes, help))
+    """A Refused with a diagnostic, `about` a value that does not fit; for `raise`."""
+    diagnostic = Diagnostic(code, fact, span, notes, help)
+    return Refused(
+        diagnostic, texts={diagnostic: (about, None)} if isinstance(about, str) else None
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +169,7 @@ class Context:
     active: set[object] = field(default_factory=set)  # blocks being lowered
     within: list[str] = field(default_factory=list)
     lowered: set[int] = field(default_factory=set)  # the blocks, by id
+    texts: dict[str, Meaning] = field(default_factory=dict)  # that stand in the place of values
     doubts: int = 0
 
     def enter(self, name: str, place: Place) -> None:
@@ -179,6 +199,17 @@ class Context:
             raise Refused from None
         finally:
             self.doubts -= 1
+
+    @contextmanager
+    def caused(self, by: Callable[[Diagnostic], Diagnostic]) -> Iterator[None]:
+        """What is refused meanwhile has a cause that its place does not show; `by` adds it."""
+        told = len(self.problems)
+        try:
+            yield
+        except Refused as refused:
+            raise Refused(*map(by, refused.diagnostics)) from None
+        finally:
+            self.problems[told:] = map(by, self.problems[told:])
 
     def const(self, value: object, origin: str | None = None) -> Operand:
         """A value known now."""
@@ -227,9 +258,18 @@ class Context:
     def report(self, refused: Refused) -> None:
         for diagnostic in refused.diagnostics:
             if not self.doubts or diagnostic.code in _OF_NAMES:
-                self.problems.append(diagnostic)
+                self.problems.append(self._with_meaning(diagnostic, refused.texts))
         if len(self.problems) >= _ENOUGH:
             raise TooMany
+
+    def _with_meaning(self, diagnostic: Diagnostic, texts: Mapping[Diagnostic, Text]) -> Diagnostic:
+        """A diagnostic about a text, with the help of what that text would mean behind a `=`."""
+        if diagnostic not in texts:
+            return diagnostic
+        text, arg = texts[diagnostic]
+        meaning = self.texts.get(text)
+        help = meaning(arg) if meaning is not None else None
+        return diagnostic if help is None else replace(diagnostic, help=help)
 
     def count_layers(self, count: int, place: Place) -> None:
         self.layers += count

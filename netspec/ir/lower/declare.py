@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import nn
 
+from netspec.ir.foreign.layers import call_help, foreign_layer
 from netspec.ir.graph import NewModule, Place
 from netspec.ir.lower import blocks, containers
 from netspec.ir.lower.context import Operand, Refused, refuse
 from netspec.ir.lower.evaluate import static_value
 from netspec.ir.lower.instances import (
+    Cause,
     FunctionInstance,
     Instance,
     ModuleInstance,
     WeightedActivation,
 )
+from netspec.ir.lower.mends import from_act_fn, inner_module, takes_module
 from netspec.ir.lower.modifiers import check_modifiers, condition_of
 from netspec.ir.lower.reading import name_of, static_arguments
 from netspec.ir.lower.scope import Binding, PendingTie, Scope, Slot
 from netspec.ir.lower.state import lower_after, lower_param, new_state
 from netspec.ops import catalog
+from netspec.ops.arguments import Parameter
 from netspec.ops.catalog import Operator
 from netspec.ops.elsewhere import told_of_activation, told_of_module
 from netspec.ops.overwriting import INPLACE
+from netspec.ops.signatures import signatures_of
 from netspec.spec.expressions import is_expression
 from netspec.spec.schema import (
     ActLayer,
     BlockLayer,
     ContainerLayer,
+    ForeignLayer,
     Layer,
     LostLayer,
     ModuleLayer,
@@ -123,6 +129,8 @@ def declare(layer: Layer, name: str, scope: Scope, place: Place) -> Binding:
             binding.instance = containers.container_instance(layer, name, scope, place)
         case LostLayer():
             raise Refused
+        case ForeignLayer(value=written):
+            raise Refused(foreign_layer(written, place))
         case _:
             fact = f"a `{layer.kind}` layer cannot be declared or put in a list"
             raise refuse("NS218", fact, place.key_span())
@@ -139,13 +147,15 @@ def _tied_to(source: str, scope: Scope, place: Place) -> str | None:
 def _find_module(name: str, place: Place) -> Operator:
     operator = catalog.find_module(name)
     if operator is None:
-        raise refuse("NS206", f"there is no module `{name}`", place.span(), told_of_module(name))
+        help = call_help(name, str(place.path[-2])) or told_of_module(name)
+        raise refuse("NS206", f"there is no module `{name}`", place.span(), help)
     return operator
 
 
 def _module(
     layer: Layer, operator: Operator, name: str, scope: Scope, place: Place
 ) -> ModuleInstance:
+    _refuse_inner_modules(layer, operator, place)
     given = static_arguments(layer, scope, place)
     slot = Slot(name, place, keep=layer.keep)
     scope.holder.add(slot)
@@ -153,19 +163,52 @@ def _module(
     return ModuleInstance(shown, operator, given, slot, lower_after(layer, scope, place))
 
 
+def _refuse_inner_modules(layer: Layer, operator: Operator, place: Place) -> None:
+    """Raises Refused (NS204, NS205) where a class takes a module that it needs, or is given one."""
+    parameters = _of_modules(operator)
+    if not parameters:
+        return
+    arguments = {**layer.extra, **(layer.args or {})}
+    given = [p for p in parameters if p.required or arguments.get(p.name) is not None]
+    if given:
+        raise Refused(*(inner_module(operator, p, arguments, place) for p in given))
+
+
+@cache
+def _of_modules(operator: Operator) -> tuple[Parameter, ...]:
+    """The parameters of a class of torch that only a module or a function of Python fits."""
+    if operator.offer is not None:
+        return ()
+    return tuple(p for p in signatures_of(operator)[0].parameters if takes_module(p))
+
+
 def _activation(layer: ActLayer, name: str, scope: Scope, place: Place) -> Instance:
-    activation = scope.context.activation
-    at = place.at("act")
-    pinned = layer.pin or activation.fn is None
-    function = name_of(layer.act, scope, at) if pinned else activation.fn
-    assert function is not None, "pinned, or there is one"
+    chosen = scope.context.activation.fn
+    if layer.pin or chosen is None or chosen == layer.act:
+        return _activation_of(name_of(layer.act, scope, place.at("act")), layer, name, scope, place)
+    cause = partial(from_act_fn, layer, chosen)
+    with scope.context.caused(cause):
+        if (layer.init or layer.tie) and not _has_weights(chosen):
+            raise refuse("NS502", f"`{chosen}` has no parameters", place.key_span())
+        return _activation_of(chosen, layer, name, scope, place, cause)
+
+
+def _activation_of(
+    function: str,
+    layer: ActLayer,
+    name: str,
+    scope: Scope,
+    place: Place,
+    cause: Cause | None = None,
+) -> Instance:
+    at, form = place.at("act"), scope.context.activation.form
     operator = catalog.module_of_activation(function)
     if operator is None:
         if function.endswith("_") and catalog.module_of_activation(function.rstrip("_")):
             fact = "`act` names an activation, and its form is chosen when it is built"
             forms = f"write `act: {function[:-1]}`, or `call: {function}` to overwrite in any form"
             raise refuse("NS206", fact, at.span(), forms)
-        help = told_of_activation(function)
+        help = call_help(function, str(place.path[-1])) or told_of_activation(function)
         raise refuse("NS206", f"there is no activation `{function}`", at.span(), help)
     given = static_arguments(layer, scope, place)
     if INPLACE in given:
@@ -173,12 +216,10 @@ def _activation(layer: ActLayer, name: str, scope: Scope, place: Place) -> Insta
         help = f"leave `inplace` out, or write `module: {operator.name}`"
         raise refuse("NS406", fact, (place.argument(INPLACE) or place).key_span(), help)
     weights = weights_of(operator)
-    if activation.form != "functional" or weights:
+    if form != "functional" or weights:
         module = _module(layer, operator, name, scope, place)
-        module.slot.activation = True
-        if activation.form != "functional":
-            return module
-        return WeightedActivation(function, module, weights)
+        module.slot.activation, module.cause = True, cause
+        return module if form != "functional" else WeightedActivation(function, module, weights)
     if layer.init is not None or layer.tie is not None:
         raise refuse("NS502", f"`{function}` has no parameters", place.key_span())
     if scope.indexed:  # a ModuleList has no gaps: something has to stand at this number
@@ -186,7 +227,12 @@ def _activation(layer: ActLayer, name: str, scope: Scope, place: Place) -> Insta
         assert identity is not None, "torch.nn has Identity"
         new = NewModule(identity, (), ())
         scope.holder.add(Slot(name, place, new, called=True))
-    return FunctionInstance(function, given)
+    return FunctionInstance(function, given, cause)
+
+
+def _has_weights(function: str) -> bool:
+    operator = catalog.module_of_activation(function)
+    return operator is not None and bool(weights_of(operator))
 
 
 @cache

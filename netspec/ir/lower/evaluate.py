@@ -35,7 +35,9 @@ from netspec.ir.expr import (
 )  # fmt: skip
 from netspec.ir.graph import Place
 from netspec.ir.lower.calls import call_function, call_method
+from netspec.ir.lower.collected import collection_given, is_collection
 from netspec.ir.lower.context import Operand, Refused, join, refuse, same, tuple_of
+from netspec.ir.lower.mends import bare_text, inner_layer, layer_in_argument
 from netspec.ir.lower.mismatch import rejection
 from netspec.ir.lower.numbers import (
     BINARY,
@@ -102,6 +104,7 @@ def evaluate_plain(value: object, scope: Scope, place: Place) -> Operand:
     if isinstance(value, str):
         if value[:1] == "=" and is_expression(value):
             return evaluate(value, scope, place)
+        scope.context.texts[value] = partial(bare_text, value, scope)
         return scope.context.const(literal(value))
     if isinstance(value, list):
         items = [evaluate_plain(item, scope, place.at(i)) for i, item in enumerate(value)]
@@ -111,7 +114,7 @@ def evaluate_plain(value: object, scope: Scope, place: Place) -> Operand:
         return listed
     if isinstance(value, dict):
         fact = "a mapping is not a value that a layer takes"
-        raise refuse("NS205", fact, place.span())
+        raise refuse("NS205", fact, place.span(), layer_in_argument(value, place))
     if isinstance(value, (int, float)):
         _guard(lambda: check_size(value), place)
     return scope.context.const(value)
@@ -269,11 +272,15 @@ def _attribute(found: Operand | Module, name: str, scope: Scope, place: Place) -
         if parameter is not None:
             return parameter
     operand = _value_of(found, place)
+    if name not in _ATTRIBUTES and isinstance(found, Module):
+        _refuse_inner_layer((found.name, name), scope, place)
     if name not in _ATTRIBUTES:
         help = did_you_mean(name, (*_ATTRIBUTES, *catalog.method_names()))
         raise refuse("NS206", f"`.{name}` is not known here", place.key_span(), help)
     if operand.is_unknown:
         return operand
+    if is_collection(operand):
+        raise collection_given(scope, place, f"`.{name}`", operand)
     if not all(isinstance(fact, TensorType) for fact in operand.facts):  # not in one mode, maybe
         raise refuse("NS304", f"only a tensor has `.{name}`", place.span())
     expr = Attribute(operand.expr, name)
@@ -404,8 +411,19 @@ def _compute(
     if _holds_tensor(operands):
         return _run(key, function, operands, expr, scope, place)
     columns = zip(*(operand.facts for operand in operands), strict=True)
-    found = tuple(_guard(partial(apply, function, *column), place) for column in columns)
+    try:
+        found = tuple(_guard(partial(apply, function, *column), place) for column in columns)
+    except Refused:
+        _refuse_collection(key, operands, scope, place)
+        raise
     return Operand(expr, found, *join(operands))
+
+
+def _refuse_collection(key: str, operands: list[Operand], scope: Scope, place: Place) -> None:
+    """Raises Refused (NS212) of a refused operator where an operand is a tuple or dict."""
+    collection = next(filter(is_collection, operands), None)
+    if collection is not None and key != "[]":
+        raise collection_given(scope, place, f"`{key}`", collection)
 
 
 def _run(
@@ -420,6 +438,7 @@ def _run(
     columns = list(zip(*(operand.facts for operand in operands), strict=True))
 
     def refusal(index: int, error: OperatorRejects) -> Refused:
+        _refuse_collection(key, operands, scope, place)
         names = ("input", "index" if key == "[]" else "other")
         given = list(zip(names, operands, strict=False))
         return rejection(scope, place, key, given, index, error)
@@ -580,7 +599,10 @@ def _call(node: ast.Call, scope: Scope, place: Place) -> Operand:
         if registered is not None:
             args, kwargs = _arguments(node, scope, place)
             return call_function(registered, args, kwargs, scope, place)
-        receiver = _value_of(_module_or_value(function.value, scope, place), place)
+        owner = _module_or_value(function.value, scope, place)
+        if isinstance(owner, Module) and catalog.find_method(function.attr) is None:
+            _refuse_inner_layer((owner.name, function.attr), scope, place)
+        receiver = _value_of(owner, place)
         args, kwargs = _arguments(node, scope, place)
         if function.attr in _SIZES:
             return _size(function.attr, receiver, args, scope, place)
@@ -591,7 +613,18 @@ def _call(node: ast.Call, scope: Scope, place: Place) -> Operand:
     if found.is_unknown:
         _arguments(node, scope, place)
         return found
+    match function:
+        case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=int(index))):
+            _refuse_inner_layer((name, index), scope, place)
     raise refuse("NS207", "a value cannot be called", place.span())
+
+
+def _refuse_inner_layer(keys: tuple[str, str | int], scope: Scope, place: Place) -> None:
+    """Raises Refused (NS206) where these keys lead to a layer inside of another one."""
+    help = inner_layer(scope, keys)
+    if help is not None:
+        fact = f"`{keys[0]}.{keys[1]}` is a layer inside of another one"
+        raise refuse("NS206", f"{fact}, which expressions do not reach", place.key_span(), help)
 
 
 def _registered(function: ast.Attribute, scope: Scope) -> str | None:
@@ -657,6 +690,8 @@ def _size(name: str, receiver: Operand, args: list[Operand], scope: Scope, place
     if receiver.is_unknown or any(operand.is_unknown for operand in args):
         return scope.context.unknown
     if not receiver.is_tensor:
+        if is_collection(receiver):
+            raise collection_given(scope, place, f"`.{name}()`", receiver)
         raise refuse("NS304", f"only a tensor has `.{name}()`", place.span())
     shape = _attribute(receiver, "shape", scope, place)
     assert isinstance(shape, Operand), "a shape is a value"

@@ -8,6 +8,7 @@ from typing import cast
 
 from torch import nn
 
+from netspec.ir.conditions import condition_of_reading
 from netspec.ir.graph import Place
 from netspec.ir.lower.context import Context, Operand, Refused, refuse
 from netspec.ir.lower.evaluate import evaluate
@@ -17,7 +18,7 @@ from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import TensorType
 from netspec.ops.signatures import forward_signature_of
-from netspec.spec.expressions import names_in
+from netspec.spec.expressions import as_expression, names_in
 
 # The convention of torch.nn: images and signals are N×C×…, everything else ends in its features.
 # Parameter → (which input, which of its dimensions).
@@ -66,8 +67,19 @@ def infer(
             found[parameter.name] = size
         elif parameter.required:
             fact = f"`{parameter.name}` of `{name}` cannot be told: it is not called here"
-            raise refuse("NS302", fact, place.key_span(), f"give `{parameter.name}`")
+            condition = condition_of_reading(place)
+            help = f"give `{parameter.name}`"
+            if condition is not None:
+                help = f"write `when: {as_expression(condition)}`: only then something calls it"
+            raise refuse("NS302", fact, place.key_span(), help)
     return found
+
+
+def sized_inputs(operator: Operator, signature: Signature) -> frozenset[int]:
+    """The positions of the inputs whose shapes decide a size, and which are tensors therefore."""
+    if operator.offer is not None:
+        return frozenset()
+    return frozenset(INFERRED[p.name][0] for p in signature.parameters if p.name in INFERRED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,14 @@ instance fills its slot then.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import cast
+from functools import partial
+from typing import TypeAlias, cast
 
 from torch import nn
 
+from netspec.errors import Diagnostic
 from netspec.ir.expr import Attribute, CallPart, Const, Expr, Item, Part, Value
 from netspec.ir.graph import (
     Child,
@@ -28,11 +31,12 @@ from netspec.ir.graph import (
     Place,
 )  # fmt: skip
 from netspec.ir.limits import MAX_INNER_LAYERS
-from netspec.ir.lower.bind import bind
+from netspec.ir.lower.bind import Bound, Given, bind
 from netspec.ir.lower.calls import call_function, meet_overwriting
+from netspec.ir.lower.collected import is_collection, with_tensors, with_tensors_where
 from netspec.ir.lower.context import Context, Lowered, Operand, Refused, join, refuse
 from netspec.ir.lower.evaluate import Module
-from netspec.ir.lower.infer import infer
+from netspec.ir.lower.infer import infer, sized_inputs
 from netspec.ir.lower.mismatch import Called, passed, refused_construction, rejection
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Slot
 from netspec.ops import facts
@@ -40,6 +44,9 @@ from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact, OperatorRejects
 from netspec.ops.signatures import forward_signature_of, signatures_of
+
+# What is said of a refusal that has a cause elsewhere, as `act.fn` is for an activation.
+Cause: TypeAlias = Callable[[Diagnostic], Diagnostic]
 
 
 class Instance:
@@ -84,8 +91,20 @@ class ModuleInstance(Instance):
     arguments: tuple[tuple[Fact, ...], dict[str, Fact]] | None = None  # as the class takes them
     refused: bool = False
     unusual: bool = False  # they are such that `meta` may not look at them
+    cause: Cause | None = None
 
     def call(
+        self,
+        scope: Scope,
+        at: Expr,
+        args: Sequence[Operand],
+        kwargs: Mapping[str, Operand],
+        place: Place,
+    ) -> Operand:
+        with nullcontext() if self.cause is None else scope.context.caused(self.cause):
+            return self._call(scope, at, args, kwargs, place)
+
+    def _call(
         self,
         scope: Scope,
         at: Expr,
@@ -97,6 +116,11 @@ class ModuleInstance(Instance):
         signature = forward_signature_of(cast("type[nn.Module]", self.operator.target))
         own = signatures_of(self.operator)[0]
         misplaced = kwargs and _names(own) & kwargs.keys() - _names(signature)
+        sized = sized_inputs(self.operator, own)
+        replaced = with_tensors((signature,), self.name, args, kwargs, scope, place, tensors=sized)
+        if replaced is not None:
+            self._made(scope, replaced.args)
+            raise replaced.refused
         module = None if misplaced else self._made(scope, args)
         self.slot.called = True
         at_names = place.at("with") if kwargs and place.at("with").exists else place
@@ -106,13 +130,25 @@ class ModuleInstance(Instance):
             raise Refused
 
         def run(index: int, called: nn.Module = module, key: object = self.key) -> Fact:
-            values = tuple([o.facts[index] for o in bound.args])
-            named = tuple([(name, o.facts[index]) for name, o in bound.kwargs])
-            mode = context.probes[index].training
-            return facts.run_module(called, key, mode, values, named, self.unusual)
+            return self._run(called, key, context.probes[index].training, bound.at(index))
+
+        def accepts(args: list[Operand], kwargs: dict[str, Operand], index: int) -> bool:
+            assert module is not None, "it was called"
+            other = Bound(tuple(args), tuple(kwargs.items()))
+            try:
+                self._run(module, self.key, context.probes[index].training, other.at(index))
+            except OperatorRejects:
+                return False
+            return True
 
         def refusal(index: int, error: OperatorRejects) -> Refused:
             assert module is not None, "it was called"
+            if any(map(is_collection, bound.operands())):
+                what, by_name = f"`{self.name}`", dict(bound.kwargs)
+                takes = partial(accepts, index=index)
+                found = with_tensors_where(takes, what, bound.args, by_name, scope, place)
+                if found is not None:
+                    return found.refused
             called = Called(self.name, module, self.slot.place, self._values())
             given, operator = passed(bound, signature), self.operator.name
 
@@ -125,6 +161,9 @@ class ModuleInstance(Instance):
         exprs = tuple([o.expr for o in bound.args])
         by_name = tuple([(name, o.expr) for name, o in bound.kwargs])
         return Operand(CallPart(at, exprs, by_name), found)
+
+    def _run(self, module: nn.Module, key: object, training: bool, given: Given) -> Fact:
+        return facts.run_module(module, key, training, *given, self.unusual)
 
     def _made(self, scope: Scope, inputs: Sequence[Operand]) -> nn.Module | None:
         """The module, or None where it was refused; then the names of its call are checked yet."""
@@ -236,6 +275,7 @@ class FunctionInstance(Instance):
 
     function: str
     given: dict[str, Operand]
+    cause: Cause | None = None
 
     def call(
         self,
@@ -245,7 +285,9 @@ class FunctionInstance(Instance):
         kwargs: Mapping[str, Operand],
         place: Place,
     ) -> Operand:
-        return call_function(self.function, args, {**self.given, **kwargs}, scope, place, True)
+        named = {**self.given, **kwargs}
+        with nullcontext() if self.cause is None else scope.context.caused(self.cause):
+            return call_function(self.function, args, named, scope, place, True)
 
 
 @dataclass(slots=True, eq=False)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
+from netspec.ir.foreign.layers import foreign_layer
 from netspec.ir.graph import Place
 from netspec.ir.lower import containers, known, repeats
 from netspec.ir.lower.calls import call_function
@@ -19,6 +20,7 @@ from netspec.ir.lower.evaluate import (
     evaluate_plain,
     static_value,
 )  # fmt: skip
+from netspec.ir.lower.mends import inner_layer
 from netspec.ir.lower.modifiers import asks_each_copy, check_modifiers, condition_of
 from netspec.ir.lower.reading import (
     Layers,
@@ -37,6 +39,7 @@ from netspec.spec.schema import (
     CallLayer,
     ConstLayer,
     ContainerLayer,
+    ForeignLayer,
     Layer,
     LostLayer,
     ParamLayer,
@@ -222,6 +225,8 @@ def _lower_kind(
             return call_function(called, sources, given, scope, place, spread=True)
         case LostLayer():
             raise Refused
+        case ForeignLayer(value=written):
+            raise Refused(foreign_layer(written, place))
         case UseLayer():
             return _use(layer, scope, place, inputs())
         case _:
@@ -255,6 +260,10 @@ def _use(layer: UseLayer, scope: Scope, place: Place, inputs: list[Operand]) -> 
     no_expression(layer.use, "use", place)
     binding = scope.find(layer.use)
     at = place.at("use")
+    inside = inner_layer(scope, layer.use.split(".")) if binding is None else None
+    if inside is not None:
+        fact = f"`{layer.use}` is a layer inside of another one, and `use` names one beside it"
+        raise refuse("NS207", fact, at.span(), inside)
     if binding is None:
         raise undefined(scope, layer.use, at)
     if binding.refused:

@@ -25,8 +25,9 @@ from netspec.ops.refusals.attempt import Attempt, Explanation, Given
 from netspec.ops.refusals.blame import blamed, in_order, told_of_value
 from netspec.ops.refusals.construction import explain_construction
 from netspec.ops.refusals.explain import explain, torch_words
-from netspec.ops.refusals.images import batch_help
+from netspec.ops.refusals.images import batch_help, channels_last_help
 from netspec.ops.shapes import dimensions_text, shape_text
+from netspec.spec.schema import expand_short
 
 _MOST_CHAINS = 4
 _SIZE_TYPE = re.compile(r"\btorch\.Size\b")
@@ -81,7 +82,7 @@ def rejection(
     what = _what(place, operator) if module is None else told_as(module.name, place, operator)
     inside = module.module if module is not None else None
     given = tuple(given for given, _ in tensors)
-    attempt = Attempt(what, operator, given, plain, str(error), inside, told)
+    attempt = Attempt(what, operator, given, plain, str(error), inside, told, error.partly)
     found = explain(attempt)
     shown = [(g, steps) for g, steps in tensors if g in found.chains or not found.chains]
     notes = look.notes(shown, quoted=found.quoted)
@@ -95,7 +96,9 @@ def rejection(
         if refused is not None:
             return refused
     help = found.help or _batch(found, given)
-    return refuse("NS301", found.fact, _span(place, found.about), help, notes)
+    text = next((value for value in plain.values() if isinstance(value, str)), None)
+    about = text if found.quoted else None
+    return refuse("NS301", found.fact, _span(place, found.about), help, notes, about)
 
 
 def wrong_size(
@@ -114,8 +117,10 @@ def wrong_size(
     noun = noun if wanted != 1 else noun.removesuffix("s")
     what = told_as(name, place, operator)
     fact = f"{what} expects {wanted} {noun}, and {given.gives(given.size(dimension))}"
-    sides = _SIDES.match(operator)
-    help = batch_help(given, int(sides[1]) + 2) if sides else None
+    sides = _sides_of(operator, given)
+    help = None
+    if sides is not None:
+        help = channels_last_help(given, wanted, sides) or batch_help(given, sides + 2)
     right = given.size(dimension)
     if help is None and right.isdigit():
         help = _flattened(given, wanted) if operator == "Linear" else None
@@ -123,6 +128,14 @@ def wrong_size(
     elif help is None and right.isidentifier() and given.role == "input":
         help = f"declare `{right}` as {wanted}"
     return refuse("NS301", fact, _span(place, parameter), help, look.notes([(given, steps)]))
+
+
+def _sides_of(operator: str, given: Given) -> int | None:
+    """How many sides an image has for this class, or None for a class that is not for images."""
+    if operator == "GroupNorm":
+        return len(given.shape) - 2
+    found = _SIDES.match(operator)
+    return int(found[1]) if found else None
 
 
 def free_size(
@@ -152,6 +165,13 @@ def wrong_input(
     layer = told_as(str(place.path[-1]), place, "spec")
     fact = f"{layer} takes [{sizes}] for its input `{name}`, and {given.is_shaped}"
     return refuse("NS301", fact, place.key_span(), None, look.notes([(given, steps)]))
+
+
+def collection_text(scope: Scope, operand: Operand) -> tuple[str, str]:
+    """The name of a tuple or a dict, and the shapes in it: `rnn`, `([N, T, 7], [1, N, 7])`."""
+    steps, look = history_of(operand, scope), _Look(scope, 0, partly=False)
+    name = steps[-1].name if steps else "it"
+    return name, look.text(operand.facts[0], operand.facts[look.twin])
 
 
 def refused_init(place: Place, name: str, operator: str, fact: Fact, error: str) -> Refused:
@@ -207,7 +227,7 @@ def _refused_argument(
     fact = f"{what} refuses `{name}: {arguments[name]}`: {said}"
     found = catalog.find_module(operator) or catalog.find_function(operator)
     help = told_of_value(arguments[name], words, found.target.__doc__ if found else None)
-    return refuse(code, fact, at.span(), help, notes)
+    return refuse(code, fact, at.span(), help, notes, about=arguments[name])
 
 
 def told_as(name: str, place: Place, operator: str) -> str:
@@ -292,7 +312,8 @@ class _Look:
         first = steps[0] if steps else last
         declared = self._sizes(first.facts) if first.role == "input" else ()
         sizes = self._sizes(operand.facts)
-        return Given(parameter, last.name, fact, sizes, last.role, declared), steps
+        made_by = _made_by(last.place) if last.role == "layer" else ""
+        return Given(parameter, last.name, fact, sizes, last.role, declared, made_by), steps
 
     def _sizes(self, facts: tuple[Fact, ...]) -> tuple[str, ...]:
         fact, other = facts[self.index], facts[self.twin]
@@ -327,6 +348,19 @@ class _Look:
 
     def _step(self, step: Step) -> str:
         return f"`{step.name}` {self.text(step.facts[self.index], step.facts[self.twin])}"
+
+
+def _made_by(place: Place | None) -> str:
+    """The class or function of the layer that stands at a place; of other layers nothing."""
+    if place is None or place.node is not None or not place.exists:
+        return ""
+    layer: object = place.source.value
+    for key in place.path:
+        layer = layer[key]  # type: ignore[index]
+    found = expand_short(layer)
+    if not isinstance(found, dict):
+        return ""
+    return str(found.get("module", found.get("call", "")))
 
 
 def _line_of(steps: Sequence[Step]) -> str:

@@ -25,7 +25,8 @@ from netspec.ops import catalog, facts
 from netspec.ops.elsewhere import told_of_dtype
 from netspec.source import Path
 from netspec.spec.complain import unknown_arg
-from netspec.spec.expressions import is_expression, names_in
+from netspec.spec.expressions import as_expression, could_be_expression, is_expression, names_in
+from netspec.spec.interpolated import help_for_interpolation
 from netspec.spec.load import Definition, Spec
 from netspec.spec.overrides import Text
 from netspec.spec.schema import Block, Document, Input
@@ -325,6 +326,9 @@ def _size(size: int | str, free: Mapping[str, int], scope: Scope, place: Place) 
         if not size.isidentifier():
             fact = f"`{size}` is no size"
             help = "a number, the name of a free size, or an expression over args"
+            help = help_for_interpolation(size) or help
+            if could_be_expression(size, scope.args):
+                help = f"write `{as_expression(size)}`: an expression begins with `=`"
             raise refuse("NS205", fact, place.span(), help)
         return free[size]
     found = static_value(size, scope, place, "an input's size")

@@ -26,7 +26,11 @@ def lower_repeat(
     layer: Layer, name: str, scope: Scope, place: Place, inputs: list[Operand]
 ) -> None:
     """All copies of a repeated layer, in the container that `as` asks for."""
-    rounds = _rounds(layer, scope, place)
+    try:
+        rounds = _rounds(layer, scope, place)
+    except Refused as refused:
+        scope.context.report(refused)
+        rounds = _unknown_rounds(layer, scope)
     copy = layer.model_copy(
         update={"repeat": None, "from_": None, "as_": None, "keep": True, **_condition(layer)}
     )
@@ -70,26 +74,31 @@ def _rounds(layer: Layer, scope: Scope, place: Place) -> Loop_:
     at = place.at("repeat") if not isinstance(layer.repeat, Repeat) else place.at("repeat", "n")
     asked = repeat.n if repeat.over is None else repeat.over
     if evaluate_plain(asked, scope, at).is_unknown:
-        unknown = scope.context.unknown
-        return [dict.fromkeys(loop_names(layer), unknown)]
+        return _unknown_rounds(layer, scope)
     if repeat.over is not None:
         items = static_value(repeat.over, scope, place.at("repeat", "over"), "`over`")
         if not isinstance(items, tuple):
             fact = f"`over` is a list, and this is `{items}`"
-            raise refuse("NS214", fact, place.at("repeat", "over").span())
+            raise refuse("NS214", fact, place.at("repeat", "over").span(), about=items)
         item = repeat.as_ or "w"
         return [{"i": const(i), item: const(value, item)} for i, value in enumerate(items)]
     if repeat.n is None:
         raise refuse("NS214", "`repeat` needs `n` or `over`", place.at("repeat").span())
     count = static_value(repeat.n, scope, at, "the number of copies")
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-        raise refuse("NS214", f"`repeat` is a number of copies, and `{count}` is not", at.span())
+        fact = f"`repeat` is a number of copies, and `{count}` is not"
+        raise refuse("NS214", fact, at.span(), about=count)
     if count > MAX_LAYERS:
         raise refuse(
             "NS217", f"`repeat` asks for {count:,} copies", at.span(), f"at most {MAX_LAYERS:,}"
         )
     index = repeat.as_ or "i"
     return [{index: const(i)} for i in range(count)]
+
+
+def _unknown_rounds(layer: Layer, scope: Scope) -> Loop_:
+    """One copy, for all of those whose count is not known for a mistake."""
+    return [dict.fromkeys(loop_names(layer), scope.context.unknown)]
 
 
 def _names(layer: Layer, rounds: Loop_, scope: Scope, place: Place) -> list[str] | None:

@@ -11,6 +11,7 @@ from netspec.ir.expr import Const, Expr, Part, Training, Tuple, Value
 from netspec.ir.graph import Assign, Child, Freeze, Init, New, Place, Port, Statement, Tie
 from netspec.ir.lower.context import Context, Operand, Refused, refuse
 from netspec.ops import catalog
+from netspec.spec.expressions import as_expression, could_be_expression
 from netspec.spec.load import Definition
 from netspec.spec.overrides import Text
 
@@ -300,8 +301,11 @@ def undefined(scope: Scope, name: str, place: Place) -> Refused:
     later = scope.later(name)
     if later is not None:
         return _too_early(name, later, place, _inside(scope))
-    help = did_you_mean(name, [*scope.visible(), *scope.args])
-    if name in _SPELT:
+    known = [*scope.visible(), *scope.args]
+    help = did_you_mean(name, known)
+    if place.node is None and could_be_expression(name, known):
+        help = f"write `{as_expression(name)}`: an expression begins with `=`"
+    elif name in _SPELT:
         help = f"write `{_SPELT[name]}`"
     elif name in _NEEDLESS and f"{name}." in place.text:
         help = f"leave `{name}.` out: what a spec can name needs no prefix"

@@ -78,7 +78,8 @@ def _empty(sizes: tuple[int, ...], value: list[Any], scope: Scope, place: Place)
 def _size(item: object, scope: Scope, place: Place) -> int:
     size = static_value(item, scope, place, "a size")
     if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-        raise refuse("NS205", f"a size is a number, and `{size}` is not", place.span())
+        fact = f"a size is a number, and `{size}` is not"
+        raise refuse("NS205", fact, place.span(), about=size)
     return size
 
 

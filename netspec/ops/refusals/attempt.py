@@ -29,6 +29,7 @@ class Given:
     sizes: tuple[str, ...]
     role: Role = "layer"
     declared: tuple[str, ...] = ()  # the sizes of the model's input that it is made from
+    made_by: str = ""  # the class or function of the layer that gives it
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -77,6 +78,7 @@ class Attempt:
     words: str
     module: nn.Module | None = None
     told: Mapping[str, str] = field(default_factory=dict)
+    partly: bool = False  # at other sizes torch takes it
 
     def tensor(self, *parameters: str) -> Given | None:
         """The tensor given for the first of these parameters that has one."""

@@ -58,6 +58,37 @@ def batch_help(given: Given, rank: int) -> str | None:
     return f"an input has a batch dimension first: `[N, {', '.join(given.declared)}]`"
 
 
+def channels_last_help(given: Given, wanted: int, sides: int) -> str | None:
+    """What to do about images whose channels stand last, as Keras has them; None of others."""
+    rank = len(given.shape)
+    if not 1 <= sides <= 3 or rank not in (sides + 1, sides + 2) or given.sizes[-1] != str(wanted):
+        return None
+    if given.size(-sides - 1) == str(wanted):
+        return None
+    takes = f"[N, C, {_SIDES[sides - 1]}]"
+    fact = f"the {wanted} stands last, and torch takes {takes}"
+    if given.role != "input":
+        to = 1 if rank == sides + 2 else 0
+        return f"{fact}: `{_bracketed(given)}.movedim(-1, {to})`"
+    batch = given.sizes[0] if rank == sides + 2 else "N"
+    right = [batch, given.sizes[-1], *given.sizes[rank - sides - 1 : -1]]
+    return f"{fact}: `{given.name}: [{', '.join(right)}]`"
+
+
+def _looks_channels_last(given: Given, sides: int) -> str | None:
+    """The same, of an input that has as many of the last as images have of colours."""
+    declared = given.declared
+    if len(declared) != sides + 2 or declared[-1] not in ("1", "3", "4"):
+        return None
+    if any(size.isdigit() and int(size) < 8 for size in declared[1:-1]):
+        return None
+    return channels_last_help(given, int(declared[-1]), sides)
+
+
+def _bracketed(given: Given) -> str:
+    return f"({given.name})" if " " in given.name else given.name
+
+
 def _channels(attempt: Attempt, given: Given, sides: int, transposed: bool) -> Explanation | None:
     module, held = attempt.module, attempt.tensor("weight")
     groups = attempt.argument("groups", 1)
@@ -72,7 +103,9 @@ def _channels(attempt: Attempt, given: Given, sides: int, transposed: bool) -> E
         return None
     fact = f"{attempt.what} expects {_inputs(wanted)}, and {given.gives(given.size(channels))}"
     chains = (given,) if held is None else (given, held)
-    return Explanation(fact, _weight_help(attempt, given, held, transposed), "in_channels", chains)
+    help = channels_last_help(given, wanted, sides)
+    help = help or _weight_help(attempt, given, held, transposed)
+    return Explanation(fact, help, "in_channels", chains)
 
 
 def _inputs(wanted: int) -> str:
@@ -100,14 +133,15 @@ def _kernel(attempt: Attempt, given: Given, sides: int) -> Explanation | None:
     have = given.shape[-sides:]
     if all(h + 2 * p >= r for h, p, r in zip(have, padding, reach, strict=True)):
         return None
+    last = _looks_channels_last(given, sides)
     dilated = "" if reach == kernel else f", with `dilation` {by(dilation)} over {by(reach)}"
     padded = f", and {by(padding)} of padding on each side" if any(padding) else " without padding"
     fact = (
         f"the kernel of {attempt.what} is {by(kernel)}{dilated}, larger than "
         f"`{given.name}`: {by(given.sizes[-sides:])}{padded}"
     )
-    return Explanation(fact, "a smaller kernel, more `padding`, or less downsampling before", None,
-                       (given,))  # fmt: skip
+    help = last or "a smaller kernel, more `padding`, or less downsampling before"
+    return Explanation(fact, help, None, (given,))
 
 
 def _pool(attempt: Attempt, given: Given, sides: int) -> Explanation | None:
@@ -125,7 +159,8 @@ def _pool(attempt: Attempt, given: Given, sides: int) -> Explanation | None:
         return None
     sizes = given.gives(by(given.sizes[-sides:]))
     fact = f"{attempt.what} has a window of {by(kernel)}, and {sizes}: nothing would be left"
-    return Explanation(fact, "pool less often, or declare a larger input", None, (given,))
+    help = _looks_channels_last(given, sides) or "pool less often, or declare a larger input"
+    return Explanation(fact, help, None, (given,))
 
 
 def explain_norm(attempt: Attempt, given: Given) -> Explanation | None:
@@ -167,7 +202,8 @@ def _norm_channels(attempt: Attempt, given: Given) -> Explanation | None:
     if len(given.shape) < 2 or given.shape[1] == wanted:
         return None
     fact = f"{attempt.what} expects {_inputs(wanted)}, and {given.gives(given.size(1))}"
-    return Explanation(fact, None, "num_features", (given,) if held is None else (given, held))
+    help = channels_last_help(given, wanted, len(given.shape) - 2)
+    return Explanation(fact, help, "num_features", (given,) if held is None else (given, held))
 
 
 def _slopes(attempt: Attempt, given: Given) -> Explanation | None:
@@ -190,7 +226,8 @@ def _groups(attempt: Attempt, given: Given) -> Explanation | None:
     wanted = getattr(attempt.module, "num_channels", None)
     if wanted is not None and wanted != given.shape[1]:
         fact = f"{attempt.what} expects {_inputs(wanted)}, and {given.gives(given.size(1))}"
-        return Explanation(fact, None, "num_channels", (given,))
+        help = channels_last_help(given, wanted, len(given.shape) - 2)
+        return Explanation(fact, help, "num_channels", (given,))
     if groups > 0 and given.shape[1] % groups == 0:
         return None
     fact = f"{attempt.what} makes {count(groups, 'group')} of the channels, and "

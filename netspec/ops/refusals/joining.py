@@ -13,6 +13,7 @@ _DISAGREE = re.compile(
     r"broadcast|must match|same size|same as|same shape|equal size|different to|sizes? of tensor",
     re.IGNORECASE,
 )
+_IMAGES = re.compile(r"conv|pool|upsampl|interpolate", re.IGNORECASE)
 _ONE_SHAPE = re.compile(r"same as|different to the input size")
 _CLASSES = ("cross_entropy", "CrossEntropyLoss", "nll_loss", "NLLLoss")
 
@@ -56,7 +57,9 @@ def _cat(attempt: Attempt) -> Explanation | None:
                 f"{first.gives(sizes[0])} and {other.gives(sizes[1])}"
             )
             only = len(differ) == 1 and first.shape[dim % rank] == other.shape[dim % rank]
-            help = f"`dim: {differ[0]}` would join them" if only else None
+            help = sides_help(attempt, first, other, [d - rank for d in differ])
+            if help is None and only and not attempt.partly:
+                help = f"`dim: {differ[0]}` would join them"
             return Explanation(fact, help, chains=(first, other))
     return None
 
@@ -93,6 +96,7 @@ def _told(attempt: Attempt, first: Given, second: Given, differ: list[int]) -> E
     a, b = (_sizes(given, differ) for given in (first, second))
     fact = f"{attempt.what} needs equal sizes, and {where} {first.gives(a)} and {second.gives(b)}"
     help = _bent(first, second, differ) if attempt.operator in _SUMS else None
+    help = help or sides_help(attempt, first, second, differ)
     return Explanation(fact, help, chains=(first, second))
 
 
@@ -124,6 +128,53 @@ def _bent(first: Given, second: Given, differ: list[int]) -> str | None:
     if -3 in differ:
         return "bring one to the other's channels and sides by a 1×1 `Conv2d`, strided if need be"
     return None
+
+
+def sides_help(attempt: Attempt, first: Given, second: Given, differ: list[int]) -> str | None:
+    """What makes the sides of two images equal, where halving and doubling them has rounded.
+
+    `differ` are the dimensions, from the end. None where they are no sides, or differ by more.
+    """
+    rank = len(first.shape)
+    if len(second.shape) != rank or rank < 3 or min(differ) < 2 - rank:
+        return None
+    if rank == 3 and not any(_IMAGES.search(given.made_by) for given in (first, second)):
+        return None  # the last dimension is the features of a sequence
+    small, large = first, second
+    if first.shape[differ[0]] > second.shape[differ[0]]:
+        small, large = second, first
+    pairs = [(small.shape[d], large.shape[d]) for d in differ]
+    if not all(a < b < 2 * a for a, b in pairs):
+        return None
+    helps = [f"pad the smaller: `{_padded(small, large, differ)}`"]
+    if "ConvTranspose" in small.made_by:
+        helps.insert(
+            0, f'give `{small.name}` its size: `with: {{output_size: "={_sides(large)}"}}`'
+        )
+    elif small.made_by in ("interpolate", "upsample") or "Upsampl" in small.made_by:
+        sized = f'{{call: interpolate, size: "={_sides(large)}"}}'
+        helps.insert(0, f"give `{small.name}` its size: `{sized}`")
+    if attempt.partly:
+        helps.append("say by `example` for which sizes it is")
+    return ", or ".join(helps)
+
+
+def _padded(small: Given, large: Given, differ: list[int]) -> str:
+    """The smaller one with zeros behind its sides, in an expression."""
+    a, b = _bracketed(small), _bracketed(large)
+    amounts: list[str] = []
+    for dim in range(-1, min(differ) - 1, -1):
+        more = f"{b}.shape[{dim}] - {a}.shape[{dim}]" if dim in differ else "0"
+        amounts += ["0", more]
+    return f"pad({small.name}, ({', '.join(amounts)}))"
+
+
+def _sides(given: Given) -> str:
+    return f"{_bracketed(given)}.shape[2:]"
+
+
+def _bracketed(given: Given) -> str:
+    return f"({given.name})" if " " in given.name else given.name
 
 
 def _same(attempt: Attempt) -> Explanation | None:

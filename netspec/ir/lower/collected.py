@@ -1,0 +1,186 @@
+"""A tuple or a dict where a tensor is taken, as an LSTM's (output, (h, c)) is by a Linear.
+
+Whether that is the mistake is asked: one of its tensors, in its place, has to be accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from netspec.errors import Span
+from netspec.ir.expr import Const, Expr, Item
+from netspec.ir.graph import Place
+from netspec.ir.lower.bind import bind
+from netspec.ir.lower.context import Operand, Refused, refuse
+from netspec.ir.lower.mismatch import collection_text
+from netspec.ir.lower.scope import Scope
+from netspec.ops.arguments import Signature
+from netspec.ops.facts import Fact, Mapped, TensorType
+
+Key = int | str  # an argument: its position, or its name
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A call with tensors in the place of collections, and the refusal of the first of those."""
+
+    args: list[Operand]
+    kwargs: dict[str, Operand]
+    refused: Refused
+
+
+def is_collection(operand: Operand) -> bool:
+    """Whether it is a tuple or a dict with a tensor in it."""
+    return isinstance(operand.facts[0], (tuple, Mapped)) and _first_tensor(operand) is not None
+
+
+def with_tensors(
+    signatures: Sequence[Signature],
+    what: str,
+    args: Sequence[Operand],
+    kwargs: Mapping[str, Operand],
+    scope: Scope,
+    place: Place,
+    spread: bool = False,
+    tensors: Collection[int] = (),
+) -> Replaced | None:
+    """The call that the signatures take, where they don't take this one for a collection in it.
+
+    At the positions in `tensors` no collection can stand, whatever the signature says.
+    """
+    if not any(map(is_collection, (*args, *kwargs.values()))):
+        return None
+
+    def accepts(some: list[Operand], named: dict[str, Operand]) -> bool:
+        if any(i in tensors and is_collection(operand) for i, operand in enumerate(some)):
+            return False
+        try:
+            bind(signatures, what, some, named, place, spread)
+        except Refused:
+            return False
+        return True
+
+    return with_tensors_where(accepts, f"`{what}`", args, kwargs, scope, place)
+
+
+def with_tensors_where(
+    accepts: Callable[[list[Operand], dict[str, Operand]], bool],
+    what: str,
+    args: Sequence[Operand],
+    kwargs: Mapping[str, Operand],
+    scope: Scope,
+    place: Place,
+) -> Replaced | None:
+    """The nearest call that is accepted, or None where this one is, or no such one is."""
+    if accepts(list(args), dict(kwargs)):
+        return None
+    for key, some, named in _replacements(args, kwargs):
+        if accepts(some, named):
+            given = args[key] if isinstance(key, int) else kwargs[key]
+            return Replaced(some, named, collection_given(scope, place, what, given, key))
+    return None
+
+
+def _replacements(
+    args: Sequence[Operand], kwargs: Mapping[str, Operand]
+) -> Iterator[tuple[Key, list[Operand], dict[str, Operand]]]:
+    """One collection replaced, each in its turn; then all of them."""
+    given: dict[Key, Operand] = dict(enumerate(args))
+    given.update(kwargs)
+    tensors = {key: found for key, o in given.items() if (found := _first_tensor(o)) is not None}
+    choices = [{key: tensor} for key, tensor in tensors.items()]
+    for chosen in [*choices, tensors] if len(choices) > 1 else choices:
+        both = {**given, **chosen}
+        named = {key: operand for key, operand in both.items() if isinstance(key, str)}
+        yield next(iter(chosen)), [both[i] for i in range(len(args))], named
+
+
+def collection_given(
+    scope: Scope, place: Place, what: str, operand: Operand, key: Key | None = None
+) -> Refused:
+    """NS212: a collection stands where a tensor does; the help says how one of its items is taken.
+
+    `key` is the argument that it is given for.
+    """
+    name, shape = collection_text(scope, operand)
+    kind = "a dict" if isinstance(operand.facts[0], Mapped) else "a tuple"
+    fact = f"`{name}` gives {kind}, {shape}, and {what} takes a tensor"
+    return refuse("NS212", fact, _at(place, key), _item_help(scope, place, operand, name, key))
+
+
+def _at(place: Place, key: Key | None) -> Span:
+    if place.node is not None:
+        found = place.positional(key) if isinstance(key, int) else place.argument(key or "")
+        return (found or place).span()
+    if isinstance(key, str):
+        named = place.argument(key) or place.at("with", key)
+        return named.span() if named.exists else place.key_span()
+    given = place.at("from")
+    if not given.exists:
+        return place.key_span()
+    one = given.at(key) if key is not None else given
+    return (one if one.exists else given).span()
+
+
+def _item_help(
+    scope: Scope, place: Place, operand: Operand, name: str, key: Key | None
+) -> str | None:
+    """How a spec takes the first tensor of a collection, here."""
+    path = _path_of(operand.facts[0]) or ()
+    keys = "".join(f"[{part!r}]" for part in path)
+    if scope.copies and _is_carried(operand, scope):
+        return (
+            "each copy is given what the one before it gives: repeat a list of `layers` whose last "
+            f'one takes an item of it, `"=_{keys}"`'
+        )
+    if not name.isidentifier() and scope.previous is not None:
+        name = "_" if operand.expr == scope.previous.expr else name
+    if not name.isidentifier():
+        return f"take an item of it, as in `=name{keys}`"
+    if place.node is not None:
+        return f"take an item of it: `{name}{keys}`"
+    if isinstance(key, int) and place.at("from", key).exists:
+        return f'take an item of it: `"={name}{keys}"`'
+    if isinstance(key, str):
+        return f'take an item of it: `{key}: "={name}{keys}"`'
+    return f'take an item of it: `from: "={name}{keys}"`'
+
+
+def _is_carried(operand: Operand, scope: Scope) -> bool:
+    return scope.previous is not None and operand.expr == scope.previous.expr
+
+
+def _path_of(fact: Fact) -> tuple[Key, ...] | None:
+    """The way to the first tensor inside of a collection, or None where there is none."""
+    if isinstance(fact, TensorType):
+        return ()
+    items: Iterator[tuple[Key, Fact]] = iter(())
+    if isinstance(fact, tuple):
+        items = iter(enumerate(fact))
+    elif isinstance(fact, Mapped):
+        items = iter(fact.items)
+    for key, item in items:
+        rest = _path_of(item)
+        if rest is not None:
+            return (key, *rest)
+    return None
+
+
+def _first_tensor(operand: Operand) -> Operand | None:
+    """The first tensor inside of a collection; None of what is no collection, or has none."""
+    path = _path_of(operand.facts[0])
+    if not path:
+        return None
+    expr: Expr = operand.expr
+    facts = operand.facts
+    for key in path:
+        expr = Item(expr, Const(key))
+        facts = tuple(_item_of(fact, key) for fact in facts)
+    return Operand(expr, facts, operand.sized, operand.modal)
+
+
+def _item_of(fact: Fact, key: Key) -> Fact:
+    if isinstance(fact, tuple) and isinstance(key, int) and key < len(fact):
+        return fact[key]
+    return dict(fact.items).get(str(key)) if isinstance(fact, Mapped) else None
