@@ -8,7 +8,14 @@ from pathlib import Path
 from netspec.run.folder import write_text
 from netspec.run.report.page import page_html
 from netspec.run.report.read import read_runs
-from netspec.run.report.table import Table, metric_title, report_table
+from netspec.run.report.table import (
+    Table,
+    is_of_training,
+    measure,
+    metric_title,
+    report_table,
+    test_metric,
+)
 from netspec.run.report.text import table_csv, table_text
 from netspec.run.report.words import metric_text, plain
 
@@ -43,7 +50,7 @@ def write_report(folder: Path) -> Report:
 
 
 def headline(table: Table) -> str:
-    """`27 runs, 22 finished; best test accuracy 0.9808: model=alexnet act=module`, in one line."""
+    """`27 runs, 22 finished; best val_accuracy 0.9808 (test accuracy 0.9710): act=module`."""
     runs = [row.run for row in table.rows]
     done = sum(run.status == "finished" for run in runs)
     head = f"{len(runs)} run{'s' * (len(runs) != 1)}, {done} finished"
@@ -53,16 +60,23 @@ def headline(table: Table) -> str:
 
 def _best(table: Table) -> str | None:
     first = table.rows[0]
-    if first.rank is None or table.metric is None:
+    value = measure(first.run, table.metric)
+    if first.rank is None or table.metric is None or value is None:
         return None
-    value = next(
-        each
-        for column, each in zip(table.columns, first.values, strict=True)
-        if column.kind == "metric"
-    )
-    assert isinstance(value, float), "a ranked run has its metric"
+    title = metric_title(table.metric)
     words = plain(" ".join(first.run.overrides)) or first.run.name
-    return f"best {metric_title(table.metric).removeprefix('best ')} {metric_text(value)}: {words}"
+    return f"{plain(title)} {metric_text(value)}{_beside(table)}: {words}"
+
+
+def _beside(table: Table) -> str:
+    """What the test gave for the best run, and whether it was chosen without validation data."""
+    run = table.rows[0].run
+    tested = test_metric(table.metric, [run])
+    value = measure(run, tested)
+    parts = [f"{metric_title(tested)} {metric_text(value)}"] if tested and value is not None else []
+    if table.metric and is_of_training(table.metric.key):
+        parts.insert(0, "there is no validation data")
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _title(folder: Path) -> str:
