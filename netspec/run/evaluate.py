@@ -21,7 +21,7 @@ from netspec.run.command import run_command, typed_overrides
 from netspec.run.data.dataset import Data, Examples
 from netspec.run.device import find_device
 from netspec.run.enabling import plugins_of_run
-from netspec.run.folder import CHECKPOINTS, told_if_full, write_json
+from netspec.run.folder import CHECKPOINTS, exclusive_folder, told_if_full, write_json
 from netspec.run.measure import Measured, measure_split
 from netspec.run.overrides import as_written, key_of, parsed
 from netspec.run.record import versions
@@ -213,19 +213,9 @@ def _folder(out: str | None, checkpoint: Path) -> Path:
     run = inside.parent if inside.name == CHECKPOINTS else inside
     parent = run / EVALUATIONS
     with told_if_full(parent):
-        return _new_folder(parent) if out is None else _made(Path(out))
-
-
-def _new_folder(parent: Path) -> Path:
-    """A folder that was not there before, by the time of day."""
-    first = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    for name in (first, *(f"{first}_{number}" for number in range(2, 1000))):
-        try:
-            (parent / name).mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return parent / name
-    raise AssertionError("a thousand evaluations end in one second")
+        if out is not None:
+            return _made(Path(out))
+        return exclusive_folder(parent / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
 
 
 def _made(folder: Path) -> Path:

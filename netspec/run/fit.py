@@ -35,6 +35,7 @@ from netspec.run.sample import sample_text
 from netspec.run.settings import Settings
 from netspec.run.start import Start, make_start
 from netspec.run.strategy import find_strategy
+from netspec.run.sweeper_direction import Direction, check_direction
 from netspec.run.task import Task
 from netspec.run.terminal import console, shown, tell_start
 
@@ -51,11 +52,16 @@ class Loaders:
 
 
 def train(
-    settings: Settings, overrides: Sequence[str], folder: Path, brief: bool = False
+    settings: Settings,
+    overrides: Sequence[str],
+    folder: Path,
+    brief: bool = False,
+    sought: Direction | None = None,
 ) -> Metrics:
     """Train, test the best weights, and leave everything in the folder; gives its metrics.json.
 
-    `brief` leaves out what is told of the start and of each epoch.
+    `brief` leaves out what is told of the start and of each epoch; `sought` is which way a sweeper
+    that is given the best figure looks.
 
     A folder that has a finished run is refused, unless the run is resumed: then its results are
     given as they are. Raises SpecError and RunError for what can't be, Interrupted for Ctrl-C.
@@ -70,6 +76,7 @@ def train(
     device = find_device(settings.device, settings.trainer.devices)
     with plugins_of_run(settings.plugins, overrides):
         prepared = prepare(settings, overrides)
+        check_direction(sought, prepared.monitor, overrides)
         if rank():
             return _train(prepared, device, folder, brief)
         with files.held(folder):

@@ -20,6 +20,7 @@ METRICS, CURVES, HISTORY = "metrics.json", "curves.svg", "metrics.csv"
 SAMPLE = "sample.txt"  # of a language model
 CHECKPOINTS = "checkpoints"
 BEST, LAST = f"{CHECKPOINTS}/best.safetensors", f"{CHECKPOINTS}/last.safetensors"
+_NUMBERED = 10_000  # folders of the same name
 
 
 @contextmanager
@@ -41,6 +42,22 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def exclusive_folder(wanted: Path) -> Path:
+    """A folder that was not there before, made by this call: the wanted one, or with a number.
+
+    Raises OSError; FileExistsError where a great many are there.
+    """
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    for number in range(_NUMBERED):
+        path = wanted.with_name(f"{wanted.name}-{number}") if number else wanted
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(wanted))
 
 
 def status_of(folder: Path) -> str | None:
