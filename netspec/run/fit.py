@@ -87,10 +87,10 @@ def train(
 
 def _train(prepared: Prepared, device: Device, folder: Path, brief: bool) -> Metrics:
     settings = prepared.settings
-    resumed = resumable(prepared, folder)
+    info = describe_run(prepared)
+    resumed = resumable(prepared, info, folder)
     start = make_start(prepared, resumed is not None)
     loaders = _loaders(prepared)
-    info = describe_run(prepared)
     record = Record(folder, prepared, info, device)
     if not rank():
         write_start(folder, prepared, start, record, resumed is not None)
@@ -194,6 +194,10 @@ class _Arranged:
     def batch(self, indices: torch.Tensor) -> Any:
         inputs, target = self.examples.batch(indices)
         return tuple(inputs[index] for index in self.order), target
+
+    def fingerprint(self) -> str:
+        found: str = self.examples.fingerprint()
+        return found
 
 
 def _length(settings: Settings, batches: Batches) -> Length:

@@ -40,6 +40,7 @@ def describe_run(prepared: Prepared) -> dict[str, Any]:
             "name": prepared.data.name,
             "classes": prepared.data.classes,
             "facts": dict(prepared.data.facts),
+            "fingerprint": prepared.data.fingerprint,
         },
         "metrics_asked": list(prepared.scoring.metrics),
         "versions": versions(),

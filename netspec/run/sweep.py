@@ -20,12 +20,13 @@ from netspec.emit.text import write_text as write_source
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.run import folder as files
 from netspec.run.command import told
+from netspec.run.continuing import other_data
 from netspec.run.data.dataset import Data, Wanted
 from netspec.run.data.open import open_data
 from netspec.run.enabling import plugins_of_run
 from netspec.run.overrides import as_written, key_of
 from netspec.run.placing import SWEEP, going_on
-from netspec.run.prepare import Prepared, prepare
+from netspec.run.prepare import Prepared, Reader, prepare
 from netspec.run.report import write_report
 from netspec.run.settings import read_settings
 from netspec.run.terminal import called, console, quiet, shown
@@ -49,6 +50,11 @@ class Point:
     error: SpecError | None = None
     same_as: int | None = None
 
+    @property
+    def data(self) -> str | None:
+        """What tells its examples from others; None where it was not looked at."""
+        return None if self.prepared is None else self.prepared.data.fingerprint
+
 
 def sweep(
     arguments: Sequence[str],
@@ -71,6 +77,8 @@ def sweep(
             _refuse_other(folder, config)
             if config.preflight:
                 points = _checked(points, hydra_context, config)
+            if not config.other_data:
+                _refuse_other_data(folder, points)
             _write_plan(folder, arguments, points)
             returns = _launch(points, max_batch_size, hydra_context, task_function, config)
             report = write_report(folder)
@@ -110,8 +118,9 @@ def _checked(points: Sequence[Point], hydra_context: Any, config: DictConfig) ->
     """The points with what they are. Raises RunError with all that is wrong in any of them."""
     found: list[Point] = []
     seen: dict[str, int] = {}
+    read = _reader()
     for point in points:
-        checked = _check(point, hydra_context, config)
+        checked = _check(point, hydra_context, config, read)
         if checked.prepared is not None:
             key = _identity(checked.prepared)
             if key in seen:
@@ -135,7 +144,7 @@ def _checked(points: Sequence[Point], hydra_context: Any, config: DictConfig) ->
     return found
 
 
-def _check(point: Point, hydra_context: Any, config: DictConfig) -> Point:
+def _check(point: Point, hydra_context: Any, config: DictConfig, read: Reader) -> Point:
     try:
         job = composed(hydra_context, config, point.overrides)
         with open_dict(job):
@@ -143,7 +152,7 @@ def _check(point: Point, hydra_context: Any, config: DictConfig) -> Point:
         overrides = [text for text in point.overrides if key_of(text) not in _NOT_OF_A_POINT]
         settings = read_settings(job, overrides)
         with plugins_of_run(settings.plugins, overrides):
-            prepared = prepare(settings, overrides, _open)
+            prepared = prepare(settings, overrides, read)
     except SpecError as error:
         return Point(point.index, point.overrides, point.varied, error=error)
     summary = summarize(prepared.compiled.program, prepared.compiled.built.empty())
@@ -157,16 +166,19 @@ def composed(hydra_context: Any, config: DictConfig, overrides: Sequence[str]) -
         return loaded
 
 
-def _open(settings: Mapping[str, object], wanted: Wanted | None = None) -> Data:
-    """As open_data; what many points share is read once."""
-    if wanted is not None:
-        return open_data(settings, wanted)
-    return _opened(json.dumps(settings, sort_keys=True))
+def _reader() -> Reader:
+    """What opens the data of a sweep's points: as open_data; what many points share, once."""
 
+    @lru_cache(maxsize=2)
+    def opened(settings: str) -> Data:
+        return open_data(json.loads(settings))
 
-@lru_cache(maxsize=2)
-def _opened(settings: str) -> Data:
-    return open_data(json.loads(settings))
+    def read(settings: Mapping[str, object], wanted: Wanted | None = None) -> Data:
+        if wanted is not None:
+            return open_data(settings, wanted)
+        return opened(json.dumps(settings, sort_keys=True))
+
+    return read
 
 
 def _identity(prepared: Prepared) -> str:
@@ -222,6 +234,18 @@ def _refuse_other(folder: Path, config: DictConfig) -> None:
         raise RunError(Diagnostic("NS707", fact, Span(str(folder)), help=help))
 
 
+def _refuse_other_data(folder: Path, points: Sequence[Point]) -> None:
+    """Raises RunError (NS709) where a sweep goes on, and its points would have other examples."""
+    try:
+        before = json.loads((folder / POINTS).read_text(encoding="utf-8"))
+        was = {item["index"]: item["data"] for item in before}
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # it begins, or was planned without looking at the data
+    for point in points:
+        if point.prepared is not None and was.get(point.index) not in (None, point.data):
+            raise RunError(other_data(point.prepared.data.name, folder))
+
+
 def _write_plan(folder: Path, arguments: Sequence[str], points: Sequence[Point]) -> None:
     called = [as_written(text) for text in arguments if key_of(text) not in _NOT_OF_A_POINT]
     files.write_json(folder / SWEEP, {"overrides": called})
@@ -236,6 +260,7 @@ def _write_plan(folder: Path, arguments: Sequence[str], points: Sequence[Point])
             "flops": point.summary.flops if point.summary else None,
             "bytes": point.summary.saved_bytes if point.summary else None,
             "same_as": point.same_as,
+            "data": point.data,
         }
         for point in points
     ]
