@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.pipeline import Compiled
+from netspec.run.batch_sizes import check_evaluation
 from netspec.run.command import run_command, typed_overrides
 from netspec.run.data.dataset import Data, Examples
 from netspec.run.device import find_device
@@ -117,6 +118,8 @@ def evaluate(settings: EvalSettings, overrides: Sequence[str]) -> Evaluation:
     device = find_device(settings.device).torch
     subject = find_subject(settings, overrides)
     examples = _split(subject.data, settings.split)
+    order = subject.scoring.order
+    check_evaluation(subject.compiled, subject.data, order, subject.options, settings.split)
     if settings.compile:
         subject.model.compile()
     begun = time.monotonic()

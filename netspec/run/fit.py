@@ -159,6 +159,7 @@ def _loaders(prepared: Prepared) -> Loaders:
         shuffle=options.shuffle,
         seed=settings.seed,
         augment=data.augment,
+        drop_last=options.drop_last,
         training=True,
         **shared,
     )

@@ -11,6 +11,8 @@ from torch import nn
 
 from netspec.errors import Diagnostic, RunError, SpecError
 from netspec.pipeline import Compiled
+from netspec.run.batch_sizes import check_batches
+from netspec.run.data.batches import epoch_length
 from netspec.run.data.dataset import Data, Wanted
 from netspec.run.data.open import open_data, settings_of
 from netspec.run.device import find_device
@@ -20,6 +22,7 @@ from netspec.run.metrics import Monitor, choose_metrics, choose_monitor
 from netspec.run.model import ModelChoice, compile_choice, read_choice
 from netspec.run.objective import Scoring, make_objective
 from netspec.run.optim import Length, make_optimizer, make_schedule, try_schedule
+from netspec.run.processes import world_size
 from netspec.run.settings import Settings, place_of
 from netspec.run.weights import check_for_run
 
@@ -58,9 +61,11 @@ def prepare(settings: Settings, overrides: Sequence[str], read: Reader = open_da
     validated = data.validation is not None
     monitor = choose_monitor(settings.monitor, metrics, objective.task, validated, overrides)
     _try_optimizer(compiled, data, settings, monitor, overrides)
+    scoring = Scoring(order, objective, tuple(metrics), classes)
+    options = settings_of(settings.data)
+    check_batches(compiled, data, order, options, world_size(settings))
     _try_batch(compiled, data, order)
     _try_weights(compiled, settings, overrides)
-    scoring = Scoring(order, objective, tuple(metrics), classes)
     return Prepared(settings, overrides, choice, compiled, data, scoring, monitor)
 
 
@@ -96,7 +101,9 @@ def _try_optimizer(
 
 def _length(settings: Settings, data: Data) -> Length:
     options, epochs = settings.trainer, settings.trainer.max_epochs
-    batches = math.ceil(len(data.train or ()) / settings_of(settings.data).batch_size)
+    given = settings_of(settings.data)
+    least = given.batch_size if given.drop_last else 1
+    batches = epoch_length(len(data.train or ()), given.batch_size, least)
     steps = max(1, math.ceil(batches / options.accumulate)) * epochs
     return Length(min(steps, options.max_steps or steps), epochs)
 
