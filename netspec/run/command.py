@@ -6,7 +6,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from netspec.errors import Diagnostic, RunError, Span, SpecError, did_you_mean, nearest
-from netspec.run.folder import exclusive_folder
+from netspec.run.folder import exclusive_folder, remove_unused
 from netspec.run.help import help_text
 from netspec.run.overrides import (
     as_written,
@@ -86,8 +86,9 @@ def run_command(
                 return call_hydra(folder, name, task, [*flags, *overrides])
             if options.multirun:
                 overrides = complete(overrides, composed)
-            with output_folder(composed, bool(options.multirun)) as own:
-                return call_hydra(folder, name, task, [*flags, *overrides, own])
+            many = bool(options.multirun)
+            with output_folder(composed, many) as own:
+                return call_hydra(folder, name, task, [*flags, *overrides, own], many)
     except SpecError as error:
         print_error(error)
         return 1
@@ -147,8 +148,7 @@ def output_folder(config: DictConfig, many: bool) -> Iterator[str]:
         yield f"hydra.{'sweep' if many else 'run'}.dir={quoted(str(path))}"
     finally:
         if made is not None:
-            with suppress(OSError):  # it is not empty
-                path.rmdir()
+            remove_unused(path)
 
 
 def is_question(options: object) -> bool:
@@ -313,14 +313,17 @@ def _first_line(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def call_hydra(folder: Path, name: str, task: Task, arguments: Sequence[str]) -> int:
+def call_hydra(
+    folder: Path, name: str, task: Task, arguments: Sequence[str], many: bool = False
+) -> int:
     """Hydra's own main, as if these arguments had been typed.
 
-    Raises SpecError where a sweeper hands on that of a job.
+    Raises SpecError where the sweeper of several jobs hands on that of one.
     """
     before, full = sys.argv, os.environ.get(_FULL_ERROR)
     sys.argv = [before[0], *arguments]
-    os.environ[_FULL_ERROR] = "1"  # else Hydra prints a traceback of it, and exits
+    if many:
+        os.environ[_FULL_ERROR] = "1"  # else Hydra prints a traceback of it, and exits
     try:
         hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(task)()
     except SystemExit as stop:
@@ -330,7 +333,7 @@ def call_hydra(folder: Path, name: str, task: Task, arguments: Sequence[str]) ->
     finally:
         sys.argv = before
         if full is None:
-            del os.environ[_FULL_ERROR]
+            os.environ.pop(_FULL_ERROR, None)
     return 0
 
 

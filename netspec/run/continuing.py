@@ -64,8 +64,10 @@ def _refuse_differences(changed: Sequence[str], folder: Path) -> None:
 
 
 def refuse_taken(folder: Path, settings: Settings) -> None:
-    """Raises RunError (NS707) where a folder has a run, and this one does not go on with it."""
+    """Raises RunError (NS707) where a folder has a run, and this one does not go on with it, or
+    files of somebody else that it would overwrite."""
     status = files.status_of(folder)
+    files.refuse_foreign(folder, files.foreign(folder))
     if settings.resume or status is None:
         return
     fact = f"a run is in this folder, and it is {status}"

@@ -23,7 +23,7 @@ from netspec.run.data.batches import Batches
 from netspec.run.data.open import settings_of
 from netspec.run.device import Device, find_device
 from netspec.run.enabling import plugins_of_run
-from netspec.run.keeper import Interrupted, Keeper, SafeIO
+from netspec.run.keeper import Keeper, SafeIO
 from netspec.run.measure import Measured, measure_split
 from netspec.run.optim import Length
 from netspec.run.prepare import Prepared, prepare
@@ -75,7 +75,7 @@ def train(
         torch.set_num_threads(settings.threads)
     device = find_device(settings.device, settings.trainer.devices)
     with plugins_of_run(settings.plugins, overrides):
-        prepared = prepare(settings, overrides)
+        prepared = prepare(settings, overrides, folder=folder)
         check_direction(sought, prepared.monitor, overrides)
         if rank():
             return _train(prepared, device, folder, brief)
@@ -92,29 +92,21 @@ def _train(prepared: Prepared, device: Device, folder: Path, brief: bool) -> Met
     start = make_start(prepared, resumed is not None)
     loaders = _loaders(prepared)
     record = Record(folder, prepared, info, device)
-    if not rank():
-        write_start(folder, prepared, start, record, resumed is not None)
-        if not brief:
-            tell_start(_start_lines(prepared, start, record, folder))
     keeper = Keeper(folder, prepared, info)
-    trainer = _trainer(prepared, device, folder, keeper, info, brief)
-    options = settings_of(settings.data)
-    length = _length(settings, loaders.train)
-    examples = prepared.data.train
-    assert examples is not None, "make_loaders refuses data without a training split"
-    task = Task(start.model, prepared, length, len(examples), options.batch_size)
-    torch.manual_seed(settings.seed + rank())  # dropout differs among processes
-    try:
+    with record.told_how_it_ends(keeper):
+        if not rank():
+            write_start(folder, prepared, start, record, resumed is not None)
+            if not brief:
+                tell_start(_start_lines(prepared, start, record, folder))
+        trainer = _trainer(prepared, device, folder, keeper, info, brief)
+        options = settings_of(settings.data)
+        length = _length(settings, loaders.train)
+        examples = prepared.data.train
+        assert examples is not None, "make_loaders refuses data without a training split"
+        task = Task(start.model, prepared, length, len(examples), options.batch_size)
+        torch.manual_seed(settings.seed + rank())  # dropout differs among processes
         trainer.fit(task, loaders.train, loaders.validation, ckpt_path=resumed, weights_only=False)
-    except (Interrupted, KeyboardInterrupt) as stop:
-        record.stopped("interrupted", keeper, f"{stop}" or None)
-        raise
-    except BaseException as error:
-        record.stopped("failed", keeper, str(error).strip())
-        raise
-    if rank():
-        return {}
-    return _finish(prepared, device, folder, keeper, record)
+        return {} if rank() else _finish(prepared, device, folder, keeper, record)
 
 
 def _start_lines(prepared: Prepared, start: Start, record: Record, folder: Path) -> dict[str, str]:

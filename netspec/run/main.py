@@ -49,6 +49,7 @@ def train_job(config: DictConfig) -> float | None:
     In a sweep errors are raised, for the sweep to tell; else they are told here, and end all.
     """
     from netspec.run.fit import train
+    from netspec.run.folder import status_of
     from netspec.run.keeper import Interrupted
     from netspec.run.settings import read_settings
 
@@ -64,7 +65,8 @@ def train_job(config: DictConfig) -> float | None:
         print_error(error)
         sys.exit(1)
     except (Interrupted, KeyboardInterrupt):
-        sys.stderr.write(f"\nstopped; go on with: {go_on(folder)}\n")
+        how = f"; go on with: {go_on(folder)}" if status_of(folder) else ""
+        sys.stderr.write(f"\nstopped{how}\n")
         sys.exit(130)
     if not found:  # a worker, which torchrun or SLURM started
         return None

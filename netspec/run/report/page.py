@@ -37,6 +37,7 @@ from netspec.run.report.words import (
 )
 
 HERE = Path(__file__).parent
+KICKER = '<p class="kicker">netspec runs</p>'  # by which a report is known again
 
 
 def page_html(table: Table, title: str) -> str:
@@ -60,7 +61,7 @@ def page_html(table: Table, title: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{_text(title)} – runs</title>",
         f"<style>\n{style}</style>\n</head>\n<body>\n<main>",
-        f'<header><p class="kicker">netspec runs</p><h1>{_text(title)}</h1></header>',
+        f"<header>{KICKER}<h1>{_text(title)}</h1></header>",
         *(section for section in sections if section),
         f"</main>\n<script>\n{script}</script>\n</body>\n</html>\n",
     ]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from netspec.run.folder import write_text
-from netspec.run.report.page import page_html
+from netspec.run.folder import refuse_foreign, write_text
+from netspec.run.report.page import KICKER, page_html
 from netspec.run.report.read import read_runs
 from netspec.run.report.table import (
     Table,
@@ -20,6 +21,8 @@ from netspec.run.report.text import table_csv, table_text
 from netspec.run.report.words import metric_text, plain
 
 WIDTH = 100
+PAGE = "report.html"
+REPORT = (PAGE, "report.txt", "report.csv")  # in the order in which they are written
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +37,26 @@ def write_report(folder: Path) -> Report:
     """Write the report of all runs below the folder into it; the same runs give the same bytes.
 
     Each file is replaced whole, so that a reader never sees half of one. RunError NS711 where
-    there are no runs.
+    there are no runs, NS707 where somebody's own files have these names.
     """
     runs = read_runs(folder)
+    refuse_foreign(folder, foreign_report(folder))
     table = report_table(runs)
     text = f"{headline(table)}\n\n{table_text(table, WIDTH)}"
-    files = {
-        "report.txt": text,
-        "report.csv": table_csv(table),
-        "report.html": page_html(table, _title(folder)),
-    }
-    for name, content in files.items():
+    contents = (page_html(table, _title(folder)), text, table_csv(table))
+    for name, content in zip(REPORT, contents, strict=True):
         write_text(folder / name, content)
-    return Report(text, tuple(folder / name for name in files))
+    return Report(text, tuple(folder / name for name in (*REPORT[1:], PAGE)))
+
+
+def foreign_report(folder: Path) -> list[str]:
+    """The files of a report's names that are none: a page of it always stands beside the others."""
+    there = [name for name in REPORT if os.path.lexists(folder / name)]
+    try:
+        page = (folder / PAGE).read_text(encoding="utf-8") if PAGE in there else ""
+    except (OSError, ValueError):
+        page = ""
+    return [] if KICKER in page else there
 
 
 def headline(table: Table) -> str:
