@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from netspec.errors import Diagnostic, RunError, Span, SpecError, did_you_mean, nearest
+from netspec.run.folder import exclusive_folder, remove_unused
 from netspec.run.help import help_text
 from netspec.run.overrides import (
     as_written,
@@ -38,18 +39,33 @@ from netspec.run.placing import quoted
 from netspec.tell.terminal import print_error
 
 PACKAGE = Path(__file__).resolve().parent.parent
+_FULL_ERROR = "HYDRA_FULL_ERROR"
 Task = Callable[[DictConfig], object]
 Place = Callable[[Sequence[str], bool], list[str]]
+Complete = Callable[[Sequence[str], DictConfig], list[str]]
 
 
 def _unplaced(overrides: Sequence[str], many: bool) -> list[str]:  # noqa: ARG001
     return list(overrides)
 
 
-def run_command(name: str, task: Task, arguments: Sequence[str], place: Place = _unplaced) -> int:
+def _unchanged(overrides: Sequence[str], config: DictConfig) -> list[str]:  # noqa: ARG001
+    return list(overrides)
+
+
+def run_command(
+    name: str,
+    task: Task,
+    arguments: Sequence[str],
+    place: Place = _unplaced,
+    complete: Complete = _unchanged,
+) -> int:
     """Compose the configuration `name` with these arguments and run the task on it, or on each
-    point of a sweep; `place` may change the overrides before. Gives the exit status; what is wrong
-    is told on stderr."""
+    point of a sweep.
+
+    `place` may change the overrides before, and `complete` a sweep's, by what they compose to.
+    Gives the exit status; what is wrong is told on stderr.
+    """
     try:
         options = read_flags(arguments)
         flags = [argument for argument in arguments if argument not in options.overrides]
@@ -62,15 +78,23 @@ def run_command(name: str, task: Task, arguments: Sequence[str], place: Place = 
                 return 0
             if searchpath:
                 overrides.append(f"hydra.searchpath=[{','.join(searchpath)}]")
-            if not is_question(options) or options.cfg:
-                fixed = [text for text in overrides if not is_sweep(text, options)]
-                composed = compose(folder, name, fixed)
-                if not is_question(options):
-                    overrides.append(make_folder(composed, bool(options.multirun)))
-            return call_hydra(folder, name, task, [*flags, *overrides])
+            if is_question(options) and not options.cfg:
+                return call_hydra(folder, name, task, [*flags, *overrides])
+            fixed = [text for text in overrides if not is_sweep(text, options)]
+            composed = compose(folder, name, fixed)
+            if is_question(options):
+                return call_hydra(folder, name, task, [*flags, *overrides])
+            if options.multirun:
+                overrides = complete(overrides, composed)
+            many = bool(options.multirun)
+            with output_folder(composed, many) as own:
+                return call_hydra(folder, name, task, [*flags, *overrides, own], many)
     except SpecError as error:
         print_error(error)
         return 1
+    except KeyboardInterrupt:  # before there was a run to go on with
+        sys.stderr.write("\nstopped\n")
+        return 130
 
 
 _NOT_HERE = ("config_name", "config_path", "config_dir", "package", "experimental_rerun")
@@ -97,14 +121,20 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
     return options
 
 
-def make_folder(config: DictConfig, many: bool) -> str:
-    """Make the folder of the run, or of the sweep. Raises RunError (NS702, NS706).
+@contextmanager
+def output_folder(config: DictConfig, many: bool) -> Iterator[str]:
+    """Makes the folder of the run, or of the sweep, and takes it away again if it stays empty.
 
-    Gives the override that names it: Hydra composes anew, and its clock goes on.
+    A folder that is called by the clock is this run's alone: what starts in the same second gets
+    another one, with a number. Gives the override that names it: Hydra composes anew, and its clock
+    goes on. Raises RunError (NS702, NS706).
     """
     node = config.hydra.sweep if many else config.hydra.run
     try:
         path = Path(str(node.dir))
+        by_clock = "${now:" in OmegaConf.to_yaml(node, resolve=False)
+        made = None if path.exists() and not by_clock else path
+        path = exclusive_folder(path) if by_clock else path
         path.mkdir(parents=True, exist_ok=True)
     except OmegaConfBaseException as error:
         raise RunError(Diagnostic("NS702", _first_line(error), Span("the command line"))) from None
@@ -114,7 +144,11 @@ def make_folder(config: DictConfig, many: bool) -> str:
         fact = f"this can't be the folder of a run: {reason}"
         help = "choose another one: folder=…"
         raise RunError(Diagnostic("NS706", fact, Span(str(node.dir)), help=help)) from None
-    return f"hydra.{'sweep' if many else 'run'}.dir={quoted(str(path))}"
+    try:
+        yield f"hydra.{'sweep' if many else 'run'}.dir={quoted(str(path))}"
+    finally:
+        if made is not None:
+            remove_unused(path)
 
 
 def is_question(options: object) -> bool:
@@ -279,16 +313,27 @@ def _first_line(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def call_hydra(folder: Path, name: str, task: Task, arguments: Sequence[str]) -> int:
-    """Hydra's own main, as if these arguments had been typed."""
-    before = sys.argv
+def call_hydra(
+    folder: Path, name: str, task: Task, arguments: Sequence[str], many: bool = False
+) -> int:
+    """Hydra's own main, as if these arguments had been typed.
+
+    Raises SpecError where the sweeper of several jobs hands on that of one.
+    """
+    before, full = sys.argv, os.environ.get(_FULL_ERROR)
     sys.argv = [before[0], *arguments]
+    if many:
+        os.environ[_FULL_ERROR] = "1"  # else Hydra prints a traceback of it, and exits
     try:
         hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(task)()
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except HydraException as error:
+        raise RunError(Diagnostic("NS702", _first_line(error), Span("the command line"))) from None
     finally:
         sys.argv = before
+        if full is None:
+            os.environ.pop(_FULL_ERROR, None)
     return 0
 
 

@@ -12,8 +12,8 @@ from netspec.errors import Diagnostic, RunError, Span
 from netspec.run import folder as files
 from netspec.run.checkpoint import read_checkpoint
 from netspec.run.prepare import Prepared
-from netspec.run.record import describe_run
 from netspec.run.settings import Settings, shown
+from netspec.run.trained import Trained, read_trained
 
 _FIXED = (
     "model", "data", "loss", "optimizer", "task", "seed", "precision", "act", "weights", "freeze",
@@ -64,8 +64,10 @@ def _refuse_differences(changed: Sequence[str], folder: Path) -> None:
 
 
 def refuse_taken(folder: Path, settings: Settings) -> None:
-    """Raises RunError (NS707) where a folder has a run, and this one does not go on with it."""
+    """Raises RunError (NS707) where a folder has a run, and this one does not go on with it, or
+    files of somebody else that it would overwrite."""
     status = files.status_of(folder)
+    files.refuse_foreign(folder, files.foreign(folder))
     if settings.resume or status is None:
         return
     fact = f"a run is in this folder, and it is {status}"
@@ -73,16 +75,35 @@ def refuse_taken(folder: Path, settings: Settings) -> None:
     raise RunError(Diagnostic("NS707", fact, Span(str(folder)), help=help))
 
 
-def resumable(prepared: Prepared, folder: Path) -> Path | None:
-    """The checkpoint to go on from. Raises RunError (NS709) where the folder's run is another."""
+def resumable(prepared: Prepared, info: Mapping[str, Any], folder: Path) -> Path | None:
+    """The checkpoint to go on from; `info` is what a checkpoint of this run would say.
+
+    Raises RunError: NS703 for one that does not say of which run it is, NS709 where the folder's
+    run is another, or was of other data.
+    """
     path = folder / files.LAST
-    if not prepared.settings.resume:
-        return None
-    if not path.is_file():
+    if not prepared.settings.resume or not path.is_file():
         return None
     before = read_checkpoint(path)
-    changed = _differences(before.info["run"], describe_run(prepared)["run"])
+    trained = read_trained(before)
+    changed = _differences(trained.run.model_dump(mode="json"), info["run"])
     if before.recipe.texts() != prepared.compiled.recipe.texts():
         changed.append("the spec's text is another one")
     _refuse_differences(changed, folder)
+    _refuse_other_data(trained, prepared, info, folder)
     return path
+
+
+def _refuse_other_data(
+    trained: Trained, prepared: Prepared, info: Mapping[str, Any], folder: Path
+) -> None:
+    was, now = trained.data.fingerprint, info["data"]["fingerprint"]
+    if was not in (None, now) and not prepared.settings.other_data:
+        raise RunError(other_data(prepared.data.name, folder))
+
+
+def other_data(name: str, folder: Path) -> Diagnostic:
+    """What is said where the data's examples are not those that the folder's run began with."""
+    fact = f"{name} has other examples than when this began"
+    help = "put back what was there, or go on with what is there now: other_data=true"
+    return Diagnostic("NS709", fact, Span(str(folder)), help=help)

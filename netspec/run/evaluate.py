@@ -17,11 +17,12 @@ from omegaconf import DictConfig
 
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.pipeline import Compiled
+from netspec.run.batch_sizes import check_evaluation
 from netspec.run.command import run_command, typed_overrides
 from netspec.run.data.dataset import Data, Examples
 from netspec.run.device import find_device
 from netspec.run.enabling import plugins_of_run
-from netspec.run.folder import CHECKPOINTS, told_if_full, write_json
+from netspec.run.folder import CHECKPOINTS, exclusive_folder, told_if_full, write_json
 from netspec.run.measure import Measured, measure_split
 from netspec.run.overrides import as_written, key_of, parsed
 from netspec.run.record import versions
@@ -117,6 +118,8 @@ def evaluate(settings: EvalSettings, overrides: Sequence[str]) -> Evaluation:
     device = find_device(settings.device).torch
     subject = find_subject(settings, overrides)
     examples = _split(subject.data, settings.split)
+    order = subject.scoring.order
+    check_evaluation(subject.compiled, subject.data, order, subject.options, settings.split)
     if settings.compile:
         subject.model.compile()
     begun = time.monotonic()
@@ -213,19 +216,9 @@ def _folder(out: str | None, checkpoint: Path) -> Path:
     run = inside.parent if inside.name == CHECKPOINTS else inside
     parent = run / EVALUATIONS
     with told_if_full(parent):
-        return _new_folder(parent) if out is None else _made(Path(out))
-
-
-def _new_folder(parent: Path) -> Path:
-    """A folder that was not there before, by the time of day."""
-    first = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    for name in (first, *(f"{first}_{number}" for number in range(2, 1000))):
-        try:
-            (parent / name).mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return parent / name
-    raise AssertionError("a thousand evaluations end in one second")
+        if out is not None:
+            return _made(Path(out))
+        return exclusive_folder(parent / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
 
 
 def _made(folder: Path) -> Path:

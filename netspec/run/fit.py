@@ -23,7 +23,7 @@ from netspec.run.data.batches import Batches
 from netspec.run.data.open import settings_of
 from netspec.run.device import Device, find_device
 from netspec.run.enabling import plugins_of_run
-from netspec.run.keeper import Interrupted, Keeper, SafeIO
+from netspec.run.keeper import Keeper, SafeIO
 from netspec.run.measure import Measured, measure_split
 from netspec.run.optim import Length
 from netspec.run.prepare import Prepared, prepare
@@ -35,6 +35,7 @@ from netspec.run.sample import sample_text
 from netspec.run.settings import Settings
 from netspec.run.start import Start, make_start
 from netspec.run.strategy import find_strategy
+from netspec.run.sweeper_direction import Direction, check_direction
 from netspec.run.task import Task
 from netspec.run.terminal import console, shown, tell_start
 
@@ -51,11 +52,16 @@ class Loaders:
 
 
 def train(
-    settings: Settings, overrides: Sequence[str], folder: Path, brief: bool = False
+    settings: Settings,
+    overrides: Sequence[str],
+    folder: Path,
+    brief: bool = False,
+    sought: Direction | None = None,
 ) -> Metrics:
     """Train, test the best weights, and leave everything in the folder; gives its metrics.json.
 
-    `brief` leaves out what is told of the start and of each epoch.
+    `brief` leaves out what is told of the start and of each epoch; `sought` is which way a sweeper
+    that is given the best figure looks.
 
     A folder that has a finished run is refused, unless the run is resumed: then its results are
     given as they are. Raises SpecError and RunError for what can't be, Interrupted for Ctrl-C.
@@ -69,7 +75,8 @@ def train(
         torch.set_num_threads(settings.threads)
     device = find_device(settings.device, settings.trainer.devices)
     with plugins_of_run(settings.plugins, overrides):
-        prepared = prepare(settings, overrides)
+        prepared = prepare(settings, overrides, folder=folder)
+        check_direction(sought, prepared.monitor, overrides)
         if rank():
             return _train(prepared, device, folder, brief)
         with files.held(folder):
@@ -80,34 +87,26 @@ def train(
 
 def _train(prepared: Prepared, device: Device, folder: Path, brief: bool) -> Metrics:
     settings = prepared.settings
-    resumed = resumable(prepared, folder)
+    info = describe_run(prepared)
+    resumed = resumable(prepared, info, folder)
     start = make_start(prepared, resumed is not None)
     loaders = _loaders(prepared)
-    info = describe_run(prepared)
     record = Record(folder, prepared, info, device)
-    if not rank():
-        write_start(folder, prepared, start, record, resumed is not None)
-        if not brief:
-            tell_start(_start_lines(prepared, start, record, folder))
     keeper = Keeper(folder, prepared, info)
-    trainer = _trainer(prepared, device, folder, keeper, info, brief)
-    options = settings_of(settings.data)
-    length = _length(settings, loaders.train)
-    examples = prepared.data.train
-    assert examples is not None, "make_loaders refuses data without a training split"
-    task = Task(start.model, prepared, length, len(examples), options.batch_size)
-    torch.manual_seed(settings.seed + rank())  # dropout differs among processes
-    try:
+    with record.told_how_it_ends(keeper):
+        if not rank():
+            write_start(folder, prepared, start, record, resumed is not None)
+            if not brief:
+                tell_start(_start_lines(prepared, start, record, folder))
+        trainer = _trainer(prepared, device, folder, keeper, info, brief)
+        options = settings_of(settings.data)
+        length = _length(settings, loaders.train)
+        examples = prepared.data.train
+        assert examples is not None, "make_loaders refuses data without a training split"
+        task = Task(start.model, prepared, length, len(examples), options.batch_size)
+        torch.manual_seed(settings.seed + rank())  # dropout differs among processes
         trainer.fit(task, loaders.train, loaders.validation, ckpt_path=resumed, weights_only=False)
-    except (Interrupted, KeyboardInterrupt) as stop:
-        record.stopped("interrupted", keeper, f"{stop}" or None)
-        raise
-    except BaseException as error:
-        record.stopped("failed", keeper, str(error).strip())
-        raise
-    if rank():
-        return {}
-    return _finish(prepared, device, folder, keeper, record)
+        return {} if rank() else _finish(prepared, device, folder, keeper, record)
 
 
 def _start_lines(prepared: Prepared, start: Start, record: Record, folder: Path) -> dict[str, str]:
@@ -152,6 +151,7 @@ def _loaders(prepared: Prepared) -> Loaders:
         shuffle=options.shuffle,
         seed=settings.seed,
         augment=data.augment,
+        drop_last=options.drop_last,
         training=True,
         **shared,
     )
@@ -187,6 +187,10 @@ class _Arranged:
     def batch(self, indices: torch.Tensor) -> Any:
         inputs, target = self.examples.batch(indices)
         return tuple(inputs[index] for index in self.order), target
+
+    def fingerprint(self) -> str:
+        found: str = self.examples.fingerprint()
+        return found
 
 
 def _length(settings: Settings, batches: Batches) -> Length:

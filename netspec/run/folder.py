@@ -6,8 +6,8 @@ import errno
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,11 @@ METRICS, CURVES, HISTORY = "metrics.json", "curves.svg", "metrics.csv"
 SAMPLE = "sample.txt"  # of a language model
 CHECKPOINTS = "checkpoints"
 BEST, LAST = f"{CHECKPOINTS}/best.safetensors", f"{CHECKPOINTS}/last.safetensors"
+STATUSES = ("running", "finished", "interrupted", "failed")
+_OWN = (METRICS, RUN, SPEC, SUMMARY, HISTORY, CURVES, SAMPLE, BEST, LAST)
+_PART = re.compile(r"\.[\w-]+\.(json|yaml|txt|csv|svg|html|safetensors)\.\d+\.part")
+_LOCK = ".lock"
+_NUMBERED = 10_000  # folders of the same name
 
 
 @contextmanager
@@ -30,7 +35,7 @@ def held(folder: Path) -> Iterator[None]:
     """
     with told_if_full(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder / _LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -38,15 +43,63 @@ def held(folder: Path) -> Iterator[None]:
         help = "give each run a folder of its own: folder=…"
         raise RunError(Diagnostic("NS707", fact, Span(str(folder)), help=help)) from None
     try:
+        _clear(folder)
         yield
     finally:
         lock.release()
 
 
+def _clear(folder: Path) -> None:
+    """Takes away what runs that were killed have left unfinished."""
+    for place in (folder, folder / CHECKPOINTS):
+        for path in place.glob(".*.part"):
+            if _PART.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+
+
+def exclusive_folder(wanted: Path) -> Path:
+    """A folder that was not there before, made by this call: the wanted one, or with a number.
+
+    Raises OSError; FileExistsError where a great many are there.
+    """
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    for number in range(_NUMBERED):
+        path = wanted.with_name(f"{wanted.name}-{number}") if number else wanted
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(wanted))
+
+
+def remove_unused(folder: Path) -> None:
+    """Takes a folder away in which no run has left anything."""
+    with suppress(OSError, Timeout):
+        if os.listdir(folder) == [_LOCK]:
+            with FileLock(folder / _LOCK, timeout=0):
+                (folder / _LOCK).unlink()
+        folder.rmdir()  # which is refused where something is in it
+
+
 def status_of(folder: Path) -> str | None:
     """What metrics.json says of the run in a folder; None where there was none."""
-    found = read_metrics(folder)
-    return None if found is None else str(found.get("status"))
+    status = (read_metrics(folder) or {}).get("status")
+    return status if status in STATUSES else None
+
+
+def foreign(folder: Path) -> list[str]:
+    """What a run would write anew in a folder, and no run has written."""
+    return [] if status_of(folder) else [name for name in _OWN if os.path.lexists(folder / name)]
+
+
+def refuse_foreign(folder: Path, names: Sequence[str]) -> None:
+    """Raises RunError (NS707) where a folder has these files, which are somebody's own."""
+    if names:
+        shown = ", ".join(f"`{name}`" for name in names)
+        fact = f"what is in this folder would be overwritten, and no run has written it: {shown}"
+        help = "choose another folder=…"
+        raise RunError(Diagnostic("NS707", fact, Span(str(folder)), help=help))
 
 
 def read_metrics(folder: Path) -> dict[str, Any] | None:
@@ -86,7 +139,7 @@ def _finite(value: object) -> object:
 def replace_file(path: Path, fill: Callable[[Path], None]) -> None:
     """Fill a file beside this one, see it on the disk, and put it in this one's place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.part")  # as _PART has it
     try:
         with told_if_full(path):
             fill(fresh)

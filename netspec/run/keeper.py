@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,21 @@ class Keeper(Checkpoint):
             signal.signal(number, self._ask)
 
     def _ask(self, number: int, frame: object) -> None:
-        """The first signal stops after this batch; a second one stops at once."""
+        """The first signal stops after this batch, with a checkpoint; a second one at once."""
+        name = signal.Signals(number).name
         if self._asked is not None:
-            raise KeyboardInterrupt
-        self._asked = signal.Signals(number).name
+            _say("stopping at once, without what came after the last checkpoint")
+            raise Interrupted(name)  # Lightning would turn a KeyboardInterrupt into a silent exit
+        self._asked = name
+        _say("stopping after this batch, with a checkpoint; once more stops at once")
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Ctrl-C before the signals are answered here: Lightning would end the process silently."""
+        if isinstance(exception, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            raise Interrupted("SIGINT") from None
 
     # Time and place
 
@@ -225,6 +237,12 @@ class Keeper(Checkpoint):
         self.best = state_dict["best"]
         self.since_best = state_dict["since_best"]
         self.seconds = state_dict["seconds"]
+
+
+def _say(text: str) -> None:
+    """To the terminal, from amid anything: unbuffered, and nothing where it is gone."""
+    with suppress(OSError, RuntimeError, ValueError):
+        os.write(2, f"\n{text}\n".encode())
 
 
 def in_any(trainer: Trainer, here: bool) -> bool:

@@ -6,25 +6,41 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from netspec.errors import SpecError
 from netspec.run.command import run_command, typed_overrides
 from netspec.run.overrides import key_of
 from netspec.run.placing import going_on, placed
-from netspec.run.terminal import called, quiet, shown, tell_point, tell_result
+from netspec.run.terminal import called, console, quiet, shown, tell_point, tell_result
 from netspec.tell.terminal import print_error
 
+if TYPE_CHECKING:
+    from netspec.run.sweeper_direction import Direction
+
+_CHECKED_SWEEPER = "hydra_plugins.netspec_plugin."  # which searches for nothing
 _OF_FOLDER = ("folder", "resume")
 
 
 def train_command(arguments: Sequence[str]) -> int:
     """Train, or sweep with -m; gives the exit status."""
-    return run_command("train", train_job, arguments, placed)
+    return run_command("train", train_job, arguments, placed, _completed)
+
+
+def _completed(overrides: Sequence[str], config: DictConfig) -> list[str]:
+    """The overrides of a sweep, with a sweeper that searches told which way: the runs' own."""
+    if str(config.hydra.sweeper.get("_target_")).startswith(_CHECKED_SWEEPER):
+        return list(overrides)
+    from netspec.run.sweeper_direction import with_direction
+
+    found = with_direction(overrides, config)
+    for text in found[len(overrides) :]:
+        console().print(f"{text}, since that is better", markup=False)
+    return found
 
 
 def train_job(config: DictConfig) -> float | None:
@@ -33,6 +49,7 @@ def train_job(config: DictConfig) -> float | None:
     In a sweep errors are raised, for the sweep to tell; else they are told here, and end all.
     """
     from netspec.run.fit import train
+    from netspec.run.folder import status_of
     from netspec.run.keeper import Interrupted
     from netspec.run.settings import read_settings
 
@@ -48,7 +65,8 @@ def train_job(config: DictConfig) -> float | None:
         print_error(error)
         sys.exit(1)
     except (Interrupted, KeyboardInterrupt):
-        sys.stderr.write(f"\nstopped; go on with: {go_on(folder)}\n")
+        how = f"; go on with: {go_on(folder)}" if status_of(folder) else ""
+        sys.stderr.write(f"\nstopped{how}\n")
         sys.exit(130)
     if not found:  # a worker, which torchrun or SLURM started
         return None
@@ -65,7 +83,10 @@ def _point(config: DictConfig, overrides: list[str], folder: Path, number: int) 
 
     tell_point(number, overrides)
     try:
-        found = train(read_settings(config, overrides), overrides, folder, brief=True)
+        sought = _direction()
+        found = train(
+            read_settings(config, overrides), overrides, folder, brief=True, sought=sought
+        )
     except Interrupted:
         raise KeyboardInterrupt from None  # ends the sweep too
     except Exception as error:
@@ -73,6 +94,13 @@ def _point(config: DictConfig, overrides: list[str], folder: Path, number: int) 
         raise
     tell_point(number, overrides, found)
     return _best(found)
+
+
+def _direction() -> Direction | None:
+    """Which way the sweep's sweeper looks for the best."""
+    from netspec.run.sweeper_direction import direction_of
+
+    return direction_of(OmegaConf.create({"hydra": HydraConfig.get()}))
 
 
 def _best(metrics: dict[str, Any]) -> float | None:

@@ -126,15 +126,15 @@ def find_outputs(
 
     Raises RunError (NS603), at the line of the spec where it fails.
     """
-    model, device = _tried(compiled)
-    inputs = [_example(data.inputs[index], device) for index in order]
+    model, device = tried_model(compiled)
+    inputs = [example_batch(data.inputs[index], _EXAMPLES, device) for index in order]
     return Outputs(
         _types(run_placed(model.train(), inputs, compiled), compiled, first),
         _types(run_placed(model.eval(), inputs, compiled), compiled, first),
     )
 
 
-def _tried(compiled: Compiled) -> tuple[nn.Module, str]:
+def tried_model(compiled: Compiled) -> tuple[nn.Module, str]:
     """The model to be tried, and where: what was registered may look at numbers, all else not."""
     if not compiled.built.offers:
         return compiled.built.empty(), "meta"
@@ -142,8 +142,9 @@ def _tried(compiled: Compiled) -> tuple[nn.Module, str]:
         return compiled.built.make(), "cpu"
 
 
-def _example(field: Field, device: str) -> Tensor:
-    return torch.zeros((_EXAMPLES, *field.shape), dtype=field.dtype, device=device)
+def example_batch(field: Field, size: int, device: str) -> Tensor:
+    """So many examples of a field, all zero."""
+    return torch.zeros((size, *field.shape), dtype=field.dtype, device=device)
 
 
 def _types(result: object, compiled: Compiled, first: str | None) -> dict[str, TensorType]:
@@ -170,28 +171,41 @@ def run_placed(model: nn.Module, inputs: Sequence[Tensor], compiled: Compiled) -
         with torch.no_grad():
             return model(*inputs)
     except (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError) as error:
-        raise RunError(failure(error, compiled)) from None
+        raise RunError(failure(error, compiled, model)) from None
 
 
-def failure(error: BaseException, compiled: Compiled) -> Diagnostic:
-    """What torch said of a forward pass, at the last line of the spec's files in its traceback."""
+def failure(error: BaseException, compiled: Compiled, model: nn.Module | None = None) -> Diagnostic:
+    """What torch said of a forward pass, at the last line of the spec's files in its traceback.
+
+    A chain of modules has no lines of the spec in it; there the layer is found by its module.
+    """
     said = str(error).strip().partition("\n")[0]
     fact = f"the model does not run on this data: {said[:1].lower()}{said[1:]}"
     files = {kept.file: kept.text for kept in compiled.recipe.texts()}
-    span = output_span(compiled)
+    span = _layer_span(error, compiled, model) or output_span(compiled)
     for frame in traceback.extract_tb(error.__traceback__):
         text = files.get(frame.filename)
         if text is not None and frame.lineno:
-            line = text.splitlines()[frame.lineno - 1]
-            shown = line.strip()
-            span = Span(
-                frame.filename,
-                frame.lineno,
-                line.index(shown) + 1 if shown else 1,
-                len(shown),
-                line,
-            )
+            span = line_span(frame.filename, frame.lineno, text)
     return Diagnostic("NS603", fact, span)
+
+
+def _layer_span(error: BaseException, compiled: Compiled, model: nn.Module | None) -> Span | None:
+    """The layer at the top of the spec in whose module it failed."""
+    layers = compiled.spec.document.layers
+    paths = {id(module): path for path, module in model.named_modules()} if model else {}
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        name = paths.get(id(frame.f_locals.get("self")), "").partition(".")[0]
+        if isinstance(layers, dict) and name in layers:
+            return _key_span(compiled, ("layers", name))
+    return None
+
+
+def line_span(file: str, number: int, text: str) -> Span:
+    """All that a line of a file says."""
+    line = text.splitlines()[number - 1]
+    shown = line.strip()
+    return Span(file, number, line.index(shown) + 1 if shown else 1, len(shown), line)
 
 
 def check_classes(compiled: Compiled, data: Data, outputs: Outputs, binary: bool) -> None:
@@ -253,8 +267,10 @@ def wanted_by(compiled: Compiled, output: str | None = None) -> Wanted:
         for fact in port.facts[:1]
         if isinstance(fact, TensorType)
     )
-    model, device = _tried(compiled)
-    result = run_placed(model.eval(), [_example(field, device) for field in fields], compiled)
+    model, device = tried_model(compiled)
+    result = run_placed(
+        model.eval(), [example_batch(field, _EXAMPLES, device) for field in fields], compiled
+    )
     try:
         first = next(iter(named_outputs(result, output).values()))
     except TypeError:

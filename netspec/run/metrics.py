@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torchmetrics
@@ -14,6 +14,8 @@ from torchmetrics import classification as c
 from netspec.errors import Diagnostic, RunError, did_you_mean
 from netspec.run.data.augment import NO_CLASS
 from netspec.run.settings import place_of
+
+Mode = Literal["min", "max"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Monitor:
     """What makes a checkpoint the best: a column of metrics.csv, and its better direction."""
 
     name: str
-    mode: str  # "min" or "max"
+    mode: Mode
 
     def better(self, new: float, old: float | None) -> bool:
         if new != new:
@@ -109,7 +111,7 @@ def choose_monitor(
     Raises RunError (NS702) for a name that is not measured.
     """
     side = "val" if validated else "train"
-    modes = {f"{side}_{name}": _mode(KINDS[task][name]) for name in metrics}
+    modes: dict[str, Mode] = {f"{side}_{name}": _mode(KINDS[task][name]) for name in metrics}
     modes[f"{side}_loss"] = "min"
     if asked == "auto":
         name = f"{side}_loss" if task == "language" else next(iter(modes))
@@ -122,7 +124,7 @@ def choose_monitor(
     return Monitor(name, modes[name])
 
 
-def _mode(kind: Kind) -> str:
+def _mode(kind: Kind) -> Mode:
     return "max" if kind.larger_is_better else "min"
 
 

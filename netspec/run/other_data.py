@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from netspec.errors import Diagnostic, RunError, Span
-from netspec.run.data.dataset import Batch, Data, Examples
+from netspec.run.data.dataset import Batch, Data, Examples, digest
 from netspec.run.overrides import key_of
 from netspec.run.trained import Trained
 
@@ -84,6 +84,9 @@ class _Renumbered:
     def batch(self, indices: Tensor) -> Batch:
         inputs, target = self.examples.batch(indices)
         return tuple(self.numbers[value] for value in inputs), self.numbers[target]
+
+    def fingerprint(self) -> str:
+        return digest(self.examples.fingerprint().encode(), self.numbers)
 
 
 def with_own_characters(trained: Trained, data: Data) -> Data:

@@ -55,10 +55,14 @@ class Classifier:
         return self.scale(255 - pixels if self.invert else pixels)[0]
 
     def probabilities(self, inputs: Tensor) -> Tensor:
-        """[N, classes], on the CPU."""
+        """[N, classes], on the CPU. Raises RunError (NS603) where the model gives no row each."""
         with torch.inference_mode():
             result = self.model(inputs.to(self.device))
         scores = next(iter(named_outputs(result).values())).float().cpu()
+        if not scores.ndim or len(scores) != len(inputs):
+            fact = f"the model gives {list(scores.shape)} for {len(inputs)} images, "
+            fact += "and not one row each"
+            raise RunError(Diagnostic("NS603", fact, Span("the checkpoint's model")))
         if scores.ndim == 1 or scores.shape[1] == 1:
             positive = scores.reshape(-1, 1).sigmoid()
             return torch.cat([1 - positive, positive], 1)
@@ -140,7 +144,7 @@ def predict_command(arguments: Sequence[str]) -> int:
         checkpoint = read_checkpoint(find_checkpoint(options.checkpoint))
         with enabled(options.plugin):
             classifier = make_classifier(checkpoint, device, options.invert)
-        found = list(predict(classifier, files, options.top))
+            found = list(predict(classifier, files, options.top))
         predictions = [item for item in found if isinstance(item, Prediction)]
         if options.csv:
             write_text(Path(options.csv), _csv(predictions))

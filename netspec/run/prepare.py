@@ -5,21 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import nn
 
 from netspec.errors import Diagnostic, RunError, SpecError
-from netspec.pipeline import Compiled
+from netspec.pipeline import Compiled, compile_recipe
+from netspec.recipe import Recipe
+from netspec.run.batch_sizes import check_batches
+from netspec.run.data.batches import epoch_length
 from netspec.run.data.dataset import Data, Wanted
 from netspec.run.data.open import open_data, settings_of
 from netspec.run.device import find_device
 from netspec.run.freezing import freeze_at
+from netspec.run.kept_spec import kept_spec
 from netspec.run.matching import input_order, run_placed, wanted_by
 from netspec.run.metrics import Monitor, choose_metrics, choose_monitor
 from netspec.run.model import ModelChoice, compile_choice, read_choice
 from netspec.run.objective import Scoring, make_objective
 from netspec.run.optim import Length, make_optimizer, make_schedule, try_schedule
+from netspec.run.processes import world_size
 from netspec.run.settings import Settings, place_of
 from netspec.run.weights import check_for_run
 
@@ -39,16 +45,23 @@ class Prepared:
     monitor: Monitor
 
 
-def prepare(settings: Settings, overrides: Sequence[str], read: Reader = open_data) -> Prepared:
+def prepare(
+    settings: Settings,
+    overrides: Sequence[str],
+    read: Reader = open_data,
+    folder: Path | None = None,
+) -> Prepared:
     """Everything that can be checked before training, checked; `read` opens the data.
 
+    A run that goes on in a folder takes the spec from there, where its files are gone.
     Raises SpecError and RunError: a spec that can't be built, data that is broken or does not fit,
     a loss, optimizer, schedule, metric or device that can't be.
     """
     _check_devices(settings, overrides)
     choice = read_choice(settings.model, overrides)
+    own = kept_spec(choice, folder) if settings.resume and folder is not None else None
     try:
-        compiled, data = compile_with_data(choice, settings, read)
+        compiled, data = compile_with_data(own or choice, settings, read)
     except SpecError as error:
         raise SpecError([_with_act_placed(d, overrides) for d in error.diagnostics]) from None
     _check_task(settings, data, overrides)
@@ -58,21 +71,31 @@ def prepare(settings: Settings, overrides: Sequence[str], read: Reader = open_da
     validated = data.validation is not None
     monitor = choose_monitor(settings.monitor, metrics, objective.task, validated, overrides)
     _try_optimizer(compiled, data, settings, monitor, overrides)
+    scoring = Scoring(order, objective, tuple(metrics), classes)
+    options = settings_of(settings.data)
+    check_batches(compiled, data, order, options, world_size(settings))
     _try_batch(compiled, data, order)
     _try_weights(compiled, settings, overrides)
-    scoring = Scoring(order, objective, tuple(metrics), classes)
     return Prepared(settings, overrides, choice, compiled, data, scoring, monitor)
 
 
 def compile_with_data(
-    choice: ModelChoice, settings: Settings, read: Reader = open_data
+    choice: ModelChoice | Recipe, settings: Settings, read: Reader = open_data
 ) -> tuple[Compiled, Data]:
     """The model and its data: each may tell the other what it leaves open."""
     if settings.data.get("source") == "random":
-        compiled = compile_choice(choice, settings.act)
+        compiled = _compile(choice, settings, {})
         return compiled, read(settings.data, wanted_by(compiled, settings.output))
     data = read(settings.data, None)
-    return compile_choice(choice, settings.act, data.gives), data
+    return _compile(choice, settings, data.gives), data
+
+
+def _compile(
+    choice: ModelChoice | Recipe, settings: Settings, gives: Mapping[str, int]
+) -> Compiled:
+    if isinstance(choice, Recipe):  # which has the changes, and what the data gave
+        return compile_recipe(choice, choice.activation)
+    return compile_choice(choice, settings.act, gives)
 
 
 def _try_optimizer(
@@ -96,7 +119,9 @@ def _try_optimizer(
 
 def _length(settings: Settings, data: Data) -> Length:
     options, epochs = settings.trainer, settings.trainer.max_epochs
-    batches = math.ceil(len(data.train or ()) / settings_of(settings.data).batch_size)
+    given = settings_of(settings.data)
+    least = given.batch_size if given.drop_last else 1
+    batches = epoch_length(len(data.train or ()), given.batch_size, least)
     steps = max(1, math.ceil(batches / options.accumulate)) * epochs
     return Length(min(steps, options.max_steps or steps), epochs)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,7 +18,7 @@ import netspec
 from netspec.checks.inplace.tell import decisions_text
 from netspec.run import folder as files
 from netspec.run.device import Device
-from netspec.run.keeper import Keeper
+from netspec.run.keeper import Interrupted, Keeper
 from netspec.run.measure import Measured
 from netspec.run.overrides import as_written
 from netspec.run.prepare import Prepared
@@ -27,6 +28,7 @@ from netspec.spec.dump import dump_spec
 from netspec.view.summary import summarize
 from netspec.view.table import summary_text
 
+_RESULTS = ("best", "last", "epochs")
 _NOT_SAID = ("folder", "resume")  # what is about this folder, not about the run
 
 
@@ -40,6 +42,7 @@ def describe_run(prepared: Prepared) -> dict[str, Any]:
             "name": prepared.data.name,
             "classes": prepared.data.classes,
             "facts": dict(prepared.data.facts),
+            "fingerprint": prepared.data.fingerprint,
         },
         "metrics_asked": list(prepared.scoring.metrics),
         "versions": versions(),
@@ -67,6 +70,7 @@ class Record:
     )
     parameters: int = 0
     start: Mapping[str, Any] = field(default_factory=dict)  # `weights` and `frozen`
+    earlier: Mapping[str, Any] = field(default_factory=dict)  # results, where the run goes on
     _clock: float = field(default_factory=time.monotonic)
 
     def write(self, status: str, **more: Any) -> dict[str, Any]:
@@ -96,10 +100,24 @@ class Record:
         files.write_json(self.folder / files.METRICS, found)
         return found
 
-    def stopped(self, status: str, keeper: Keeper, error: str | None) -> None:
+    @contextmanager
+    def told_how_it_ends(self, keeper: Keeper) -> Iterator[None]:
+        """Says in metrics.json why it ended, where it did not finish: at its start, amid it, or in
+        its test."""
+        try:
+            yield
+        except (Interrupted, KeyboardInterrupt) as stop:
+            self._stopped("interrupted", keeper, f"{stop}" or None)
+            raise
+        except BaseException as error:
+            self._stopped("failed", keeper, str(error).strip() or type(error).__name__)
+            raise
+
+    def _stopped(self, status: str, keeper: Keeper, error: str | None) -> None:
         if rank():
             return
-        self.write(status, error=error, **_results(keeper))
+        results = _results(keeper) if keeper.rows else self.earlier
+        self.write(status, error=error, **results)
 
     def finished(self, keeper: Keeper, tested: Measured | None) -> dict[str, Any]:
         test = tested.metrics if tested is not None else None
@@ -126,8 +144,10 @@ def write_start(
         before = files.read_metrics(folder) or {}
         record.start = {**record.start, "weights": before.get("weights")}
         record.started = str(before.get("started", record.started))
-        record.write("running", **{key: before.get(key) for key in ("best", "last", "epochs")})
+        record.earlier = {key: before[key] for key in _RESULTS if before.get(key) is not None}
+        record.write("running", **record.earlier)
         return
+    record.write("running")  # first, so that whoever finds the folder knows whose it is
     plain = prepared.settings.model_dump(mode="json", exclude=set(_NOT_SAID))
     files.write_text(folder / files.RUN, OmegaConf.to_yaml(OmegaConf.create(plain)))
     files.write_text(folder / files.SPEC, dump_spec(prepared.compiled.spec))
@@ -138,7 +158,6 @@ def write_start(
     for name, lines in start.lines().items():
         text += f"\n{name}\n" + "".join(f"  {line}\n" for line in lines)
     files.write_text(folder / files.SUMMARY, text)
-    record.write("running")
 
 
 def write_failure(folder: Path, overrides: Sequence[str], error: Exception) -> None:

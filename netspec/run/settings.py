@@ -93,6 +93,7 @@ class Settings(_Checked):
     weights: Annotated[WeightsSettings, BeforeValidator(_as_file)] = WeightsSettings()
     freeze: Annotated[list[str], BeforeValidator(_as_list)] = []
     resume: bool = False
+    other_data: bool = False
     folder: str | None = None
     preflight: bool = True
     plugins: list[str] = []

@@ -15,18 +15,23 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, open_dict
+from pydantic import ValidationError
 
 from netspec.emit.text import write_text as write_source
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.run import folder as files
 from netspec.run.command import told
+from netspec.run.continuing import other_data
 from netspec.run.data.dataset import Data, Wanted
 from netspec.run.data.open import open_data
 from netspec.run.enabling import plugins_of_run
 from netspec.run.overrides import as_written, key_of
 from netspec.run.placing import SWEEP, going_on
-from netspec.run.prepare import Prepared, prepare
+from netspec.run.prepare import Prepared, Reader, prepare
 from netspec.run.report import write_report
+from netspec.run.report.files import POINTS as POINTS_FILE
+from netspec.run.report.files import PointFile
+from netspec.run.report.write import foreign_report
 from netspec.run.settings import read_settings
 from netspec.run.terminal import called, console, quiet, shown
 from netspec.tell.terminal import print_error
@@ -48,6 +53,11 @@ class Point:
     summary: Summary | None = None
     error: SpecError | None = None
     same_as: int | None = None
+
+    @property
+    def data(self) -> str | None:
+        """What tells its examples from others; None where it was not looked at."""
+        return None if self.prepared is None else self.prepared.data.fingerprint
 
 
 def sweep(
@@ -71,6 +81,9 @@ def sweep(
             _refuse_other(folder, config)
             if config.preflight:
                 points = _checked(points, hydra_context, config)
+            if not config.other_data:
+                _refuse_other_data(folder, points)
+            _refuse_foreign(folder, points)
             _write_plan(folder, arguments, points)
             returns = _launch(points, max_batch_size, hydra_context, task_function, config)
             report = write_report(folder)
@@ -78,7 +91,8 @@ def sweep(
         print_error(error)
         sys.exit(1)
     except KeyboardInterrupt:
-        sys.stderr.write(f"\nstopped; go on with: {called('train')} -m {going_on(shown(folder))}\n")
+        go_on = f"; go on with: {called('train')} -m {going_on(shown(folder))}"
+        sys.stderr.write(f"\nstopped{go_on if (folder / SWEEP).is_file() else ''}\n")
         sys.exit(130)
     console().print(report.text, markup=False)
     console().print("\n".join(f"wrote {path}" for path in report.paths), markup=False)
@@ -110,8 +124,9 @@ def _checked(points: Sequence[Point], hydra_context: Any, config: DictConfig) ->
     """The points with what they are. Raises RunError with all that is wrong in any of them."""
     found: list[Point] = []
     seen: dict[str, int] = {}
+    read, folders = _reader(), _begun(Path(config.hydra.sweep.dir))
     for point in points:
-        checked = _check(point, hydra_context, config)
+        checked = _check(point, hydra_context, config, read, folders.get(point.index))
         if checked.prepared is not None:
             key = _identity(checked.prepared)
             if key in seen:
@@ -135,7 +150,9 @@ def _checked(points: Sequence[Point], hydra_context: Any, config: DictConfig) ->
     return found
 
 
-def _check(point: Point, hydra_context: Any, config: DictConfig) -> Point:
+def _check(
+    point: Point, hydra_context: Any, config: DictConfig, read: Reader, folder: Path | None
+) -> Point:
     try:
         job = composed(hydra_context, config, point.overrides)
         with open_dict(job):
@@ -143,7 +160,7 @@ def _check(point: Point, hydra_context: Any, config: DictConfig) -> Point:
         overrides = [text for text in point.overrides if key_of(text) not in _NOT_OF_A_POINT]
         settings = read_settings(job, overrides)
         with plugins_of_run(settings.plugins, overrides):
-            prepared = prepare(settings, overrides, _open)
+            prepared = prepare(settings, overrides, read, folder)
     except SpecError as error:
         return Point(point.index, point.overrides, point.varied, error=error)
     summary = summarize(prepared.compiled.program, prepared.compiled.built.empty())
@@ -157,16 +174,19 @@ def composed(hydra_context: Any, config: DictConfig, overrides: Sequence[str]) -
         return loaded
 
 
-def _open(settings: Mapping[str, object], wanted: Wanted | None = None) -> Data:
-    """As open_data; what many points share is read once."""
-    if wanted is not None:
-        return open_data(settings, wanted)
-    return _opened(json.dumps(settings, sort_keys=True))
+def _reader() -> Reader:
+    """What opens the data of a sweep's points: as open_data; what many points share, once."""
 
+    @lru_cache(maxsize=2)
+    def opened(settings: str) -> Data:
+        return open_data(json.loads(settings))
 
-@lru_cache(maxsize=2)
-def _opened(settings: str) -> Data:
-    return open_data(json.loads(settings))
+    def read(settings: Mapping[str, object], wanted: Wanted | None = None) -> Data:
+        if wanted is not None:
+            return open_data(settings, wanted)
+        return opened(json.dumps(settings, sort_keys=True))
+
+    return read
 
 
 def _identity(prepared: Prepared) -> str:
@@ -222,6 +242,38 @@ def _refuse_other(folder: Path, config: DictConfig) -> None:
         raise RunError(Diagnostic("NS707", fact, Span(str(folder)), help=help))
 
 
+def _refuse_foreign(folder: Path, points: Sequence[Point]) -> None:
+    """Raises RunError (NS707) where the sweep or one of its jobs would overwrite files that none
+    has written."""
+    own = (folder / SWEEP).is_file()
+    plan = [] if own or not (folder / POINTS).exists() else [POINTS]
+    files.refuse_foreign(folder, [*plan, *foreign_report(folder)])
+    for number, _ in enumerate(_to_run(points)):
+        files.refuse_foreign(folder / str(number), files.foreign(folder / str(number)))
+
+
+def _planned(folder: Path) -> list[PointFile]:
+    """The points that a sweep wrote down when it began; none where this one begins."""
+    path = folder / POINTS
+    try:
+        return POINTS_FILE.validate_json(path.read_bytes()) if path.is_file() else []
+    except (OSError, ValidationError):
+        return []
+
+
+def _begun(folder: Path) -> dict[int, Path]:
+    """The folders of the points of a sweep that goes on."""
+    return {point.index: folder / point.folder for point in _planned(folder)}
+
+
+def _refuse_other_data(folder: Path, points: Sequence[Point]) -> None:
+    """Raises RunError (NS709) where a sweep goes on, and its points would have other examples."""
+    was = {item.index: item.data for item in _planned(folder)}
+    for point in points:
+        if point.prepared is not None and was.get(point.index) not in (None, point.data):
+            raise RunError(other_data(point.prepared.data.name, folder))
+
+
 def _write_plan(folder: Path, arguments: Sequence[str], points: Sequence[Point]) -> None:
     called = [as_written(text) for text in arguments if key_of(text) not in _NOT_OF_A_POINT]
     files.write_json(folder / SWEEP, {"overrides": called})
@@ -236,6 +288,7 @@ def _write_plan(folder: Path, arguments: Sequence[str], points: Sequence[Point])
             "flops": point.summary.flops if point.summary else None,
             "bytes": point.summary.saved_bytes if point.summary else None,
             "same_as": point.same_as,
+            "data": point.data,
         }
         for point in points
     ]

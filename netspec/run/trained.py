@@ -23,6 +23,7 @@ class TrainedData(_Frozen):
     name: str
     classes: tuple[str, ...] | None
     facts: dict[str, Any]
+    fingerprint: str | None = None  # of checkpoints from before it was kept
 
 
 class Trained(_Frozen):

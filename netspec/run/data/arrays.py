@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from netspec.run.data.dataset import Batch
+from netspec.run.data.dataset import Batch, digest
 from netspec.run.data.scale import Scale
 
 _MOST_BYTES = (
@@ -44,6 +44,10 @@ class Arrays:
         inputs = tuple(column.take(indices) for column in self.inputs)
         target = self.target.index_select(0, indices)
         return inputs, target.long() if target.dtype == torch.int16 else target
+
+    def fingerprint(self) -> str:
+        scales = [part for c in self.inputs if c.scale for part in (c.scale.factor, c.scale.offset)]
+        return digest(*(column.values for column in self.inputs), *scales, self.target)
 
 
 def column(values: Tensor, scale: Scale | None) -> Column:

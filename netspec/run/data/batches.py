@@ -97,8 +97,7 @@ class Batches:
 
     def __len__(self) -> int:
         """How many batches an epoch gives to this process."""
-        whole, rest = divmod(len(self._reader), self._batch_size)
-        return (whole if self._batch_size >= self._least else 0) + (0 < rest >= self._least)
+        return epoch_length(len(self._reader), self._batch_size, self._least)
 
     def __iter__(self) -> Iterator[Batch]:
         if not self._placed or self._given >= len(self) > 0:
@@ -174,6 +173,27 @@ class _Jobs:
 
     def __iter__(self) -> Iterator[_Job]:
         return self._batches._jobs()
+
+
+def epoch_length(count: int, batch_size: int, least: int = 1) -> int:
+    """How many batches so many examples make, without those that are smaller than the least."""
+    whole, rest = divmod(count, batch_size)
+    return (whole if batch_size >= least else 0) + (0 < rest >= least)
+
+
+def batch_sizes(
+    count: int, batch_size: int, world: int, training: bool, drop_last: bool = False
+) -> dict[int, bool]:
+    """Each number of examples that any process gets at once of a split, from the largest down, and
+    whether it is of an epoch's last and smaller batch alone."""
+    rest = count % batch_size
+    found: dict[int, bool] = {}
+    for size in (batch_size,) * (count >= batch_size) + (rest,) * (rest > 0):
+        for rank in range(min(world, size)):
+            least = _least_size(batch_size, world, rank, drop_last, training, training)
+            if size >= least:
+                found.setdefault(_share(size, rank, world)[1], size != batch_size)
+    return dict(sorted(found.items(), reverse=True))
 
 
 def _least_size(

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from netspec.run.data.augment import Augment
+
+
+def digest(*parts: bytes | Tensor) -> str:
+    """Bytes and tensors → the SHA-256 of them one after the other, types and shapes included."""
+    found = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Tensor):
+            found.update(f"{part.dtype} {list(part.shape)}".encode())
+            found.update(part.contiguous().view(-1).view(torch.uint8).numpy().data)
+        else:
+            found.update(part)
+    return found.hexdigest()
+
 
 Batch: TypeAlias = tuple[tuple[Tensor, ...], Tensor]
 """The inputs in the order of `Data.inputs`, and the target; the batch is dimension 0 of each."""
@@ -31,6 +46,11 @@ class Examples(Protocol):
 
     def batch(self, indices: Tensor) -> Batch:
         """The examples at these positions (int64, one dimension) as one batch, normalised."""
+        ...
+
+    def fingerprint(self) -> str:
+        """What is another one where any example is: of numbers in memory a digest of them all, of
+        files that are read as they are needed a digest of their names, sizes and times."""
         ...
 
 
@@ -63,3 +83,10 @@ class Data:
     augment: Augment | None
     gives: Mapping[str, int]
     facts: Mapping[str, Any]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells these examples from others of the same settings."""
+        splits = (self.train, self.validation, self.test)
+        found = ["" if split is None else split.fingerprint() for split in splits]
+        return digest("\n".join([*found, *(self.classes or ())]).encode())

@@ -12,7 +12,7 @@ from torch import Tensor
 from netspec.errors import Diagnostic, RunError, Span
 from netspec.run.data.arrays import Arrays, column
 from netspec.run.data.augment import NO_CLASS
-from netspec.run.data.dataset import Batch, Data, Examples, Field
+from netspec.run.data.dataset import Batch, Data, Examples, Field, digest
 from netspec.run.data.decode import ENDINGS, Decoder, size_for
 from netspec.run.data.images import BYTE, augment_of, image_facts, image_gives, image_scale
 from netspec.run.data.paths import existing
@@ -56,6 +56,17 @@ class FileExamples:
         files = self.files.at(indices)
         images = self.scale(self.decoder.images(files.images))
         return (images,), _targets(files, self.decoder, self.ignore).long()
+
+    def fingerprint(self) -> str:
+        files = [*self.files.images, *self.files.masks]
+        labels = () if self.files.labels is None else (self.files.labels,)
+        return digest("\n".join(map(_stamp, files)).encode(), *labels)
+
+
+def _stamp(path: Path) -> str:
+    """A file's name, size and time: what is another one where somebody writes it anew."""
+    there = path.stat()
+    return f"{path.name} {there.st_size} {there.st_mtime_ns}"
 
 
 def folder_data(settings: FolderSettings) -> Data:

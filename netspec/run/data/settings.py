@@ -44,6 +44,7 @@ class Settings(BaseModel):
     source: Text
     batch_size: Count = 64
     eval_batch_size: OptionalCount = 256
+    drop_last: Switch = False
     shuffle: Switch = True
     workers: Whole = 0
     limit: OptionalCount = None

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from netspec.errors import Diagnostic, RunError, Span
-from netspec.run.data.dataset import Batch, Data, Field
+from netspec.run.data.dataset import Batch, Data, Field, digest
 from netspec.run.data.paths import bytes_of, existing
 from netspec.run.data.settings import LanguageSettings, TextSettings
 from netspec.run.data.split import limited
@@ -34,6 +34,9 @@ class Windows:
         places = self.starts.index_select(0, indices).unsqueeze(1) + torch.arange(self.context + 1)
         taken = self.tokens[places].long()
         return (taken[:, :-1].contiguous(),), taken[:, 1:].contiguous()
+
+    def fingerprint(self) -> str:
+        return digest(self.tokens, self.starts)
 
 
 def text_data(settings: TextSettings) -> Data:

@@ -119,15 +119,16 @@ def _strip_svg(group: Group, x: Axis, y: float) -> list[str]:
         f"{escape(short)}<title>{escape(label)}</title></text>"
     ]
     colour = colour_of(group.index)
-    if group.mean is not None and math.isfinite(group.mean):
-        if group.std is not None and not x.log:
-            low = max(x.start, place(x, group.mean - group.std))
-            high = min(x.end, place(x, group.mean + group.std))
+    spread = group.spread
+    if spread is not None:
+        if spread.std is not None and not x.log:
+            low = max(x.start, place(x, spread.mean - spread.std))
+            high = min(x.end, place(x, spread.mean + spread.std))
             parts.append(
                 f'<rect class="band {colour}" x="{low:.1f}" y="{y - 11:.1f}" '
                 f'width="{max(0.0, high - low):.1f}" height="22" rx="4"/>'
             )
-        parts.append(f'<path class="mean" d="M{place(x, group.mean):.1f} {y - 11:.1f}v22"/>')
+        parts.append(f'<path class="mean" d="M{place(x, spread.mean):.1f} {y - 11:.1f}v22"/>')
     finite = sorted(value for value in group.measured if math.isfinite(value))
     for value, lift in zip(finite, _lifts([place(x, value) for value in finite]), strict=True):
         at = f'cx="{place(x, value):.1f}" cy="{y + lift:.1f}"'

@@ -46,6 +46,7 @@ class PointFile(_File):
     overrides: list[str] = []
     parameters: int | None = None
     same_as: int | None = None
+    data: str | None = None  # what tells its examples from others
 
 
 POINTS = TypeAdapter(list[PointFile])

@@ -18,23 +18,26 @@ from netspec.run.report.table import (
     FAILED,
     Column,
     Row,
+    Spread,
     Table,
     Value,
     differing_seed,
     has_spread,
+    is_of_training,
     measure,
     metric_title,
+    test_metric,
 )
 from netspec.run.report.words import (
     cell_text,
     command_text,
-    group_text,
     metric_text,
     plain,
     seconds_text,
 )
 
 HERE = Path(__file__).parent
+KICKER = '<p class="kicker">netspec runs</p>'  # by which a report is known again
 
 
 def page_html(table: Table, title: str) -> str:
@@ -58,7 +61,7 @@ def page_html(table: Table, title: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{_text(title)} – runs</title>",
         f"<style>\n{style}</style>\n</head>\n<body>\n<main>",
-        f'<header><p class="kicker">netspec runs</p><h1>{_text(title)}</h1></header>',
+        f"<header>{KICKER}<h1>{_text(title)}</h1></header>",
         *(section for section in sections if section),
         f"</main>\n<script>\n{script}</script>\n</body>\n</html>\n",
     ]
@@ -79,9 +82,23 @@ def _headline(table: Table) -> str:
     return (
         f'<section><div class="best"><div><p class="what">{_text(metric_title(table.metric))}</p>'
         f'<div class="value">{metric_text(value)}</div></div><div class="who">'
-        f'<p class="what">best run: <b>{_text(best.run.name)}</b>{others}</p>{chips}</div></div>'
+        f'<p class="what">best run: <b>{_text(best.run.name)}</b>{others}</p>{chips}'
+        f"{_tested(table)}</div></div>"
         f'<dl class="tiles">{tiles}</dl></section>'
     )
+
+
+def _tested(table: Table) -> str:
+    """What the test gave for the best run, and by what it was chosen."""
+    run, key = table.rows[0].run, table.metric.key if table.metric else ""
+    tested = test_metric(table.metric, [run])
+    value = measure(run, tested)
+    words = []
+    if tested is not None and value is not None:
+        words.append(f"{metric_title(tested)}: {metric_text(value)}")
+    if is_of_training(key):
+        words.append("there is no validation data: ranked by what training measured")
+    return "".join(f'<p class="note">{_text(line)}</p>' for line in words)
 
 
 def _tiles(table: Table) -> str:
@@ -113,7 +130,7 @@ def _groups(table: Table) -> str:
     rows = []
     for group in table.groups:
         cells = [
-            _cell(column, value, group_text(column, group, value), column.kind == "spread")
+            _cell(column, value, cell_text(column, value), column.title == "mean ± std")
             for column, value in zip(table.group_columns, group.values, strict=True)
         ]
         cells[0] = cells[0].replace(">", f'><span class="key {colour_of(group.index)}"></span>', 1)
@@ -219,7 +236,8 @@ def _cell(column: Column, value: Value, words: str, main: bool, row: Row | None 
     shown = _text(words)
     if column.kind == "status" and row is not None:
         shown = f'<span class="status {row.run.status.replace(" ", "-")}">{shown}</span>'
-    key = "" if value is None else _text(str(value).replace(",", ""))
+    sorted_by = value.mean if isinstance(value, Spread) else value
+    key = "" if sorted_by is None else _text(str(sorted_by).replace(",", ""))
     hint = f' title="{shown}"' if len(words) > 30 and column.kind == "text" else ""
     return f'<td class="{" ".join(kinds)}" data-v="{key}"{hint}>{shown}</td>'
 

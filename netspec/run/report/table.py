@@ -8,16 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from netspec.run.report.files import Monitor
 from netspec.run.report.read import RunResult
 
 Kind = Literal["text", "rank", "metric", "spread", "count", "seconds", "status"]
-Value = str | int | float | None
 FAILED = ("failed", "broken")
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """What runs are compared by: a value of the test, or of the best epoch."""
+    """A figure of a run: of its best epoch, or of the test of that epoch's weights."""
 
     source: Literal["test", "best"]
     key: str
@@ -33,6 +33,17 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Spread:
+    """The mean of several figures, and the sample's deviation (over n - 1) of two and more."""
+
+    mean: float
+    std: float | None
+
+
+Value = str | int | float | Spread | None
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One run: its place among the ranked (equal metrics share one), and a value per column."""
 
@@ -44,17 +55,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Runs that differ in their seed alone; `measured` holds the metric of each distinct one.
-
-    `std` is the sample's (over n - 1), None where there are fewer than two.
-    """
+    """Runs that differ in their seed alone; `measured` holds the metric of each distinct one."""
 
     index: int
     label: str
     runs: tuple[RunResult, ...]
     measured: tuple[float, ...]
-    mean: float | None
-    std: float | None
+    spread: Spread | None
     values: tuple[Value, ...]
 
 
@@ -70,10 +77,11 @@ class Table:
 
 
 def report_table(runs: Sequence[RunResult]) -> Table:
-    """The runs ranked by their test metric, where there is one, else by their best epoch's.
+    """The runs ranked by what they monitor: of validation data, or of training where there is none.
 
-    The overrides that all runs share get no column. Runs without the metric stand below those
-    that have it, runs that failed at the bottom.
+    A test tells how good the chosen run is, and takes no part in the choice. The overrides that all
+    runs share get no column. Runs without the metric stand below those that have it, runs that
+    failed at the bottom.
     """
     metric = choose_metric(runs)
     settings = [_settings(run, runs) for run in runs]
@@ -111,21 +119,30 @@ def report_table(runs: Sequence[RunResult]) -> Table:
         Column("status", "status"),
     )
     shared = tuple(key for key in keys if key != "seed")
-    groups = _groups(runs, settings, group_of, shared, metric)
-    return Table(metric, columns, rows, _group_columns(shared), groups)
+    tested = test_metric(metric, runs)
+    groups = _groups(runs, settings, group_of, shared, (metric, tested))
+    return Table(metric, columns, rows, _group_columns(shared, tested), groups)
 
 
 def choose_metric(runs: Sequence[RunResult]) -> Metric | None:
-    """The metric that most runs monitor, as their test measured it where any of them was tested."""
-    monitors = Counter((run.monitor.name, run.monitor.mode) for run in runs if run.monitor)
-    tested = [run.test for run in runs if run.test]
-    if monitors:
-        (name, mode), _ = monitors.most_common(1)[0]
-        key = _test_key(name, tested)
-        return Metric("test", key, mode) if key else Metric("best", name, mode)
-    if any("loss" in test for test in tested):
-        return Metric("test", "loss", "min")
-    return None
+    """What most runs monitor, of validation data if some have it: never what a test measured."""
+    monitors = [run.monitor for run in runs if run.monitor and not _is_of_test(run.monitor)]
+    validated = [monitor for monitor in monitors if not is_of_training(monitor.name)]
+    counted = Counter((monitor.name, monitor.mode) for monitor in validated or monitors)
+    if not counted:
+        return None
+    (name, mode), _ = counted.most_common(1)[0]
+    return Metric("best", name, mode)
+
+
+def is_of_training(name: str) -> bool:
+    """Whether a figure was measured on the training data itself, as `train_loss` is."""
+    return name.startswith("train_")
+
+
+def _is_of_test(monitor: Monitor) -> bool:
+    """What no run of netspec's monitors; a file may say so all the same."""
+    return monitor.name.startswith("test")
 
 
 def measure(run: RunResult, metric: Metric | None) -> float | None:
@@ -159,29 +176,29 @@ def differing_seed(table: Table) -> bool:
     return any(column.title == "seed" for column in table.columns)
 
 
-def _test_key(monitored: str, tested: Iterable[Mapping[str, float]]) -> str | None:
-    """The name that the tests give to what is monitored as `val_accuracy`."""
-    bare = monitored.removeprefix("val_")
-    present = {key for test in tested for key in test}
-    return next((key for key in (bare, f"test_{bare}", monitored) if key in present), None)
+def test_metric(metric: Metric | None, runs: Iterable[RunResult]) -> Metric | None:
+    """What the tests of these runs measured of what is monitored as `val_accuracy`, if anything."""
+    if metric is None:
+        return None
+    bare = metric.key.removeprefix("val_").removeprefix("train_")
+    tested = {key for run in runs for key in run.test or ()}
+    return Metric("test", bare, metric.mode) if bare in tested else None
 
 
 def _metric_columns(runs: Sequence[RunResult], metric: Metric | None) -> tuple[Metric, ...]:
-    """The metric first, then the others of the test, then the monitored one of the best epoch."""
-    found = dict.fromkeys([metric] if metric else [])
-    tested = dict.fromkeys(key for run in runs for key in run.test or () if key not in _CLOCK)
-    found |= dict.fromkeys(
-        Metric("test", key, metric.mode)
-        for key in tested
-        if metric and (metric.source, metric.key) != ("test", key)
-    )
-    monitored = dict.fromkeys(run.monitor.name for run in runs if run.monitor and run.best)
-    found |= dict.fromkeys(
-        Metric("best", key, metric.mode)
-        for key in monitored
-        if metric and (metric.source, metric.key) != ("best", key)
-    )
-    return tuple(found)
+    """What ranks first, then the test of it, other monitored figures, and what else was tested."""
+    if metric is None:
+        return ()
+    tested = test_metric(metric, runs)
+    monitored = [run.monitor.name for run in runs if run.monitor and run.best]
+    others = [key for run in runs for key in run.test or () if key not in _CLOCK]
+    found = [
+        metric,
+        *([tested] if tested else []),
+        *(Metric("best", key, metric.mode) for key in monitored),
+        *(Metric("test", key, metric.mode) for key in others),
+    ]
+    return tuple({(each.source, each.key): each for each in reversed(found)}.values())[::-1]
 
 
 _CLOCK = ("epoch", "step", "seconds")
@@ -220,7 +237,7 @@ def _group_indices(settings: Sequence[Mapping[str, str]], keys: Sequence[str]) -
 def _score(run: RunResult, metric: Metric | None) -> float | None:
     """The metric as a number that is better when smaller; None for what has no rank."""
     value = measure(run, metric)
-    if metric is None or value is None or not math.isfinite(value) or run.status in FAILED:
+    if metric is None or value is None or not math.isfinite(value) or run.status != "finished":
         return None
     return value if metric.mode == "min" else -value
 
@@ -234,25 +251,24 @@ def _ranks(runs: Sequence[RunResult], metric: Metric | None) -> list[int | None]
     ]
 
 
-def _placing(run: RunResult, metric: Metric | None) -> tuple[int, float, float]:
+def _placing(run: RunResult, metric: Metric | None) -> tuple[int, float]:
     """A key that sorts the best run first, the not started near, and the failed at the bottom."""
     score = _score(run, metric)
     if score is not None:
-        own = Metric("best", run.monitor.name, run.monitor.mode) if run.monitor else None
-        second = _score(run, own)
-        return (0, score, math.inf if second is None else second)
+        return (0, score)
     if run.status in FAILED:
-        return (3, 0.0, 0.0)
-    return (2 if run.status == "not started" else 1, 0.0, 0.0)
+        return (3, 0.0)
+    return (2 if run.status == "not started" else 1, 0.0)
 
 
-def _group_columns(shared: Sequence[str]) -> tuple[Column, ...]:
+def _group_columns(shared: Sequence[str], tested: Metric | None) -> tuple[Column, ...]:
     return (
         *(Column(key, "text") for key in shared or ("group",)),
         Column("runs", "count"),
         Column("mean ± std", "spread"),
         Column("min", "metric"),
         Column("max", "metric"),
+        *([Column(metric_title(tested), "spread")] if tested else []),
         Column("parameters", "count"),
     )
 
@@ -262,46 +278,59 @@ def _groups(
     settings: Sequence[Mapping[str, str]],
     group_of: Sequence[int],
     shared: Sequence[str],
-    metric: Metric | None,
+    metrics: tuple[Metric | None, Metric | None],
 ) -> tuple[Group, ...]:
-    """One group for each number, the best mean first, those without one last."""
+    """One group for each number, the best mean first, those without one last.
+
+    The metrics are the one that ranks, and the test of it.
+    """
     groups = []
     for index in dict.fromkeys(group_of):
         members = [i for i, group in enumerate(group_of) if group == index]
         setting = settings[members[0]]
         groups.append(
-            _group(index, [runs[i] for i in members], [setting.get(key) for key in shared], metric)
+            _group(index, [runs[i] for i in members], [setting.get(key) for key in shared], metrics)
         )
-    sign = -1.0 if metric and metric.mode == "max" else 1.0
+    sign = -1.0 if metrics[0] and metrics[0].mode == "max" else 1.0
     return tuple(
-        sorted(groups, key=lambda group: math.inf if group.mean is None else sign * group.mean)
+        sorted(groups, key=lambda group: sign * group.spread.mean if group.spread else math.inf)
     )
 
 
 def _group(
-    index: int, runs: Sequence[RunResult], setting: Sequence[str | None], metric: Metric | None
+    index: int,
+    runs: Sequence[RunResult],
+    setting: Sequence[str | None],
+    metrics: tuple[Metric | None, Metric | None],
 ) -> Group:
+    metric, tested = metrics
     distinct = {run.same_as or run.name: run for run in runs}
-    scored = [run for run in distinct.values() if _score(run, metric) is not None]
-    measured = tuple(value for run in scored if (value := measure(run, metric)) is not None)
-    mean, std = mean_of(measured), std_of(measured)
+    measured = _measured(distinct.values(), metric)
+    spread = spread_of(measured)
     sizes = sorted({run.parameters for run in runs if run.parameters is not None})
     count = len(distinct)
     values: tuple[Value, ...] = (
         *(setting or ("all runs",)),
         str(count) if len(measured) == count else f"{len(measured)} of {count}",
-        mean,
+        spread,
         min(measured, default=None),
         max(measured, default=None),
+        *([spread_of(_measured(distinct.values(), tested))] if tested else []),
         "–".join(f"{size:,}" for size in dict.fromkeys((*sizes[:1], *sizes[-1:]))) or None,
     )
     label = " · ".join("default" if value is None else value for value in setting)
-    return Group(index, label or "all runs", tuple(runs), measured, mean, std, values)
+    return Group(index, label or "all runs", tuple(runs), measured, spread, values)
 
 
-def mean_of(values: Sequence[float]) -> float | None:
-    """The mean; None of nothing."""
-    return math.fsum(values) / len(values) if values else None
+def _measured(runs: Iterable[RunResult], metric: Metric | None) -> tuple[float, ...]:
+    """The figures of those runs that count."""
+    scored = [run for run in runs if _score(run, metric) is not None]
+    return tuple(value for run in scored if (value := measure(run, metric)) is not None)
+
+
+def spread_of(values: Sequence[float]) -> Spread | None:
+    """The mean with the deviation; None of nothing."""
+    return Spread(math.fsum(values) / len(values), std_of(values)) if values else None
 
 
 def std_of(values: Sequence[float]) -> float | None:

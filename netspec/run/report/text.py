@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 
 from netspec.run.report.table import Column, Table, has_spread, metric_title
-from netspec.run.report.words import cell_text, group_text, plain
+from netspec.run.report.words import cell_text, plain
 
 GAP = "  "
 NARROWEST = 12
@@ -25,7 +26,7 @@ def table_text(table: Table, width: int) -> str:
         head = f"{metric_title(table.metric)} over seeds"
         cells = [
             [
-                group_text(column, group, value)
+                cell_text(column, value)
                 for column, value in zip(table.group_columns, group.values, strict=True)
             ]
             for group in table.groups
@@ -64,7 +65,7 @@ def grid(columns: Sequence[Column], cells: Sequence[Sequence[str]], width: int) 
             break
         kept = [i for i in kept if columns[i].title != title or columns[i].kind == "text"]
     widths = _shrink([_widest(columns[i], cells, i) for i in kept], columns, kept, width)
-    titles = [_stacked(columns[i].title) for i in kept]
+    titles = [_stacked(columns[i]) for i in kept]
     height = max(len(title) for title in titles)
     head = [[""] * (height - len(title)) + title for title in titles]
     lines = [[title[level] for title in head] for level in range(height)]
@@ -82,13 +83,16 @@ def _line(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) 
     return GAP.join(placed).rstrip()
 
 
-def _stacked(title: str) -> list[str]:
-    """`test accuracy` in two lines; `mean ± std` stays in one."""
-    return [title] if "±" in title else title.split(" ")
+def _stacked(column: Column) -> list[str]:
+    """`best val_accuracy` in three lines; `mean ± std` stays in one."""
+    title = column.title
+    if "±" in title:
+        return [title]
+    return re.split("[ _]", title) if column.kind in ("metric", "spread") else title.split(" ")
 
 
 def _widest(column: Column, cells: Sequence[Sequence[str]], index: int) -> int:
-    return max([*map(len, _stacked(column.title)), *(len(row[index]) for row in cells)])
+    return max([*map(len, _stacked(column)), *(len(row[index]) for row in cells)])
 
 
 def _least(columns: Sequence[Column], cells: Sequence[Sequence[str]], kept: Sequence[int]) -> int:
@@ -117,9 +121,9 @@ def _shrink(
 
 
 def _second_metrics(columns: Sequence[Column]) -> list[str]:
-    """The metrics beyond the first, the last first; none of a table of groups."""
-    titles = [column.title for column in columns if column.kind == "metric"]
-    return [] if "min" in titles else titles[:0:-1]
+    """The metrics beyond the first, the last first; of groups all but `mean ± std`."""
+    titles = [column.title for column in columns if column.kind in ("metric", "spread")]
+    return titles[:0:-1]
 
 
 def _csv_title(column: Column) -> str:

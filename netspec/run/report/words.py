@@ -6,7 +6,7 @@ import math
 import shlex
 
 from netspec.run.report.read import RunResult
-from netspec.run.report.table import Column, Group, Value
+from netspec.run.report.table import Column, Spread, Value
 
 MISSING = "–"
 
@@ -17,17 +17,19 @@ def cell_text(column: Column, value: Value) -> str:
         return "" if column.kind == "rank" else MISSING
     if isinstance(value, str):
         return plain(value)
-    if column.kind in {"metric", "spread"}:
+    if isinstance(value, Spread):
+        return spread_text(value)
+    if column.kind == "metric":
         return metric_text(value)
     return seconds_text(value) if column.kind == "seconds" else f"{value:,}"
 
 
-def group_text(column: Column, group: Group, value: Value) -> str:
-    """As `cell_text`, with the deviation beside the mean of several runs."""
-    if column.kind == "spread" and group.mean is not None and group.std is not None:
-        mean = metric_text(group.mean)
-        return f"{mean} ± {group.std:.3e}" if "e" in mean else f"{mean} ± {group.std:.4f}"
-    return cell_text(column, value)
+def spread_text(spread: Spread) -> str:
+    """The mean, with the deviation beside it where there is one."""
+    mean = metric_text(spread.mean)
+    if spread.std is None:
+        return mean
+    return f"{mean} ± {spread.std:.3e}" if "e" in mean else f"{mean} ± {spread.std:.4f}"
 
 
 def metric_text(value: float) -> str:

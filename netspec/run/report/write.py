@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from netspec.run.folder import write_text
-from netspec.run.report.page import page_html
+from netspec.run.folder import refuse_foreign, write_text
+from netspec.run.report.page import KICKER, page_html
 from netspec.run.report.read import read_runs
-from netspec.run.report.table import Table, metric_title, report_table
+from netspec.run.report.table import (
+    Table,
+    is_of_training,
+    measure,
+    metric_title,
+    report_table,
+    test_metric,
+)
 from netspec.run.report.text import table_csv, table_text
 from netspec.run.report.words import metric_text, plain
 
 WIDTH = 100
+PAGE = "report.html"
+REPORT = (PAGE, "report.txt", "report.csv")  # in the order in which they are written
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +37,30 @@ def write_report(folder: Path) -> Report:
     """Write the report of all runs below the folder into it; the same runs give the same bytes.
 
     Each file is replaced whole, so that a reader never sees half of one. RunError NS711 where
-    there are no runs.
+    there are no runs, NS707 where somebody's own files have these names.
     """
     runs = read_runs(folder)
+    refuse_foreign(folder, foreign_report(folder))
     table = report_table(runs)
     text = f"{headline(table)}\n\n{table_text(table, WIDTH)}"
-    files = {
-        "report.txt": text,
-        "report.csv": table_csv(table),
-        "report.html": page_html(table, _title(folder)),
-    }
-    for name, content in files.items():
+    contents = (page_html(table, _title(folder)), text, table_csv(table))
+    for name, content in zip(REPORT, contents, strict=True):
         write_text(folder / name, content)
-    return Report(text, tuple(folder / name for name in files))
+    return Report(text, tuple(folder / name for name in (*REPORT[1:], PAGE)))
+
+
+def foreign_report(folder: Path) -> list[str]:
+    """The files of a report's names that are none: a page of it always stands beside the others."""
+    there = [name for name in REPORT if os.path.lexists(folder / name)]
+    try:
+        page = (folder / PAGE).read_text(encoding="utf-8") if PAGE in there else ""
+    except (OSError, ValueError):
+        page = ""
+    return [] if KICKER in page else there
 
 
 def headline(table: Table) -> str:
-    """`27 runs, 22 finished; best test accuracy 0.9808: model=alexnet act=module`, in one line."""
+    """`27 runs, 22 finished; best val_accuracy 0.9808 (test accuracy 0.9710): act=module`."""
     runs = [row.run for row in table.rows]
     done = sum(run.status == "finished" for run in runs)
     head = f"{len(runs)} run{'s' * (len(runs) != 1)}, {done} finished"
@@ -53,16 +70,23 @@ def headline(table: Table) -> str:
 
 def _best(table: Table) -> str | None:
     first = table.rows[0]
-    if first.rank is None or table.metric is None:
+    value = measure(first.run, table.metric)
+    if first.rank is None or table.metric is None or value is None:
         return None
-    value = next(
-        each
-        for column, each in zip(table.columns, first.values, strict=True)
-        if column.kind == "metric"
-    )
-    assert isinstance(value, float), "a ranked run has its metric"
+    title = metric_title(table.metric)
     words = plain(" ".join(first.run.overrides)) or first.run.name
-    return f"best {metric_title(table.metric).removeprefix('best ')} {metric_text(value)}: {words}"
+    return f"{plain(title)} {metric_text(value)}{_beside(table)}: {words}"
+
+
+def _beside(table: Table) -> str:
+    """What the test gave for the best run, and whether it was chosen without validation data."""
+    run = table.rows[0].run
+    tested = test_metric(table.metric, [run])
+    value = measure(run, tested)
+    parts = [f"{metric_title(tested)} {metric_text(value)}"] if tested and value is not None else []
+    if table.metric and is_of_training(table.metric.key):
+        parts.insert(0, "there is no validation data")
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _title(folder: Path) -> str:

@@ -26,21 +26,23 @@ from netspec.run.report import (
     table_text,
     write_report,
 )
+from netspec.run.report.table import Spread
 from netspec.run.report.words import metric_text, seconds_text
 
 VOID = {"meta"}
 CSV = "epoch,step,train_loss,val_loss,val_accuracy\n0,10,2.0,2.1,0.4\n1,20,1.0,1.2,0.7\n"
 
 
-def leave_run(folder: Path, overrides: Sequence[str], test: float | None, **more: object) -> None:
+def leave_run(folder: Path, overrides: Sequence[str], score: float | None, **more: object) -> None:
+    """A run that came to this accuracy in validation, and in its test if there was one."""
     folder.mkdir(parents=True)
-    best = {"epoch": 1, "val_loss": 1.2, "val_accuracy": 0.7}
+    best = {"epoch": 1, "val_loss": 1.2, "val_accuracy": 0.7 if score is None else score}
     metrics = {
         "status": "finished",
         "monitor": {"name": "val_accuracy", "mode": "max"},
         "best": best,
         "last": best,
-        "test": None if test is None else {"loss": 0.1, "accuracy": test},
+        "test": None if score is None else {"loss": 0.1, "accuracy": score},
         "overrides": list(overrides),
         "parameters": 44426,
         "seconds": 41.2,
@@ -112,14 +114,14 @@ def test_a_duplicate_in_the_same_group_counts_once(tmp_path: Path) -> None:
     leave_run(tmp_path / "0", ["seed=1"], 0.9)
     leave_points(tmp_path, [(["seed=1"], None), (["seed=1"], 0)])
     (group,) = table_of(tmp_path).groups
-    assert group.measured == (0.9,) and group.std is None
+    assert group.measured == (0.9,) and group.spread == Spread(0.9, None)
 
 
 def test_the_deviation_is_the_samples(sweep: Path) -> None:
     group = next(group for group in table_of(sweep).groups if group.label == "module")
-    assert group.mean == pytest.approx(0.97)
-    assert group.std == pytest.approx(statistics.stdev([0.9710, 0.9690]))
-    assert group.std == pytest.approx(math.sqrt(2) * 0.001)
+    assert group.spread is not None and group.spread.mean == pytest.approx(0.97)
+    assert group.spread.std == pytest.approx(statistics.stdev([0.9710, 0.9690]))
+    assert group.spread.std == pytest.approx(math.sqrt(2) * 0.001)
     assert "0.9700 ± 0.0014" in table_text(table_of(sweep), 80)
 
 
@@ -137,10 +139,61 @@ def test_a_lower_metric_is_better_where_the_monitor_says_so(tmp_path: Path) -> N
     assert order_of(table_of(tmp_path)) == expected
 
 
-def test_a_run_without_the_test_stands_below(tmp_path: Path) -> None:
+def test_a_run_that_is_not_finished_has_no_rank(tmp_path: Path) -> None:
     leave_run(tmp_path / "0", ["lr=1"], None, status="running")
     leave_run(tmp_path / "1", ["lr=2"], 0.1)
     assert order_of(table_of(tmp_path)) == [(1, "1"), (None, "0")]
+
+
+MONITORS = {
+    "val_accuracy": ("max", [0.9, 0.8, 0.7]),
+    "val_loss": ("min", [0.1, 0.2, 0.3]),
+    "train_accuracy": ("max", [0.9, 0.8, 0.7]),
+    "train_loss": ("min", [0.1, 0.2, 0.3]),
+}
+
+
+@pytest.mark.parametrize("monitor", MONITORS)
+def test_the_test_data_choose_no_run(tmp_path: Path, monitor: str) -> None:
+    """Runs whose tests say the opposite: rank, groups, headline and page go by the monitor."""
+    mode, values = MONITORS[monitor]
+    for number, (value, tested) in enumerate(zip(values, (0.1, 0.5, 0.99), strict=True)):
+        found = {"monitor": {"name": monitor, "mode": mode}, "best": {"epoch": 1, monitor: value}}
+        for seed in (0, 1):
+            found["test"] = {"accuracy": tested, "loss": 1 - tested}
+            overrides = [f"lr={number}", f"seed={seed}"]
+            leave_run(tmp_path / f"{number}-{seed}", overrides, 0.0, **found)
+    report = write_report(tmp_path)
+    table = table_of(tmp_path)
+    places = [(1, "0-0"), (1, "0-1"), (3, "1-0"), (3, "1-1"), (5, "2-0"), (5, "2-1")]
+    assert order_of(table) == places
+    assert [group.label for group in table.groups] == ["0", "1", "2"]
+    assert [group.measured[0] for group in table.groups] == values
+    headline = report.text.splitlines()[0]
+    assert f"best {monitor} {values[0]:.4f}" in headline and headline.endswith("lr=0 seed=0")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f'<div class="value">{values[0]:.4f}</div>' in page
+    told = "there is no validation data"
+    assert (told in headline, told in page) == (monitor.startswith("train"),) * 2
+    assert "test accuracy 0.1000" in headline or "test loss 0.9000" in headline
+
+
+@pytest.mark.parametrize("monitor", [None, {"name": "test_accuracy", "mode": "max"}])
+def test_runs_without_validation_or_training_figures_have_no_rank(
+    tmp_path: Path, monitor: object
+) -> None:
+    leave_run(tmp_path / "0", ["lr=1"], 0.5, monitor=monitor)
+    leave_run(tmp_path / "1", ["lr=2"], 0.9, monitor=monitor)
+    assert order_of(table_of(tmp_path)) == [(None, "0"), (None, "1")]
+    assert "best" not in write_report(tmp_path).text.splitlines()[0]
+
+
+def test_the_tests_of_a_group_are_told_beside_its_rank(sweep: Path) -> None:
+    titles = [column.title for column in table_of(sweep).group_columns]
+    group = next(group for group in table_of(sweep).groups if group.label == "module")
+    tested = group.values[titles.index("test accuracy")]
+    assert isinstance(tested, Spread) and tested.mean == pytest.approx(0.97)
+    assert tested.std == pytest.approx(math.sqrt(2) * 0.001)
 
 
 def test_shared_overrides_have_no_column(sweep: Path) -> None:
