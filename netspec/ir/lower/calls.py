@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
-
 from netspec.errors import did_you_mean
-from netspec.ir.expr import Attribute, Call, Choice, Const, Expr, Method, Training
+from netspec.ir.expr import Call, Choice, Const, Expr, Method, Training
 from netspec.ir.graph import Place
 from netspec.ir.lower.bind import Bound, bind, words_for
 from netspec.ir.lower.context import Context, Operand, Refused, join, refuse
+from netspec.ir.lower.device import device_of
 from netspec.ir.lower.mismatch import passed, rejection
 from netspec.ir.lower.scope import Scope
 from netspec.ops import catalog, facts
-from netspec.ops.arguments import (
-    Signature,
-)  # fmt: skip
+from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
 from netspec.ops.elsewhere import told_of_function
 from netspec.ops.facts import Fact, OperatorRejects, TensorType
@@ -144,15 +141,13 @@ def _training(scope: Scope) -> Operand:
 
 def _on_device(bound: Bound, signatures: Sequence[Signature], scope: Scope) -> Bound:
     """A factory inside of `forward` makes its tensor where the first input is."""
-    if any(has_tensor(o.facts[0]) for o in bound.operands()) or scope.entry is None:
+    if any(has_tensor(o.facts[0]) for o in bound.operands()):
         return bound
     if not any(p.name == "device" for s in signatures for p in s.parameters):
         return bound
-    if any(name == "device" for name, _ in bound.kwargs) or not scope.entry.is_tensor:
+    device = None if "device" in dict(bound.kwargs) else device_of(scope)
+    if device is None:
         return bound
-    device = Operand(
-        Attribute(scope.entry.expr, "device"), (torch.device("meta"),) * len(scope.entry.facts)
-    )
     return Bound(bound.args, (*bound.kwargs, ("device", device)), bound.names)
 
 

@@ -112,6 +112,7 @@ class Lowered:
     layers: int = 0
     elements: int = 0
     lowerings: int = 0
+    takes_device: bool = False  # after its inputs, since none of them is a tensor
 
 
 @dataclass(frozen=True, slots=True)
