@@ -47,6 +47,11 @@ class Bound:
     def operands(self) -> list[Operand]:
         return [*self.args, *(operand for _, operand in self.kwargs)]
 
+    def named(self) -> list[tuple[str, Operand]]:
+        """Each with its parameter's name; a number stands for one that has none."""
+        names = (*self.names, *map(str, range(len(self.names), len(self.args))))
+        return [*zip(names, self.args, strict=False), *self.kwargs]
+
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
@@ -361,4 +366,4 @@ def _bind_given(
             filled.add(name)
     missing = [p for p in signature.parameters if p.required and p.name not in filled]
     _refuse(what, unknown, missing, faults)
-    return Bound(tuple(fitted), tuple(named))
+    return Bound(tuple(fitted), tuple(named), tuple([p.name for p in positional[: len(args)]]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 from torch import nn
@@ -83,7 +84,6 @@ class ModuleInstance(Instance):
     elements: int = 0
     arguments: tuple[tuple[Fact, ...], dict[str, Fact]] | None = None  # as the class takes them
     refused: bool = False
-    unusual: bool = False  # they are such that `meta` may not look at them
 
     def call(
         self,
@@ -105,11 +105,13 @@ class ModuleInstance(Instance):
         if module is None or bound.is_unknown:
             raise Refused
 
-        def run(index: int, called: nn.Module = module, key: object = self.key) -> Fact:
+        def run(
+            index: int, called: nn.Module = module, key: object = self.key, train: bool = False
+        ) -> Fact:
             values = tuple([o.facts[index] for o in bound.args])
             named = tuple([(name, o.facts[index]) for name, o in bound.kwargs])
-            mode = context.probes[index].training
-            return facts.run_module(called, key, mode, values, named, self.unusual)
+            mode = train or context.probes[index].training
+            return facts.run_module(called, key, mode, values, named)
 
         def refusal(index: int, error: OperatorRejects) -> Refused:
             assert module is not None, "it was called"
@@ -121,7 +123,8 @@ class ModuleInstance(Instance):
 
             return rejection(scope, place, operator, given, index, error, called, accepts_without)
 
-        found = context.ask(run, refusal)
+        train = partial(run, train=True) if facts.has_mode(module) else None
+        found = context.ask(run, refusal, train)
         exprs = tuple([o.expr for o in bound.args])
         by_name = tuple([(name, o.expr) for name, o in bound.kwargs])
         return Operand(CallPart(at, exprs, by_name), found)
@@ -179,8 +182,6 @@ class ModuleInstance(Instance):
         exprs = tuple(o.expr for o in bound.args)
         named = tuple((name, o.expr) for name, o in bound.kwargs)
         self.module = module
-        usual = {p.name: p.default for p in signatures[0].parameters}
-        self.unusual = facts.are_unusual(v for name, v in kwargs.items() if v != usual[name])
         self.slot.new = NewModule(self.operator, exprs, named, bound.names)
         self.slot.after = self.after
         return module
