@@ -10,13 +10,13 @@ import inspect
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy, deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache, partial
 from operator import add, mul, sub, truediv
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import nn
@@ -27,13 +27,20 @@ from netspec.ops.catalog import Operator
 MAX_OUTPUTS = 1_000
 MAX_TINY = 1_000_000
 MANY = -1  # fills a tensor with 0, 1, 2, … 9, 0, …
+UNIT = -2  # fills matrices with ones on their diagonals
 _MAX_CHANNELS = 10_000
-_BITS = (("python", "&"), ("python", "|"), ("python", "^"), ("python", "~"))
-_NO_HALF = re.compile(r"not implemented for '(Half|BFloat16)'")  # a GPU has those kernels
+_NO_HALF = re.compile(r"not implemented for '(Half|BFloat16|ComplexHalf)'")
+_WIDER = {  # what a GPU has kernels for, and the CPU not always
+    torch.float16: torch.float32, torch.bfloat16: torch.float32, torch.complex32: torch.complex64,
+}  # fmt: skip
 _TINY = ((2, 3), (3, 5))  # batch and other sizes at which an activation is asked
 _MEMO_LIMIT = 100_000
-_NOT_REFUSED = re.compile("not implemented|depends on the values|too large|when training")
-_MAX_ASKED = 100_000
+_NO_ANSWER = re.compile(  # of the call itself; what may be overwritten is asked later
+    "Could not run|depends on the values|too large|it makes|more than .* steps"
+    "|single memory location"
+)
+_MEDIUM = 32
+_EXACT = 8  # numbers up to it tell kinds of calls apart; of sizes above it there are smaller ones
 _SHORT = (5, 7)  # sequences
 
 
@@ -91,6 +98,7 @@ _ARITHMETIC = (add, sub, mul, truediv)
 _HUGE = 1e30
 
 _memo: dict[object, Fact | OperatorRejects] = {}
+_taken: set[object] = set()  # kinds of calls that the CPU took
 _modules: dict[object, nn.Module] = {}
 _arguments: dict[nn.Module, tuple[tuple[Fact, ...], Mapping[str, Fact]]] = {}  # of registered ones
 
@@ -98,6 +106,7 @@ _arguments: dict[nn.Module, tuple[tuple[Fact, ...], Mapping[str, Fact]]] = {}  #
 def forget() -> None:
     """Drop all that was found so far; a benchmark of the first time needs it."""
     _memo.clear()
+    _taken.clear()
     _modules.clear()
     _arguments.clear()
 
@@ -126,9 +135,9 @@ def _run_offered(
 ) -> Fact:
     """What registered code gives: by its fake, by itself on `meta`, or on the CPU."""
     if fake is not None:
-        return _run(key, fake, args, kwargs)
+        return _run(key, fake, args, kwargs, asks_kernel=False)
     try:
-        return _run(key, target, args, kwargs)
+        return _run(key, target, args, kwargs, asks_kernel=False)
     except OperatorRejects:  # its code may look at numbers, which `meta` has not
         return _remembered(("cpu", key), lambda: _on_cpu(on_cpu, args, dict(kwargs)))
 
@@ -148,16 +157,20 @@ def keeps_type(
         return False
     if 0 in fact.shape or fact.stride != contiguous(fact.shape, fact.dtype).stride:
         return False
-    rank = len(fact.shape)
-    found_key = ("keeps", key, rank, fact.shape[1:2], fact.dtype)
+    alone = tuple(size == 1 for size in fact.shape)  # a batch norm takes no single value
+    found_key = ("keeps", key, alone, fact.shape[1:2], fact.dtype)
     found = _memo.get(found_key)
     if found is None:
-        tiny = [
-            contiguous((batch, *fact.shape[1:2], *((size,) * (rank - 2))), fact.dtype)
-            for batch, size in _TINY
-        ]
+        tiny = [_tiny_like(fact, batch, size) for batch, size in _TINY]
         found = _memo[found_key] = all(_same_on_cpu(target, kind, kwargs) for kind in tiny)
     return found is True
+
+
+def _tiny_like(fact: TensorType, batch: int, size: int) -> TensorType:
+    """The type with its channels, and as many of the rest: sizes of one stay as they are."""
+    sizes = (batch, *fact.shape[1:2], *((size,) * (len(fact.shape) - 2)))
+    shape = [1 if own == 1 else tiny for own, tiny in zip(fact.shape, sizes, strict=False)]
+    return contiguous(tuple(shape), fact.dtype)
 
 
 def _same_on_cpu(
@@ -173,8 +186,6 @@ def _same_on_cpu(
 
 def run(key: object, target: Callable[..., object], args: tuple[Fact, ...]) -> Fact:
     """The fact of what any callable gives, which `key` identifies; for Python's own operators."""
-    if key in _BITS and sum(map(elements, args)) <= MAX_TINY:  # `meta` takes them of floats too
-        return _remembered((key, memo_key(args)), lambda: _on_cpu(target, args, {}))
     return _run((key, memo_key(args)), target, args, ())
 
 
@@ -184,12 +195,8 @@ def run_module(
     training: bool,
     args: tuple[Fact, ...],
     kwargs: tuple[tuple[str, Fact], ...],
-    unusual: bool = False,
 ) -> Fact:
-    """The fact of a call of this `meta` module, which `key` identifies, in the given mode.
-
-    An `unusual` one is also tried on the CPU, in train mode too: `meta` looks at shapes alone.
-    """
+    """The fact of a call of this `meta` module, which `key` identifies, in the given mode."""
     twin = _CpuCopy(module, training)
     offer = offers.of_target(type(module))
     if offer is not None:
@@ -203,13 +210,10 @@ def run_module(
     found = _over_time(memo, module, training, args, kwargs)
     if found is None:
         found = _run(memo, _MetaCall(module, training), args, kwargs)
-    if unusual and elements_of(module) + sum(map(elements, (*args, found))) <= _MAX_ASKED:
-        for mode in (training, True):
-            tried = _CpuCopy(module, mode)
-            _remembered(("unusual", memo, mode), partial(_tried, tried, args, dict(kwargs)))
     small = elements_of(module) + elements(found) <= MAX_TINY
     if small and _asks_for_cpu(args, dict(kwargs)):
         return _remembered(("cpu", memo), lambda: _or_on_cpu(found, twin, args, dict(kwargs)))
+    _remembered(("kernel", memo), lambda: _check_kernel(memo, twin, args, dict(kwargs), found))
     return found
 
 
@@ -246,6 +250,22 @@ def _of_length(fact: Fact, axis: int, steps: int) -> Fact:
     return (replace(fact[0], shape=(*shape[:axis], steps, *shape[axis + 1 :])), *fact[1:])
 
 
+def has_mode(module: nn.Module) -> bool:
+    """Whether the module, or one inside of it, looks at its mode: train or eval."""
+    return any(map(_asks_for_mode, [cast("Hashable", type(part)) for part in module.modules()]))
+
+
+@cache
+def _asks_for_mode(cls: Hashable) -> bool:
+    """What was registered may ask in any way; of torch's own classes the code says whether."""
+    assert isinstance(cls, type), "a module's class"
+    if offers.of_target(cls) is not None:
+        return True
+    own = cls.__mro__[: cls.__mro__.index(nn.Module)]
+    codes = (getattr(value, "__code__", None) for part in own for value in vars(part).values())
+    return any(code is not None and "training" in code.co_names for code in codes)
+
+
 @dataclass(slots=True)
 class _MetaCall:
     """A call of a `meta` module in the given mode."""
@@ -269,15 +289,18 @@ _POINTWISE = ("torch.nn.modules.activation", "torch.nn.modules.batchnorm")
 
 @dataclass(slots=True)
 class _CpuCopy:
-    """A `meta` module's twin on the CPU, made when it is first called."""
+    """A `meta` module's twin on the CPU, made when it is first called; with other `sizes`."""
 
     module: nn.Module
     training: bool
+    sizes: Mapping[int, int] = field(default_factory=dict)
     made: nn.Module | None = None
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         if self.made is None and not elements_of(self.module):
             self.made = self.module.train(self.training)
+        elif self.made is None and self.sizes:
+            self.made = _leaf_like(self.module, self.sizes, "cpu").train(self.training)
         elif self.made is None:
             if elements_of(self.module) > MAX_TINY:
                 raise OperatorRejects("its parameters are too large to try it on the CPU")
@@ -294,14 +317,23 @@ def _on_cpu_device(module: nn.Module) -> nn.Module:
         return deepcopy(module).to_empty(device="cpu")
     if module._modules:
         return deepcopy(module).to_empty(device="cpu")
+    return _leaf_like(module, {}, "cpu")
+
+
+def _leaf_like(module: nn.Module, sizes: Mapping[int, int], device: str) -> nn.Module:
+    """A copy of a module without children, full of zeros."""
+
+    def zeros(tensor: torch.Tensor) -> torch.Tensor:
+        shape = [sizes.get(n, n) for n in tensor.shape]
+        return torch.zeros(shape, dtype=tensor.dtype, device=device)
+
     made = copy(module)
     made._parameters = {
-        name: value if value is None else nn.Parameter(torch.zeros(value.shape, dtype=value.dtype))
+        name: value if value is None else nn.Parameter(zeros(value), value.requires_grad)
         for name, value in module._parameters.items()
     }
     made._buffers = {
-        name: value if value is None else torch.zeros(value.shape, dtype=value.dtype)
-        for name, value in module._buffers.items()
+        name: value if value is None else zeros(value) for name, value in module._buffers.items()
     }
     return made
 
@@ -370,8 +402,9 @@ def _run(
     target: Callable[..., object],
     args: tuple[Fact, ...],
     kwargs: tuple[tuple[str, Fact], ...],
+    asks_kernel: bool = True,
 ) -> Fact:
-    return _remembered(key, lambda: _result(target, args, dict(kwargs)))
+    return _remembered(key, lambda: _result(key, target, args, dict(kwargs), asks_kernel))
 
 
 def _remembered(key: object, find: Callable[[], Fact]) -> Fact:
@@ -390,18 +423,21 @@ def _remembered(key: object, find: Callable[[], Fact]) -> Fact:
 
 
 def _result(
-    target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
+    key: object,
+    target: Callable[..., object],
+    args: tuple[Fact, ...],
+    kwargs: Mapping[str, Fact],
+    asks_kernel: bool,
 ) -> Fact:
     try:
         with torch.no_grad(), silence():
             found = fact_of(_on_meta(target, args, kwargs))
-        small = elements(found) <= MAX_TINY and not isinstance(target, _MetaCall)
-        if small and _asks_for_cpu(args, kwargs):
+        if isinstance(target, _MetaCall):
+            return found
+        if elements(found) <= MAX_TINY and _asks_for_cpu(args, kwargs):
             return _or_on_cpu(found, target, args, kwargs)
-        asked = sum(map(elements, (*args, *kwargs.values(), found))) <= _MAX_ASKED
-        plain = isinstance(target, _MetaCall) or _is_plain_arithmetic(target, args)
-        if asked and not plain and are_unusual((*args, *kwargs.values())):
-            _tried(target, args, kwargs)
+        if asks_kernel and not _is_plain_arithmetic(target, args):
+            _check_kernel(key, target, args, kwargs, found)
         return found
     except NotImplementedError:
         return _on_cpu(target, args, kwargs)
@@ -452,7 +488,8 @@ def _on_cpu(
     refusal: Exception | None = None
     # Only zeros and ones where several tensors have to agree: ctc_loss trusts its lengths.
     alone = sum(isinstance(a, (TensorType, tuple)) for a in (*args, *kwargs.values())) == 1
-    for fill in (0, 1, MANY) if alone else (0, 1):
+    fills = (0, 1, MANY) if alone else (0, 1)
+    for fill in (*fills, UNIT) if one else fills:
         try:
             with torch.no_grad(), torch.random.fork_rng(devices=[]), silence(), bounds():
                 positional = [to_value(a, fill) for a in args]
@@ -492,17 +529,168 @@ def _or_on_cpu(
     try:
         return _on_cpu(target, args, kwargs)
     except OperatorRejects as error:
-        if _NO_HALF.search(str(error)):
+        if _is_of_the_cpu(error, target, args, kwargs):
             return found
         raise
 
 
-def are_unusual(values: Iterable[Fact]) -> bool:
-    """Whether some number among these is one that kernels on `meta` do not look at.
+def _is_of_the_cpu(
+    error: OperatorRejects,
+    target: Callable[..., object],
+    args: tuple[Fact, ...],
+    kwargs: Mapping[str, Fact],
+) -> bool:
+    """Whether only the CPU has no such kernel for half precision: it has one for more."""
+    if not _NO_HALF.search(str(error)):
+        return False
+    try:
+        _on_cpu(target, _widened(args), dict(_widened(tuple(kwargs.items()))), one=True)
+    except OperatorRejects as other:
+        # a module's own parameters stay as they are
+        return "dtype" in str(other) or "type" in str(other)
+    return True
 
-    That is a fraction, as a probability is, or a number that is not positive.
+
+def _widened(fact: Any) -> Any:
+    """A fact with the dtypes that every kernel has."""
+    if isinstance(fact, TensorType):
+        return replace(fact, dtype=_WIDER.get(fact.dtype, fact.dtype))
+    if isinstance(fact, tuple):
+        return tuple(map(_widened, fact))
+    return _WIDER.get(fact, fact) if isinstance(fact, torch.dtype) else fact
+
+
+def _check_kernel(
+    key: object,
+    target: Callable[..., object],
+    args: tuple[Fact, ...],
+    kwargs: Mapping[str, Fact],
+    found: Fact,
+) -> None:
+    """Nothing, where the CPU takes a call that `meta` takes. Raises OperatorRejects.
+
+    `meta` looks at shapes alone, and the kernel at dtypes and numbers, too. It is asked once for a
+    kind of call, which `key` tells, with small sizes if it takes such. Refused is what it refuses
+    at its own sizes, or where those are too large to try, at medium ones that `meta` takes.
     """
-    return any(type(value) is float or (type(value) is int and value <= 0) for value in values)
+    kind = _kind(key)
+    if kind in _taken:
+        return
+    named = tuple(kwargs.items())
+    bounds = guard.OnCpu if elements(found) > MAX_TINY or _has_large((args, named)) else nullcontext
+    for small_target, small_args, small_named in _smaller(target, args, named, _EXACT):
+        try:
+            _on_cpu(small_target, small_args, dict(small_named), bounds, one=True)
+        except OperatorRejects:  # of these sizes; its own are asked next
+            continue
+        _note_taken(kind)
+        return
+    held = elements_of(target.module) if isinstance(target, _CpuCopy) else 0
+    calls: list[_Call] = [(target, args, named)]
+    if held + sum(map(elements, (*args, *kwargs.values(), found))) > MAX_TINY:
+        calls = [c for c in _smaller(target, args, named, _MEDIUM) if _is_taken_on_meta(*c)]
+    refusals = [error for call in calls if (error := _refusal_on_cpu(*call)) is not None]
+    if refusals and len(refusals) == len(calls):
+        raise refusals[-1]
+    _note_taken(kind)
+
+
+def _refusal_on_cpu(
+    target: Callable[..., object], args: tuple[Fact, ...], kwargs: tuple[tuple[str, Fact], ...]
+) -> OperatorRejects | None:
+    """The CPU's refusal of a call, if it is one that other devices share."""
+    named = dict(kwargs)
+    try:
+        _on_cpu(target, args, named, one=True)
+    except OperatorRejects as error:
+        if not (_NO_ANSWER.search(str(error)) or _is_of_the_cpu(error, target, args, named)):
+            return error
+    return None
+
+
+def _is_taken_on_meta(
+    target: Callable[..., object], args: tuple[Fact, ...], kwargs: tuple[tuple[str, Fact], ...]
+) -> bool:
+    if isinstance(target, _CpuCopy):
+        module = _leaf_like(target.module, target.sizes, "meta") if target.sizes else target.module
+        target = _MetaCall(module, target.training)
+    try:
+        with torch.no_grad(), silence():
+            _on_meta(target, args, dict(kwargs))
+    except Exception:  # an operator may refuse in any way
+        return False
+    return True
+
+
+def _note_taken(kind: object) -> None:
+    if len(_taken) > _MEMO_LIMIT:
+        _taken.clear()
+    _taken.add(kind)
+
+
+def _has_large(fact: Fact) -> bool:
+    if isinstance(fact, tuple):
+        return any(map(_has_large, fact))
+    return type(fact) is int and abs(fact) > guard.LARGE
+
+
+_Call: TypeAlias = "tuple[Callable[..., object], tuple[Fact, ...], tuple[tuple[str, Fact], ...]]"
+
+
+def _smaller(
+    target: Callable[..., object],
+    args: tuple[Fact, ...],
+    kwargs: tuple[tuple[str, Fact], ...],
+    most: int,
+) -> Iterator[_Call]:
+    """The same call with smaller sizes: of a module's parameters too, then of its inputs alone.
+
+    Sizes that are equal stay equal, and others different.
+    """
+    sizes = set(_sizes_in((args, kwargs)))
+    own: set[int] = set()
+    if isinstance(target, _CpuCopy):
+        tensors = target.module.state_dict(keep_vars=True).values()
+        own = {size for tensor in tensors for size in tensor.shape}
+        if own and not target.module._modules:
+            smaller = _fewer(sizes | own, most)
+            small = _CpuCopy(target.module, target.training, smaller)
+            yield small, _resized(args, smaller), _resized(kwargs, smaller)
+    smaller = _fewer(sizes - own, most)
+    if smaller:
+        yield target, _resized(args, smaller), _resized(kwargs, smaller)
+
+
+def _fewer(sizes: Iterable[int], most: int) -> dict[int, int]:
+    """A size just above `most` for each larger one, in their order."""
+    large = sorted(size for size in sizes if size > most)
+    return {size: most + number for number, size in enumerate(large, start=1)}
+
+
+def _sizes_in(fact: Fact) -> Iterator[int]:
+    if isinstance(fact, TensorType):
+        yield from fact.shape
+    elif isinstance(fact, tuple):
+        for item in fact:
+            yield from _sizes_in(item)
+
+
+def _resized(fact: Any, sizes: Mapping[int, int]) -> Any:
+    if isinstance(fact, TensorType):
+        return contiguous(tuple([sizes.get(size, size) for size in fact.shape]), fact.dtype)
+    return tuple([_resized(item, sizes) for item in fact]) if isinstance(fact, tuple) else fact
+
+
+def _kind(key: Any) -> object:
+    """A memo's key in which all sizes but one and none are one, and so are large numbers."""
+    if isinstance(key, TensorType):
+        in_order = key.stride == contiguous(key.shape, key.dtype).stride
+        return tuple([min(size, 2) for size in key.shape]), in_order, key.dtype
+    if isinstance(key, tuple):
+        return tuple([_kind(item) for item in key])
+    if type(key) is int and abs(key) > _EXACT:
+        return "many" if key > 0 else "few"
+    return key
 
 
 def _is_plain_arithmetic(target: Callable[..., object], args: tuple[Fact, ...]) -> bool:
@@ -511,17 +699,6 @@ def _is_plain_arithmetic(target: Callable[..., object], args: tuple[Fact, ...]) 
         value.dtype is torch.float32 if isinstance(value, TensorType) else abs(value) < _HUGE  # type: ignore[arg-type]
         for value in args
     )
-
-
-def _tried(
-    target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
-) -> None:
-    """Nothing, where the CPU takes it or has no such kernel. Raises OperatorRejects."""
-    try:
-        _on_cpu(target, args, kwargs, one=True)
-    except OperatorRejects as error:
-        if not _NOT_REFUSED.search(str(error)):
-            raise
 
 
 def elements(fact: Fact) -> int:
@@ -558,9 +735,13 @@ def to_value(fact: Fact, fill: int | None = None) -> object:
         shape, stride = fact.shape, fact.stride
         if fill is None:
             return torch.empty_strided(shape, stride, dtype=fact.dtype, device="meta")
+        if fill == UNIT and len(shape) > 1:
+            return torch.eye(*shape[-2:]).to(fact.dtype).expand(shape).clone()
         held = 1 + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
         numbers = (
-            torch.arange(max(held, 0)) % 10 if fill == MANY else torch.full((max(held, 0),), fill)
+            torch.arange(max(held, 0)) % 10
+            if fill == MANY
+            else torch.full((max(held, 0),), min(abs(fill), 1))
         )
         return numbers.to(fact.dtype).as_strided(shape, stride)
     if isinstance(fact, tuple):

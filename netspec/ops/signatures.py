@@ -65,11 +65,12 @@ _CLASS_OF = dict.fromkeys(
 # Operators of which neither hints nor schemas tell what Python takes.
 _SELF = Parameter("self", Kind.TENSOR)
 _DTYPE = Parameter("dtype", _BY_PARAMETER["dtype"], required=False, keyword_only=True)
+_DEVICE = Parameter("device", either(Kind.DEVICE, Kind.NONE), required=False, keyword_only=True)
 _COPY = Parameter("copy", Kind.BOOL, required=False, default=False)
 _AS_TUPLE = Parameter("as_tuple", Kind.BOOL, required=False, keyword_only=True, default=False)
 _EQUATION = Parameter("equation", Kind.STR)
 _WRITTEN_OUT: Mapping[tuple[str, str], tuple[Signature, ...]] = {
-    ("torch", "tensor"): (Signature((Parameter("data", Kind.ANYTHING), _DTYPE)),),
+    ("torch", "tensor"): (Signature((Parameter("data", Kind.ANYTHING), _DTYPE, _DEVICE)),),
     ("torch", "einsum"): (
         Signature((_EQUATION,), star=Parameter("operands", Kind.TENSOR)),
         Signature((_EQUATION, Parameter("operands", SequenceOf(Kind.TENSOR)))),

@@ -501,7 +501,7 @@ EXPECTED: Mapping[str, Mapping[str, str]] = {
         **named("`meta` is stricter about strides than the CPU", "torch.view_copy"),
         **named("`meta` takes bfloat16 only, as CUDA does", "F.grouped_mm"),
     },
-    "accepted": named("float64 is no dtype to quantize to, which only the CPU looks at", "torch.quantize_per_tensor"),
+    "accepted": {},
     "stride": {
         **named(
             "of an input whose dimensions are turned, `meta` keeps the turn where the CPU does not, or the other "
@@ -525,7 +525,8 @@ NOT_COMPARED: Mapping[str, str] = {
     ),
     **named(
         "of quantized tensors", "Tensor.int_repr", "Tensor.q_per_channel_scales",
-        "Tensor.q_per_channel_zero_points", "torch.quantize_per_channel", "torch.quantize_per_tensor_dynamic",
+        "Tensor.q_per_channel_zero_points", "torch.quantize_per_channel", "torch.quantize_per_tensor",
+        "torch.quantize_per_tensor_dynamic",
     ),
     **named("not on the CPU", "F.scaled_grouped_mm", "F.scaled_mm"),
     **named("takes modules, which no spec can give", "nn.TransformerDecoder", "nn.TransformerEncoder"),

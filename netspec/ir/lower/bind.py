@@ -55,6 +55,11 @@ class Bound:
         args = tuple([operand.facts[index] for operand in self.args])
         return args, tuple([(name, operand.facts[index]) for name, operand in self.kwargs])
 
+    def named(self) -> list[tuple[str, Operand]]:
+        """Each with its parameter's name; a number stands for one that has none."""
+        names = (*self.names, *map(str, range(len(self.names), len(self.args))))
+        return [*zip(names, self.args, strict=False), *self.kwargs]
+
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
@@ -385,4 +390,4 @@ def _bind_given(
             filled.add(name)
     missing = [p for p in signature.parameters if p.required and p.name not in filled]
     _refuse(what, unknown, missing, faults)
-    return Bound(tuple(fitted), tuple(named))
+    return Bound(tuple(fitted), tuple(named), tuple([p.name for p in positional[: len(args)]]))

@@ -11,6 +11,7 @@ from netspec.ir.graph import Place
 from netspec.ir.lower.collected import collection_given, is_collection
 from netspec.ir.lower.containers import merge_taps
 from netspec.ir.lower.context import Lowered, Operand, Refused, refuse
+from netspec.ir.lower.device import PORT, device_of
 from netspec.ir.lower.evaluate import evaluate_plain
 from netspec.ir.lower.finish import finish
 from netspec.ir.lower.instances import GraphInstance
@@ -93,7 +94,12 @@ def _instance(
         lowered = lower_block(
             definition, constants, extra, list(inputs), taps, layer.as_, scope, place, document
         )
-        return lowered, [o for o in (*inputs, *extra.values()) if not o.static]
+        passed = [o for o in (*inputs, *extra.values()) if not o.static]
+        if lowered.takes_device:
+            device = device_of(scope)
+            assert device is not None, "the block was lowered for it"
+            passed.append(device)
+        return lowered, passed
 
     return GraphInstance(name, slot, lower, scope.graph, lower_after(layer, scope, place))
 
@@ -221,7 +227,7 @@ def _lower_block(
     document: Document | None,
 ) -> Lowered:
     block, here = definition.block, Place(definition.source, definition.path)
-    graph = GraphBuilder(definition.name, scope.context, definition.source)
+    graph = GraphBuilder(definition.name, scope.context, definition.source, caller=scope)
     names: dict[str, Binding] = {}
     ports = []
     for name, operand in zip(block.inputs, inputs, strict=False):  # those with a default may miss
@@ -235,7 +241,7 @@ def _lower_block(
     inner = Scope(
         graph, definition.source, args, definition.blocks, None, graph.holder, (),
         isinstance(block.layers, list), names, ports[0] if ports else None,
-        ports[0] if ports else None,
+        ports[0] if ports else scope.context.const(None),
     )  # fmt: skip
     inner.block = definition.name
     fill_args(definition, block.args, inner, here, set(extra))
@@ -250,7 +256,8 @@ def _lower_block(
             wanted[first].append(rest)
     inner.taps = merge_taps(block.layers, wanted, block.outputs)
     scope.context.steps.lower_layers(block.layers, inner, here.at("layers"))
-    return finish(graph, inner, block.outputs, taps, form, here, block.init)
+    lowered = finish(graph, inner, block.outputs, taps, form, here, block.init)
+    return replace(lowered, takes_device=PORT in graph.captures)
 
 
 def _add_defaults(

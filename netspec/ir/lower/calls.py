@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-import torch
+from dataclasses import replace
+from functools import partial
 
 from netspec.errors import did_you_mean
-from netspec.ir.expr import Attribute, Call, Choice, Const, Expr, Method, Training
+from netspec.ir.expr import Call, Choice, Const, Expr, Method, Training
 from netspec.ir.foreign.layers import call_help
 from netspec.ir.graph import Place
 from netspec.ir.lower.bind import Bound, bind, words_for
 from netspec.ir.lower.collected import collection_given, is_collection, with_tensors
 from netspec.ir.lower.context import Context, Operand, Refused, join, refuse
+from netspec.ir.lower.device import device_of
 from netspec.ir.lower.mends import written_anew
 from netspec.ir.lower.mismatch import passed, rejection
 from netspec.ir.lower.scope import Scope
 from netspec.ops import catalog, facts
-from netspec.ops.arguments import (
-    Signature,
-)  # fmt: skip
+from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
 from netspec.ops.elsewhere import told_of_function
 from netspec.ops.facts import Fact, OperatorRejects, TensorType
@@ -86,7 +85,7 @@ def call_function(
     if bound.is_unknown:
         return scope.context.unknown
     bound = _on_device(bound, signatures, scope)
-    return _result(operator, bound, signatures[0], scope, place)
+    return _result(operator, bound, signatures, scope, place)
 
 
 def call_method(
@@ -114,7 +113,7 @@ def call_method(
     bound = bind(signatures, name, (receiver, *args), kwargs, place)
     if bound.is_unknown:
         return scope.context.unknown
-    return _result(operator, bound, signatures[0], scope, place)
+    return _result(operator, bound, signatures, scope, place)
 
 
 def _with_mode(
@@ -156,15 +155,13 @@ def _training(scope: Scope) -> Operand:
 
 def _on_device(bound: Bound, signatures: Sequence[Signature], scope: Scope) -> Bound:
     """A factory inside of `forward` makes its tensor where the first input is."""
-    if any(has_tensor(o.facts[0]) for o in bound.operands()) or scope.entry is None:
+    if any(has_tensor(o.facts[0]) for o in bound.operands()):
         return bound
     if not any(p.name == "device" for s in signatures for p in s.parameters):
         return bound
-    if any(name == "device" for name, _ in bound.kwargs) or not scope.entry.is_tensor:
+    device = None if "device" in dict(bound.kwargs) else device_of(scope)
+    if device is None:
         return bound
-    device = Operand(
-        Attribute(scope.entry.expr, "device"), (torch.device("meta"),) * len(scope.entry.facts)
-    )
     return Bound(bound.args, (*bound.kwargs, ("device", device)), bound.names)
 
 
@@ -175,12 +172,16 @@ def has_tensor(fact: Fact) -> bool:
 
 
 def _result(
-    operator: Operator, bound: Bound, signature: Signature, scope: Scope, place: Place
+    operator: Operator,
+    bound: Bound,
+    signatures: Sequence[Signature],
+    scope: Scope,
+    place: Place,
 ) -> Operand:
-    def run(index: int, left_out: str | None = None) -> Fact:
-        args = tuple([o.facts[index] for o in bound.args])
-        kwargs = tuple([(name, o.facts[index]) for name, o in bound.kwargs if name != left_out])
-        _check_count(operator, args, dict(kwargs), place)
+    def run(index: int, left_out: str | None = None, called: Bound = bound) -> Fact:
+        args = tuple([o.facts[index] for o in called.args])
+        kwargs = tuple([(n, o.facts[index]) for n, o in called.kwargs if n != left_out])
+        _check_count(operator, bound, index, signatures, place)
         return facts.run_function(operator, args, kwargs)
 
     def refusal(index: int, error: OperatorRejects) -> Refused:
@@ -191,11 +192,12 @@ def _result(
                 return False
             return name in dict(bound.kwargs)
 
-        given = passed(bound, signature)
+        given = passed(bound, signatures[0])
         return rejection(scope, place, operator.name, given, index, error, None, accepts_without)
 
     meet_overwriting(operator, bound.args, dict(bound.kwargs), scope.context, place)
-    found = scope.context.ask(run, refusal)
+    train = _in_train_mode(bound)
+    found = scope.context.ask(run, refusal, partial(run, called=train) if train else None)
     if scope.entry is None:
         scope.context.check_made(found[0], place)
     exprs: tuple[Expr, ...] = tuple(o.expr for o in bound.args)
@@ -209,29 +211,65 @@ def _result(
     return Operand(expr, found, sized or has_tensor(found[0]), modal)
 
 
+def _in_train_mode(bound: Bound) -> Bound | None:
+    """The call as it is in train mode; None where nothing of it follows the mode."""
+    if not any(o.modal for o in bound.operands()):
+        return None
+    args = tuple([_trained(o) for o in bound.args])
+    return Bound(args, tuple([(name, _trained(o)) for name, o in bound.kwargs]), bound.names)
+
+
+def _trained(operand: Operand) -> Operand:
+    match operand.expr:
+        case Training():
+            return replace(operand, facts=(True,) * len(operand.facts))
+        case Choice(Training(), Const(value)):
+            return replace(operand, facts=(value,) * len(operand.facts))
+        case _:
+            return operand
+
+
 def _check_count(
-    operator: Operator, args: tuple[Fact, ...], kwargs: Mapping[str, Fact], place: Place
+    operator: Operator, bound: Bound, index: int, signatures: Sequence[Signature], place: Place
 ) -> None:
     """Bound the outputs of `unbind` and the like before torch makes them."""
-    if not args or not isinstance(args[0], TensorType):
-        return
-    numbers = [v for v in (*args[1:], *kwargs.values()) if isinstance(v, int) and v > 1]
+    named = {name: o.facts[index] for name, o in bound.named()}
+    count = _count_of_outputs(operator, named, signatures)
     most = facts.MAX_OUTPUTS
-    if operator.name in _COUNTING:
-        count = max(numbers, default=0)
-    elif _gives_list(operator) and not any(isinstance(a, TensorType) for a in args[1:]):
-        largest = max(args[0].shape, default=0)
-        count = min(largest // n for n in (*numbers, 1))
-    else:
-        return
-    if count > most:
-        fact = f"`{operator.name}` could give up to {count:,} outputs, {most:,} are allowed"
+    if count is not None and count > most:
+        fact = f"`{operator.name}` gives {count:,} outputs, {most:,} are allowed"
         raise refuse("NS217", fact, place.span())
 
 
+def _count_of_outputs(
+    operator: Operator, named: Mapping[str, Fact], signatures: Sequence[Signature]
+) -> int | None:
+    """How many tensors a call gives, or makes on its way; None where that is no question.
+
+    Where it splits along a dimension, that one's size decides; lists are bounded by their lengths.
+    """
+    tensor = next(iter(named.values()), None)
+    if not isinstance(tensor, TensorType):
+        return None
+    numbers = [v for name, v in named.items() if name != "dim" and type(v) is int and v > 0]
+    if operator.name in _COUNTING:
+        return max(numbers, default=0)
+    others = list(named.values())[1:]
+    if not _gives_list(operator) or any(isinstance(v, (TensorType, tuple)) for v in others):
+        return None
+    defaults = [p.default for s in signatures for p in s.parameters if p.name == "dim"]
+    dim = named.get("dim", defaults[0] if defaults else None)
+    size = max(tensor.shape, default=0)
+    if type(dim) is int and -len(tensor.shape) <= dim < len(tensor.shape):
+        size = tensor.shape[dim]
+    if operator.name in _CHUNKS:
+        return min([size, *numbers])
+    return -(-size // max([1, *numbers]))
+
+
 # They take a number of parts, and make as many whatever the sizes of their input are.
-_COUNTING = ("chunk", "unsafe_chunk", "tensor_split", "hsplit", "vsplit", "dsplit",
-             "combinations", "mvlgamma")  # fmt: skip
+_COUNTING = ("tensor_split", "hsplit", "vsplit", "dsplit", "combinations", "mvlgamma")
+_CHUNKS = ("chunk", "unsafe_chunk")  # of at least one element each
 
 
 def _gives_list(operator: Operator) -> bool:

@@ -137,6 +137,7 @@ class Lowered:
     layers: int = 0
     elements: int = 0
     lowerings: int = 0
+    takes_device: bool = False  # after its inputs, since none of them is a tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,7 @@ class Context:
     memo: dict[object, Lowered | None] = field(default_factory=dict)
     known: dict[object, KnownModule | KnownCall] = field(default_factory=dict)
     partial: set[int] = field(default_factory=set)
+    differs_by_mode: bool = False  # some fact, and no probe is in train mode
     overwrites: bool = False  # some call asks to overwrite its input
     layers: int = 0
     elements: int = 0
@@ -227,12 +229,42 @@ class Context:
         return self.const(facts[0])
 
     def ask(
-        self, run: Callable[[int], Fact], refusal: Callable[[int, OperatorRejects], Refused]
+        self,
+        run: Callable[[int], Fact],
+        refusal: Callable[[int, OperatorRejects], Refused],
+        train: Callable[[int], Fact] | None = None,
     ) -> tuple[Fact, ...]:
         """The facts that `run` finds at each probe. Raises what `refusal` makes of torch's no.
 
         A refusal at some sizes only is no mistake of the spec: `partial` tells which sizes failed.
+        `train` finds those in train mode of what has a mode: asked where no probe is in that mode.
         """
+        found = self._ask(run, refusal)
+        if train is not None and not any(probe.training for probe in self.probes):
+            self._ask_in_train(train, found, refusal)
+        return found
+
+    def _ask_in_train(
+        self,
+        train: Callable[[int], Fact],
+        found: tuple[Fact, ...],
+        refusal: Callable[[int, OperatorRejects], Refused],
+    ) -> None:
+        """Notes where train mode gives other facts. Raises Refused where it takes no size."""
+        errors = []
+        for index, fact in enumerate(found):
+            try:
+                self.differs_by_mode |= train(index) != fact
+            except OperatorRejects as error:
+                errors.append(error)
+        refused = refusal(0, errors[0]) if len(errors) == len(found) else None
+        if refused is not None and refused.diagnostic is not None:
+            notes = (*refused.diagnostic.notes, "it works in eval mode")
+            raise Refused(replace(refused.diagnostic, notes=notes), *refused.diagnostics[1:])
+
+    def _ask(
+        self, run: Callable[[int], Fact], refusal: Callable[[int, OperatorRejects], Refused]
+    ) -> tuple[Fact, ...]:
         found: list[Fact] = []
         failed: dict[int, OperatorRejects] = {}
         for index in range(len(self.probes)):

@@ -12,20 +12,22 @@ from netspec.ir.conditions import condition_of_reading
 from netspec.ir.graph import Place
 from netspec.ir.lower.context import Context, Operand, Refused, refuse
 from netspec.ir.lower.evaluate import evaluate
-from netspec.ir.lower.mismatch import free_size, wrong_size
+from netspec.ir.lower.mismatch import free_size, lacks_batch, wrong_size
 from netspec.ir.lower.scope import Scope
 from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import TensorType
+from netspec.ops.input_sizes import dimension_of
 from netspec.ops.signatures import forward_signature_of
 from netspec.spec.expressions import as_expression, names_in
 
-# The convention of torch.nn: images and signals are N×C×…, everything else ends in its features.
-# Parameter → (which input, which of its dimensions).
+# The convention of torch.nn: images and signals are N×C×… (or C×…, where a class takes no batch),
+# everything else ends in its features. Parameter → (which input, which of its dimensions).
+_CHANNELS = 1
 INFERRED: Mapping[str, tuple[int, int]] = {
-    "in_channels": (0, 1),
-    "num_features": (0, 1),
-    "num_channels": (0, 1),
+    "in_channels": (0, _CHANNELS),
+    "num_features": (0, _CHANNELS),
+    "num_channels": (0, _CHANNELS),
     "in_features": (0, -1),
     "input_size": (0, -1),
     "normalized_shape": (0, -1),
@@ -100,6 +102,8 @@ class _Question:
         if position >= len(self.inputs):
             return None
         source, what = self.inputs[position], self.operator.name
+        if dimension == _CHANNELS and self._is_unbatched(parameter, source):
+            dimension = self._unbatched(parameter, source)
         sizes = [_size(fact, dimension) for fact in source.facts]
         size = sizes[0]
         if parameter in self.given:
@@ -117,6 +121,23 @@ class _Question:
         if any(other != size for other in sizes):
             raise free_size(self.scope, self.place, self.name, parameter, source, dimension)
         return self.context.const(size)
+
+    def _is_unbatched(self, parameter: str, source: Operand) -> bool:
+        """Whether the class takes an input of these dimensions as one example without a batch."""
+        fact = source.facts[0]
+        if not isinstance(fact, TensorType):
+            return False
+        return dimension_of(self.operator, parameter, len(fact.shape), (_CHANNELS, 0)) == 0
+
+    def _unbatched(self, parameter: str, source: Operand) -> int:
+        """The dimension of its channels. Raises Refused for an input of the model without batch."""
+        refused = None
+        if self.scope is not None:
+            what = self.operator.name
+            refused = lacks_batch(self.scope, self.place, self.name, what, parameter, source)
+        if refused is not None and parameter not in self.given:
+            raise refused
+        return _CHANNELS if refused is not None else 0
 
     def by_rule(self, parameter: str) -> Operand | None:
         """By the expression that a class was registered with. Raises Refused."""
@@ -162,6 +183,7 @@ class _Question:
 
 
 def _size(fact: object, dimension: int) -> int | None:
-    if not isinstance(fact, TensorType) or len(fact.shape) < 2:
+    """None where there is no such dimension."""
+    if not isinstance(fact, TensorType) or not -len(fact.shape) <= dimension < len(fact.shape):
         return None
     return fact.shape[dimension]

@@ -31,7 +31,7 @@ from netspec.ir.graph import (
     Place,
 )  # fmt: skip
 from netspec.ir.limits import MAX_INNER_LAYERS
-from netspec.ir.lower.bind import Bound, Given, bind
+from netspec.ir.lower.bind import Bound, bind
 from netspec.ir.lower.calls import call_function, meet_overwriting
 from netspec.ir.lower.collected import is_collection, with_tensors, with_tensors_where
 from netspec.ir.lower.context import Context, Lowered, Operand, Refused, join, refuse
@@ -90,7 +90,6 @@ class ModuleInstance(Instance):
     elements: int = 0
     arguments: tuple[tuple[Fact, ...], dict[str, Fact]] | None = None  # as the class takes them
     refused: bool = False
-    unusual: bool = False  # they are such that `meta` may not look at them
     cause: Cause | None = None
 
     def call(
@@ -129,14 +128,17 @@ class ModuleInstance(Instance):
         if module is None or bound.is_unknown:
             raise Refused
 
-        def run(index: int, called: nn.Module = module, key: object = self.key) -> Fact:
-            return self._run(called, key, context.probes[index].training, bound.at(index))
+        def run(
+            index: int, called: nn.Module = module, key: object = self.key, train: bool = False
+        ) -> Fact:
+            mode = train or context.probes[index].training
+            return facts.run_module(called, key, mode, *bound.at(index))
 
         def accepts(args: list[Operand], kwargs: dict[str, Operand], index: int) -> bool:
             assert module is not None, "it was called"
             other = Bound(tuple(args), tuple(kwargs.items()))
             try:
-                self._run(module, self.key, context.probes[index].training, other.at(index))
+                facts.run_module(module, self.key, context.probes[index].training, *other.at(index))
             except OperatorRejects:
                 return False
             return True
@@ -157,13 +159,11 @@ class ModuleInstance(Instance):
 
             return rejection(scope, place, operator, given, index, error, called, accepts_without)
 
-        found = context.ask(run, refusal)
+        train = partial(run, train=True) if facts.has_mode(module) else None
+        found = context.ask(run, refusal, train)
         exprs = tuple([o.expr for o in bound.args])
         by_name = tuple([(name, o.expr) for name, o in bound.kwargs])
         return Operand(CallPart(at, exprs, by_name), found)
-
-    def _run(self, module: nn.Module, key: object, training: bool, given: Given) -> Fact:
-        return facts.run_module(module, key, training, *given, self.unusual)
 
     def _made(self, scope: Scope, inputs: Sequence[Operand]) -> nn.Module | None:
         """The module, or None where it was refused; then the names of its call are checked yet."""
@@ -218,8 +218,6 @@ class ModuleInstance(Instance):
         exprs = tuple(o.expr for o in bound.args)
         named = tuple((name, o.expr) for name, o in bound.kwargs)
         self.module = module
-        usual = {p.name: p.default for p in signatures[0].parameters}
-        self.unusual = facts.are_unusual(v for name, v in kwargs.items() if v != usual[name])
         self.slot.new = NewModule(self.operator, exprs, named, bound.names)
         self.slot.after = self.after
         return module

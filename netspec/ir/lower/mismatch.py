@@ -21,11 +21,11 @@ from netspec.ir.lower.scope import Scope
 from netspec.ops import catalog
 from netspec.ops.arguments import Signature
 from netspec.ops.facts import Fact, OperatorRejects, TensorType
-from netspec.ops.refusals.attempt import Attempt, Explanation, Given
+from netspec.ops.refusals.attempt import Attempt, Explanation, Given, count
 from netspec.ops.refusals.blame import blamed, in_order, told_of_value
 from netspec.ops.refusals.construction import explain_construction
 from netspec.ops.refusals.explain import explain, torch_words
-from netspec.ops.refusals.images import batch_help, channels_last_help
+from netspec.ops.refusals.images import batch_help, batched, channels_last_help
 from netspec.ops.shapes import dimensions_text, shape_text
 from netspec.spec.schema import expand_short
 
@@ -136,6 +136,22 @@ def _sides_of(operator: str, given: Given) -> int | None:
         return len(given.shape) - 2
     found = _SIDES.match(operator)
     return int(found[1]) if found else None
+
+
+def lacks_batch(
+    scope: Scope, place: Place, name: str, operator: str, parameter: str, operand: Operand
+) -> Refused | None:
+    """An input of the model that has no batch dimension; None for any other value."""
+    given, steps = (look := _Look(scope, 0, partly=False)).given(parameter, operand)
+    rank = len(given.shape)
+    help = batch_help(given, rank + 1)
+    if help is None:
+        return None
+    fact = (
+        f"{told_as(name, place, operator)} takes {batched(rank - 1)}, and "
+        f"{given.gives(count(rank, 'dimension'))}: {given.text}"
+    )
+    return refuse("NS301", fact, place.key_span(), help, look.notes([(given, steps)]))
 
 
 def free_size(
@@ -266,8 +282,8 @@ def _parts(operand: Operand) -> Iterator[Operand]:
         yield operand
         return
     expr = operand.expr
-    count = min(len(fact) if isinstance(fact, tuple) else 0 for fact in operand.facts)
-    for i in range(count):
+    length = min(len(fact) if isinstance(fact, tuple) else 0 for fact in operand.facts)
+    for i in range(length):
         item = expr.items[i] if isinstance(expr, (Tuple, ListOf)) else Item(expr, Const(i))
         facts = tuple(fact[i] for fact in operand.facts if isinstance(fact, tuple))
         yield from _parts(Operand(item, facts))

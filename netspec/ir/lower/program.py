@@ -68,9 +68,14 @@ def lower_as_far(
         sizes = _example_sizes(spec)
     except SpecError as error:
         return None, list(error.diagnostics)
+    modes = (True, False) if _by_mode(spec) else (False,)
     for attempt in range(_ATTEMPTS):
-        context = Context(_probes(spec, sizes), activation, find_spec, _STEPS)
+        context = Context(_probes(sizes, modes), activation, find_spec, _STEPS)
         program = _lower(spec, args, context, outputs)
+        if context.differs_by_mode:
+            modes = (True, False)
+            context = Context(_probes(sizes, modes), activation, find_spec, _STEPS)
+            program = _lower(spec, args, context, outputs)
         if program is not None:
             return program, []
         other = _other_sizes(spec, sizes, context.partial, attempt)
@@ -235,8 +240,7 @@ def _other_sizes(spec: Spec, sizes: Sizes, failed: set[int], attempt: int) -> Si
     return changed
 
 
-def _probes(spec: Spec, sizes: Sizes) -> tuple[Probe, ...]:
-    modes = (True, False) if _by_mode(spec) else (False,)
+def _probes(sizes: Sizes, modes: tuple[bool, ...]) -> tuple[Probe, ...]:
     pairs = sizes if sizes[0] else sizes[:1]
     return tuple(
         Probe(tuple(pair.items()), mode, index)

@@ -80,6 +80,7 @@ class GraphBuilder:
     sources: list[Operand] = field(default_factory=list)  # of the inputs, in the graph around
     count: int = 0
     captures: dict[object, Value] = field(default_factory=dict)
+    caller: Scope | None = None  # of a block, whose names it does not see
     at: tuple[str | int, ...] = ()  # where it is registered in the graph around
 
     def fresh(self) -> int:

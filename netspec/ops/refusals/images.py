@@ -41,10 +41,15 @@ def _dimensions(attempt: Attempt, given: Given, sides: int) -> Explanation | Non
     if rank == sides + 1 and not _lacks_batch(given, sides):
         return None  # torch takes it for one example without a batch
     fact = (
-        f"{attempt.what} takes [N, C, {_SIDES[sides - 1]}], and "
+        f"{attempt.what} takes {batched(sides)}, and "
         f"{given.gives(count(rank, 'dimension'))}: {given.text}"
     )
     return Explanation(fact, batch_help(given, sides + 2), chains=(given,))
+
+
+def batched(sides: int) -> str:
+    """`[N, C, H, W]` for two sides."""
+    return f"[N, C, {_SIDES[sides - 1]}]"
 
 
 def _lacks_batch(given: Given, sides: int) -> bool:

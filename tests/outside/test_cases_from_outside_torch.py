@@ -1,0 +1,145 @@
+"""Cases from outside that are about torch: devices, dtypes, kernels, modes, what is overwritten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import netspec
+from netspec import SpecError
+
+CASES = Path(__file__).parents[1] / "cases" / "outside"
+
+REFUSED = {
+    "a_bernoulli_p3": ("NS301", "bernoulli_ expects p to be in [0, 1], but got p=3"),
+    "a_bitwise_and_float_method": ("NS301", "`bitwise_and` in `a` is not made for float32"),
+    "a_convT2d_unbatched": ("NS301", "`a` takes [N, C, H, W], and `x` has 3 dimensions: [3, 8, 8]"),
+    "a_kernel_0": ("NS301", "`a` refuses `kernel_size: 0`"),
+    "a_searchsorted_side": ("NS301", "side can only be 'left' or 'right' but got none"),
+    "a_softmax_dim1_scalar": ("NS301", "`a` asks for dimension 1, and `x` has 0 dimensions, []"),
+    "a_train_bn_one_value": ("NS301", "Expected more than 1 value per channel when training"),
+    "a_train_dropout_int": ("NS301", "`a` refuses `p: 0.5`"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_torch_would_refuse_is_refused_with_a_place(name: str) -> None:
+    code, words = REFUSED[name]
+    found = netspec.check(CASES / f"{name}.yaml")
+    assert [one.code for one in found] == [code] and words in found[0].fact
+    assert found[0].span.line
+
+
+def test_a_written_tensor_is_where_the_input_is() -> None:
+    model = netspec.build(CASES / "07_tensor_on_cpu.yaml", device="meta")
+    assert model(torch.empty(2, 4, device="meta")).device.type == "meta"
+    assert "device=x.device" in netspec.to_python(CASES / "07_tensor_on_cpu.yaml")
+
+
+def test_what_works_in_eval_mode_alone_says_so() -> None:
+    (found,) = netspec.check(CASES / "a_train_bn_one_value.yaml")
+    assert "it works in eval mode" in found.notes
+
+
+def spec(layers: str, inputs: str = "x: [N, 8]") -> str:
+    return f"netspec: 1\nname: Net\ninputs: {{{inputs}}}\nlayers:\n{layers}"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "layer"),
+    [
+        ("x: {shape: [N, 8], dtype: int64}", "{call: dropout, p: 0.5}"),
+        ("x: {shape: [N, 8], dtype: int64}", "{call: alpha_dropout, p: 0.5}"),
+        ("x: [1, 8]", "{call: batch_norm, running_mean: null, running_var: null}"),
+        ("x: [1, 8, 1, 1]", "BatchNorm2d"),
+        ("x: [1, 8, 1]", "{module: BatchNorm1d, affine: false}"),
+        ("x: {shape: [N, 8], dtype: complex64}", "{module: RReLU}"),
+    ],
+)
+def test_train_mode_is_asked_of_what_has_a_mode(inputs: str, layer: str) -> None:
+    with pytest.raises(SpecError):
+        netspec.build(netspec.loads(spec(f"  a: {layer}\n", inputs)))
+
+
+def test_a_free_batch_is_no_batch_of_one() -> None:
+    netspec.build(netspec.loads(spec("  a: BatchNorm1d\n")))
+    netspec.build(netspec.loads(spec("  a: BatchNorm2d\n", "x: [N, 8, 1, 1]")))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "layer"),
+    [
+        ("x: [N, 3, 512, 512]", "{module: Conv2d, out_channels: 512, kernel_size: 0}"),
+        (
+            "x: [N, 3, 99, 99]",
+            "{module: ConvTranspose2d, out_channels: 4, kernel_size: 2, output_padding: 1}",
+        ),
+        ("x: [4096, 4096]", "=x.bitwise_or(x)"),
+        ("x: [4096, 4096]", "=x & 1"),
+        ("x: [4096, 4096]", "=x << x"),
+        ("x: [4096, 4096]", "{call: bernoulli, p: -1}"),
+        ("x: [4096, 4096]", "{call: searchsorted, side: middle, from: [x, x]}"),
+        ("x: {shape: [4096, 4096], dtype: int64}", "{call: rand_like}"),
+        ("x: {shape: [4096, 4096], dtype: int64}", "{call: softmax, dim: 1}"),
+        ("x: []", "{call: log_softmax, dim: 1}"),
+        ("x: []", "{call: softmin, dim: -2}"),
+    ],
+)  # fmt: skip
+def test_a_kernel_is_asked_whatever_the_sizes_are(inputs: str, layer: str) -> None:
+    layer = f"'{layer}'" if layer[0] == "=" else layer
+    with pytest.raises(SpecError):
+        netspec.build(netspec.loads(spec(f"  a: {layer}\n", inputs)))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "value"),
+    [
+        ("x: [N, 1536]", "=x.split([512, 512, 512], 1)[2]"),
+        ("x: [N, 1536]", "=split(x, (512, 512, 512), dim=-1)[2]"),
+        ("x: [N, 1305, 36]", "=x.view(x.shape[0], 1305, 3, 12).permute(2, 0, 1, 3).unbind(0)[1]"),
+        ("x: [3, 5000]", "=x.unbind()[1]"),
+        ("x: [3, 5000]", "=x.chunk(2000, 0)[1]"),
+        ("x: [5000, 4]", "=x.split(5)[1]"),
+    ],
+)
+def test_outputs_are_counted_where_they_are_made(inputs: str, value: str) -> None:
+    model = netspec.build(netspec.loads(spec(f"  a: '{value}'\n", inputs)))
+    assert model is not None
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [("unbind(1)", "5,000"), ("split(4, dim=1)", "1,250"), ("tensor_split(4000, 1)", "4,000")],
+)
+def test_too_many_outputs_are_counted_too(value: str, count: str) -> None:
+    (found,) = netspec.check(netspec.loads(spec(f"  a: '=x.{value}[0]'\n", "x: [3, 5000, 2]")))
+    assert found.code == "NS217" and f"gives {count} outputs" in found.fact
+
+
+@pytest.mark.parametrize("sides", [1, 2, 3])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "{module: ConvDd, out_channels: 3, kernel_size: 1}",
+        "{module: ConvTransposeDd, out_channels: 3, kernel_size: 1}",
+        "{module: InstanceNormDd, affine: true}",
+    ],
+)
+def test_the_channels_of_one_example_are_its_first_dimension(sides: int, layer: str) -> None:
+    layer = layer.replace("Dd", f"{sides}d")
+    sizes = ", ".join(["4", *("6", "7", "9")[:sides]])
+    model = netspec.build(
+        netspec.loads(spec(f"  one: '=x[0]'\n  a: {layer}\n", f"x: [2, {sizes}]"))
+    )
+    assert "4" in repr(model.a) and model(torch.zeros(eval_sizes(sizes))).shape[1:] is not None
+    (found,) = netspec.check(netspec.loads(spec(f"  a: {layer}\n", f"x: [{sizes}]")))
+    assert (
+        found.code == "NS301"
+        and found.help == f"an input has a batch dimension first: `[N, {sizes}]`"
+    )
+
+
+def eval_sizes(sizes: str) -> list[int]:
+    return [2, *map(int, sizes.split(", "))]
