@@ -55,6 +55,10 @@ class Bound:
         args = tuple([operand.facts[index] for operand in self.args])
         return args, tuple([(name, operand.facts[index]) for name, operand in self.kwargs])
 
+    def gives(self, parameter: str) -> bool:
+        """Whether this parameter is passed, in its place or by its name."""
+        return parameter in self.names or any(name == parameter for name, _ in self.kwargs)
+
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
@@ -385,4 +389,5 @@ def _bind_given(
             filled.add(name)
     missing = [p for p in signature.parameters if p.required and p.name not in filled]
     _refuse(what, unknown, missing, faults)
-    return Bound(tuple(fitted), tuple(named))
+    names = tuple([p.name for p in positional[: len(args)]])
+    return Bound(tuple(fitted), tuple(named), names)
