@@ -30,6 +30,15 @@ Reference: TypeAlias = StrictStr
 Outputs = TypeAliasType("Outputs", "StrictStr | list[Outputs] | dict[str, Outputs]")
 Number: TypeAlias = StrictInt | StrictStr  # a string is an expression, or the name of a free size
 Condition: TypeAlias = StrictBool | Annotated[StrictStr, Field(pattern="^=")]
+
+
+def _said(condition: object) -> object:
+    if condition is None:  # neither true nor false; a layer without a condition has none
+        raise ValueError("no_condition")
+    return condition
+
+
+When: TypeAlias = Annotated[Condition | None, BeforeValidator(_said)]
 InitCall: TypeAlias = StrictStr | dict[str, dict[str, Argument] | None]
 
 
@@ -55,7 +64,7 @@ class Layer(_Model):
     from_: Reference | list[Reference] | None = Field(None, alias="from")
     repeat: Number | Repeat | None = None
     as_: Literal["sequential", "list", "graph", "inline"] | None = Field(None, alias="as")
-    when: Condition | None = None
+    when: When = None
     declare: StrictBool = False
     keep: StrictBool = False
     init: InitCall | dict[str, InitCall] | None = None

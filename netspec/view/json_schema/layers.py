@@ -70,7 +70,6 @@ _KEYS: Mapping[str, Json] = {
     "when": {
         "description": "Whether the layer exists; on `training`, whether it acts.",
         **_CONDITION,
-        "type": ["boolean", "string", "null"],
     },
     "declare": {"description": "Registered, and not called here.", **_FLAG},
     "keep": {"description": "Nothing reads it, and that is meant.", **_FLAG},
