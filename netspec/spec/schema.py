@@ -63,7 +63,7 @@ class Layer(_Model):
 
     from_: Reference | list[Reference] | None = Field(None, alias="from")
     repeat: Number | Repeat | None = None
-    as_: Literal["sequential", "list", "graph", "inline"] | None = Field(None, alias="as")
+    as_: Literal["sequential", "list", "dict", "graph", "inline"] | None = Field(None, alias="as")
     when: When = None
     declare: StrictBool = False
     keep: StrictBool = False
@@ -72,6 +72,11 @@ class Layer(_Model):
     freeze: Condition = False
     doc: StrictStr | None = None
     args: dict[str, Argument] | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether it only holds its children, which expressions call: a list or a dict of them."""
+        return self.as_ in ("list", "dict")
 
     @property
     def extra(self) -> dict[str, Argument]:
