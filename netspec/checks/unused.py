@@ -15,6 +15,7 @@ from netspec.ir.graph import (
     Graph,
     Loop,
     NewBuffer,
+    NewDict,
     NewGraph,
     NewList,
     NewParameter,
@@ -157,7 +158,7 @@ def graphs_of(child: Child, seen: set[int]) -> Iterator[Graph]:
         seen.add(id(new.graph))
         yield new.graph
         children = new.graph.children
-    elif isinstance(new, (NewSequence, NewList)):
+    elif isinstance(new, (NewSequence, NewList, NewDict)):
         children = new.children
     else:
         return
@@ -187,7 +188,7 @@ def _uncalled(graph: Graph) -> Iterator[Diagnostic]:
     """Modules that nothing calls, and parameters and buffers that nothing reads."""
     read = _parts_read(graph) if any(map(_is_state, graph.children)) else set()
     for child in graph.children:
-        if isinstance(child.new, NewList) and child.called and not child.kept:
+        if isinstance(child.new, (NewList, NewDict)) and child.called and not child.kept:
             yield from _uncalled_items(child)
         if child.place is None or child.called:
             continue
@@ -199,17 +200,18 @@ def _uncalled(graph: Graph) -> Iterator[Diagnostic]:
 
 
 def _is_state(child: Child) -> bool:
-    """Whether a child is read, not called: a parameter, a buffer, a list of parameters."""
-    if isinstance(child.new, NewList):
+    """Whether a child is read, not called: a parameter, a buffer, a list or dict of parameters."""
+    if isinstance(child.new, (NewList, NewDict)):
         return all(isinstance(item.new, NewParameter) for item in child.new.children)
     return isinstance(child.new, (NewParameter, NewBuffer))
 
 
 def _uncalled_items(listed: Child) -> Iterator[Diagnostic]:
-    assert isinstance(listed.new, NewList), "only lists have items"
+    assert isinstance(listed.new, (NewList, NewDict)), "only lists and dicts have items"
     for item in listed.new.children:
         if not item.called and item.place is not None and not isinstance(item.new, NewParameter):
-            fact = f"`{listed.name}[{item.name}]` is declared, and nothing calls it"
+            named = f"[{item.name}]" if isinstance(listed.new, NewList) else f".{item.name}"
+            fact = f"`{listed.name}{named}` is declared, and nothing calls it"
             yield _diagnostic(fact, item.place)
 
 

@@ -12,12 +12,14 @@ from netspec.emit.code import Code
 from netspec.emit.nodes import LOAD, STORE, Nodes, is_attribute
 from netspec.ir.graph import (
     Child,
+    Container,
     Freeze,
     Graph,
     Init,
     InitRule,
     New,
     NewBuffer,
+    NewDict,
     NewGraph,
     NewInstance,
     NewList,
@@ -50,7 +52,7 @@ class Maker:
             self.statements.append(n.expression(call))
         elif grows(child.new):
             self._set(owner, child, self.empty(child.new))
-            assert isinstance(child.new, (NewSequence, NewList)), "only containers grow"
+            assert isinstance(child.new, Container), "only containers grow"
             self.grow(child.new, n.member(owner, child.name))
         else:
             self._set(owner, child, self.make(child.new))
@@ -66,24 +68,39 @@ class Maker:
         call = n.call(n.attribute(owner, kind), [n.constant(child.name), value])
         self.statements.append(n.expression(call))
 
-    def grow(self, new: NewSequence | NewList, owner: ast.expr) -> None:
+    def grow(self, new: Container, owner: ast.expr) -> None:
         """Adds the children of a container one by one, each with what comes after it."""
         n = self.nodes
         for index, child in enumerate(new.children):
             n.line = line_of(child, n.line)
             value = self.empty(child.new) if grows(child.new) else self.make(child.new)
-            if isinstance(new, NewList):
-                call = n.call(n.attribute(owner, "append"), [value])
-            else:
-                call = n.call(n.attribute(owner, "add_module"), [n.constant(child.name), value])
-            self.statements.append(n.expression(call))
-            own = self._of(owner, child, index)
+            self.statements.append(self._added(new, owner, child.name, value))
+            own = self._of(new, owner, child, index)
             if grows(child.new):
-                assert isinstance(child.new, (NewSequence, NewList)), "only containers grow"
+                assert isinstance(child.new, Container), "only containers grow"
                 self.grow(child.new, own)
             self.after(child, own)
 
-    def _of(self, owner: ast.expr, child: Child, index: int) -> ast.expr:
+    def _added(self, new: Container, owner: ast.expr, name: str, value: ast.expr) -> ast.stmt:
+        """The statement that registers a child in its container."""
+        n = self.nodes
+        match new:
+            case NewList():
+                return n.expression(n.call(n.attribute(owner, "append"), [value]))
+            case NewSequence():
+                add = n.attribute(owner, "add_module")
+                return n.expression(n.call(add, [n.constant(name), value]))
+            case NewDict():
+                key = n.constant(name)
+                return n.assign(
+                    ast.Subscript(owner, key, STORE, lineno=n.line, col_offset=0), value
+                )
+            case _:
+                assert_never(new)
+
+    def _of(self, new: Container, owner: ast.expr, child: Child, index: int) -> ast.expr:
+        if isinstance(new, NewDict):
+            return self.nodes.item(owner, self.nodes.constant(child.name))
         if child.name.isdigit():
             return self.nodes.item(owner, self.nodes.constant(index))
         return self.nodes.member(owner, child.name)
@@ -106,6 +123,8 @@ class Maker:
                 return n.call(
                     container, [items if items is not None else n.list_(self._each(children))]
                 )
+            case NewDict(children):
+                return self._dict(new)
             case NewParameter(value):
                 parameter = n.attribute(n.name("nn"), "Parameter")
                 return n.call(parameter, [self.expressions.code(value)])
@@ -149,11 +168,30 @@ class Maker:
             if items is None:
                 return n.call(sequential, self._each(children))
             return n.call(sequential, [ast.Starred(items, LOAD, lineno=line, col_offset=0)])
+        return n.call(sequential, [self._named(children)])
+
+    def _named(self, children: Sequence[Child]) -> ast.expr:
+        """`OrderedDict([("fc", nn.Linear(4, 8)), …])`."""
+        n = self.nodes
+        line = n.line
         pairs = []
         for child, made in zip(children, self._each(children), strict=True):
             pairs.append(n.tuple_([n.constant(child.name), made]))
         n.line = line
-        return n.call(sequential, [n.call(n.name("OrderedDict"), [n.list_(pairs)])])
+        return n.call(n.name("OrderedDict"), [n.list_(pairs)])
+
+    def _dict(self, new: NewDict) -> ast.expr:
+        """`nn.ModuleDict({"fc": nn.Linear(4, 8), …})`; a ParameterDict would sort a plain dict."""
+        n = self.nodes
+        line = n.line
+        container = _container(new)
+        made = n.attribute(n.name("nn"), container)
+        if container == "ParameterDict":
+            return n.call(made, [self._named(new.children)])
+        keys = [n.constant(child.name) for child in new.children]
+        values = self._each(new.children)
+        n.line = line
+        return n.call(made, [ast.Dict([*keys], values, lineno=line, col_offset=0)])
 
     def _items(self, children: Sequence[Child]) -> ast.expr | None:
         """`[nn.Linear(10, 10) for _ in range(10)]` where there are three or more of a kind."""
@@ -203,7 +241,7 @@ def reach(
         indexed = isinstance(here, (NewSequence, NewList, NewModule))  # torch's own have lists
         by_index = isinstance(part, int) or (text.isdigit() and indexed)
         node = n.item(node, n.constant(int(text))) if by_index else n.member(node, text)
-        if isinstance(here, (Graph, NewSequence, NewList)):
+        if isinstance(here, (Graph, NewSequence, NewList, NewDict)):
             here = next((child.new for child in here.children if child.name == text), None)
     return node
 
@@ -218,14 +256,15 @@ def _index(rows: Rows, n: Nodes) -> ast.expr:
 def _container(new: New) -> str:
     if isinstance(new, NewSequence):
         return "Sequential"
-    assert isinstance(new, NewList), "a container is a sequence or a list"
+    assert isinstance(new, (NewList, NewDict)), "a container is a sequence, a list or a dict"
     parameters = new.children and all(isinstance(c.new, NewParameter) for c in new.children)
-    return "ParameterList" if parameters else "ModuleList"
+    kind = "List" if isinstance(new, NewList) else "Dict"
+    return f"{'Parameter' if parameters else 'Module'}{kind}"
 
 
 def grows(new: New) -> bool:
     """Whether something is to be done after a child of a container was made, before the next."""
-    if not isinstance(new, (NewSequence, NewList)):
+    if not isinstance(new, Container):
         return False
     return any(child.after or grows(child.new) for child in new.children)
 

@@ -19,6 +19,7 @@ from netspec.ir.graph import (
     Loop,
     New,
     NewBuffer,
+    NewDict,
     NewGraph,
     NewInstance,
     NewList,
@@ -112,7 +113,7 @@ def _graphs_in(new: New) -> Iterator[Graph]:
     """The graphs that a thing to be made holds, not those inside of them."""
     if isinstance(new, NewGraph):
         yield new.graph
-    elif isinstance(new, (NewSequence, NewList)):
+    elif isinstance(new, (NewSequence, NewList, NewDict)):
         for child in new.children:
             yield from _graphs_in(child.new)
 
@@ -191,6 +192,8 @@ class _Planner:
                 return NewSequence(tuple(replace(c, new=self.resolve(c.new)) for c in children))
             case NewList(children):
                 return NewList(tuple(replace(c, new=self.resolve(c.new)) for c in children))
+            case NewDict(children):
+                return NewDict(tuple(replace(c, new=self.resolve(c.new)) for c in children))
             case _:
                 return new
 
@@ -225,6 +228,8 @@ class _Planner:
                     return NewSequence(tuple(child_(c) for c in children))
                 case NewList(children):
                     return NewList(tuple(child_(c) for c in children))
+                case NewDict(children):
+                    return NewDict(tuple(child_(c) for c in children))
                 case NewGraph(inner):
                     found = self.instance_of[id(inner)]
                     names = self.classes[found.owner].parameters

@@ -115,7 +115,7 @@ def _body(body: list[ast.stmt], depth: int) -> list[str]:
 def _target(node: ast.expr) -> str:
     if isinstance(node, ast.Tuple):
         return ", ".join(ast.unparse(item) for item in node.elts)
-    return ast.unparse(node)
+    return _unparsed(node)
 
 
 def _laid_out(prefix: str, value: ast.expr, depth: int, suffix: str = "") -> list[str]:

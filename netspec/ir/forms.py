@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from netspec.ir.expr import Const
-from netspec.ir.graph import Child, NewGraph, NewList, NewModule, NewSequence, Program
+from netspec.ir.graph import Child, NewDict, NewGraph, NewList, NewModule, NewSequence, Program
 from netspec.ops.overwriting import INPLACE
 
 
@@ -31,7 +31,7 @@ def _changed(child: Child, path: str, paths: frozenset[str], above: set[str]) ->
     if path and path not in above:
         return child
     match child.new:
-        case NewSequence(children) | NewList(children):
+        case NewSequence(children) | NewList(children) | NewDict(children):
             changed = _all(children, path, paths, above)
             return replace(child, new=replace(child.new, children=changed))
         case NewGraph(graph):

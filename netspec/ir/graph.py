@@ -104,6 +104,13 @@ class NewList:
 
 
 @dataclass(frozen=True, slots=True)
+class NewDict:
+    """An `nn.ModuleDict`, or an `nn.ParameterDict` where all children are parameters."""
+
+    children: tuple[Child, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NewGraph:
     """An instance of a class with a generated `forward`."""
 
@@ -136,8 +143,9 @@ class NewInstance:
 
 
 New: TypeAlias = (
-    NewModule | NewSequence | NewList | NewGraph | NewParameter | NewBuffer | NewInstance
+    NewModule | NewSequence | NewList | NewDict | NewGraph | NewParameter | NewBuffer | NewInstance
 )
+Container: TypeAlias = NewSequence | NewList | NewDict  # torch's own, with children and no graph
 
 
 Rows: TypeAlias = int | tuple[int | None, int | None]  # one, or from one to another

@@ -225,6 +225,12 @@ def module_members() -> frozenset[str]:
     return frozenset(name for name in dir(nn.Module()) if not name.startswith("___"))
 
 
+@cache
+def dict_members() -> frozenset[str]:
+    """What an nn.ModuleDict has and no item of it may be called: `keys`, `pop`."""
+    return frozenset(dir(torch.nn.ModuleDict()))
+
+
 def schemas_of(name: str) -> tuple[torch.FunctionSchema, ...]:
     """The ATen schemas of an operator that give tensors and want no output to write into."""
     found = torch._C._jit_get_schemas_for_operator(f"aten::{name}")

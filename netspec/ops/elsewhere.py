@@ -113,7 +113,7 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
 _NO_MODULES: Mapping[str, str] = {
     "Sequential": "write `layers:` with the layers inside",
     "ModuleList": "write `as: list` with `layers:` or `repeat:`",
-    "ModuleDict": "write `layers:` with the layers inside",
+    "ModuleDict": "write `as: dict` with `layers:`",
     "Parameter": "write `param: [64, 3]` and `init:`",
     "ParameterList": "write `as: list` with `param:` layers",
     "Activation": "write `act: relu`",

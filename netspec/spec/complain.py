@@ -29,7 +29,7 @@ from netspec.spec.schema import (
 _EXPECTED = {
     "from": "a name, an expression or a list of them",
     "repeat": "a number, or a mapping with `n` or `over`",
-    "as": "`sequential`, `list`, `graph` or `inline`",
+    "as": "`sequential`, `list`, `dict`, `graph` or `inline`",
     "when": "a condition: `true`, `false` or an expression",
     "declare": "`true` or `false`",
     "keep": "`true` or `false`",
@@ -206,7 +206,7 @@ def _help_for(path: Path, value: Any) -> str | None:
     if key == "layers" and isinstance(value, str):
         return "a layer a line: `fc: {module: Linear, out_features: 4}`"
     if key == "as" and isinstance(value, str):
-        return did_you_mean(value, ("sequential", "list", "graph", "inline"))
+        return did_you_mean(value, ("sequential", "list", "dict", "graph", "inline"))
     if len(path) == 2 and path[0] == "inputs" and isinstance(value, (int, str)):
         return f"write `{key}: [N, 3, 32, 32]`: its sizes, and a letter where any will do"
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
@@ -26,6 +26,7 @@ class Override:
 
 
 Overrides = Mapping[str, object] | Iterable[str | Override]
+_NONE = "=None"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,7 +138,7 @@ def apply_overrides(source: Text, overrides: tuple[Override, ...]) -> Text:
     problems: list[Diagnostic] = []
     for override in overrides:
         try:
-            value = _changed(value, override, 0)
+            value = _changed(value, _given(override), 0)
         except _NoSuchPath as error:
             fact = f"the override `{override.text}` leads nowhere: {error.fact}"
             span = Span(f"from the override {override.text}")
@@ -148,6 +149,28 @@ def apply_overrides(source: Text, overrides: tuple[Override, ...]) -> Text:
     if isinstance(source, Overridden):
         return Overridden(source.source, value, (*source.overrides, *overrides))
     return Overridden(source, value, overrides)
+
+
+def _given(override: Override) -> Override:
+    """An override of args as they are declared: a null in it is given, and leaves nothing to give.
+
+    As the default of an arg, null would mean that the arg has to be given.
+    """
+    match _in_declaration(override.path):
+        case ("args", _) if override.value is None and not override.delete:
+            return replace(override, value=_NONE)
+        case ("args",) if isinstance(override.value, dict):
+            args: Plain = {k: _NONE if v is None else v for k, v in override.value.items()}
+            return replace(override, value=args)
+        case _:
+            return override
+
+
+def _in_declaration(path: tuple[str, ...]) -> tuple[str, ...]:
+    """A path within the spec, or within the block, that declares what it leads to."""
+    while len(path) > 2 and path[0] == "blocks":
+        path = path[2:]
+    return path
 
 
 def _told_of_include(override: Override, value: Plain) -> str | None:

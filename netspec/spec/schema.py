@@ -30,6 +30,15 @@ Reference: TypeAlias = StrictStr
 Outputs = TypeAliasType("Outputs", "StrictStr | list[Outputs] | dict[str, Outputs]")
 Number: TypeAlias = StrictInt | StrictStr  # a string is an expression, or the name of a free size
 Condition: TypeAlias = StrictBool | Annotated[StrictStr, Field(pattern="^=")]
+
+
+def _said(condition: object) -> object:
+    if condition is None:  # neither true nor false; a layer without a condition has none
+        raise ValueError("no_condition")
+    return condition
+
+
+When: TypeAlias = Annotated[Condition | None, BeforeValidator(_said)]
 InitCall: TypeAlias = StrictStr | dict[str, dict[str, Argument] | None]
 
 
@@ -54,8 +63,8 @@ class Layer(_Model):
 
     from_: Reference | list[Reference] | None = Field(None, alias="from")
     repeat: Number | Repeat | None = None
-    as_: Literal["sequential", "list", "graph", "inline"] | None = Field(None, alias="as")
-    when: Condition | None = None
+    as_: Literal["sequential", "list", "dict", "graph", "inline"] | None = Field(None, alias="as")
+    when: When = None
     declare: StrictBool = False
     keep: StrictBool = False
     init: InitCall | dict[str, InitCall] | None = None
@@ -63,6 +72,11 @@ class Layer(_Model):
     freeze: Condition = False
     doc: StrictStr | None = None
     args: dict[str, Argument] | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether it only holds its children, which expressions call: a list or a dict of them."""
+        return self.as_ in ("list", "dict")
 
     @property
     def extra(self) -> dict[str, Argument]:

@@ -173,7 +173,7 @@ LAYERS_TAKEN = (
     "{use: fc, with: {a: 1}}",
     "{layers: [relu, {as: inline, layers: {forward: relu}}]}", "{const: [1, =k]}",
     "{param: [4, =k], init: {normal_: {std: 0.1}}}", "{buffer: =arange(3), persistent: false}",
-    "{call: relu, from: null, when: null, doc: null, args: {}}", "{call: softmax, dtype: float32}",
+    "{call: relu, from: null, doc: null, args: {}}", "{call: softmax, dtype: float32}",
     "{module: PReLU, args: {init: 0.1}, init: {weight: {constant_: {val: 1}}}}",
 )  # fmt: skip
 LAYERS_REFUSED = (
@@ -184,6 +184,7 @@ LAYERS_REFUSED = (
     "{module: Conv2d, out_channels: 3, kernel_size: [3, 3, 3]}", "{act: relu, negative_slope: 1}",
     "{module: Conv2d, out_channels: 3, kernel_size: 3, padding_mode: zero}",
     "{module: ReLU, repeat: {as: w}}", "{module: ReLU, repeat: 1.5}", "{module: ReLU, pin: true}",
+    "{module: ReLU, when: null}",
     "{layers: {}}", "{layers: []}", "{layers: {forward: relu}}", "{layers: {a.b: relu}}",
     "{const: {a: 1}}", "{param: [4]}", "{param: [4], init: zeros}", "{value: x}",
     "{param: [4], init: {zeros_: null, ones_: null}}", "{param: [4], init: {normal_: {sdt: 1}}}",

@@ -60,6 +60,10 @@ class Bound:
         names = (*self.names, *map(str, range(len(self.names), len(self.args))))
         return [*zip(names, self.args, strict=False), *self.kwargs]
 
+    def gives(self, parameter: str) -> bool:
+        """Whether this parameter is passed, in its place or by its name."""
+        return parameter in self.names or any(name == parameter for name, _ in self.kwargs)
+
 
 @dataclass(frozen=True, slots=True)
 class _Fault:
@@ -390,4 +394,5 @@ def _bind_given(
             filled.add(name)
     missing = [p for p in signature.parameters if p.required and p.name not in filled]
     _refuse(what, unknown, missing, faults)
-    return Bound(tuple(fitted), tuple(named), tuple([p.name for p in positional[: len(args)]]))
+    names = tuple([p.name for p in positional[: len(args)]])
+    return Bound(tuple(fitted), tuple(named), names)

@@ -291,9 +291,9 @@ def fill_args(
         if name in skip:
             continue
         operand = given.get(name)
-        if operand is None or (operand.facts[0] is None and default is not None):
+        if operand is None:
             try:
-                operand = _default(definition, name, default, name in given, scope, here)
+                operand = _default(definition, name, default, scope, here)
             except Refused as refused:
                 scope.context.report(refused)
                 operand = scope.context.unknown
@@ -304,10 +304,10 @@ def fill_args(
 
 
 def _default(
-    definition: Definition, name: str, default: object, given: bool, scope: Scope, here: Place
+    definition: Definition, name: str, default: object, scope: Scope, here: Place
 ) -> Operand:
     at = here.at("args", name)
-    if default is None and not given:  # only a spec's own: a block's were asked for before
+    if default is None:  # only a spec's own: a block's were asked for before
         help = f"pass args={{'{name}': …}}, or write a default here"
         raise refuse("NS209", f"`{definition.name}` needs `{name}`", at.key_span(), help)
     operand = evaluate_plain(default, scope, at)

@@ -25,6 +25,8 @@ from netspec.ops.facts import Fact, OperatorRejects, TensorType
 from netspec.ops.overwriting import INPLACE, new_memory_name, overwrites, reshapes
 from netspec.ops.signatures import signatures_of
 
+MODE, RATE = "training", "dropout_p"
+
 
 def meet_overwriting(
     operator: Operator,
@@ -77,14 +79,16 @@ def call_function(
     """A call of a function of the catalog: its arguments checked, its result's facts found."""
     operator = find_function(name, place)
     signatures = signatures_of(operator)
-    kwargs = _with_mode(args, dict(kwargs), signatures, scope, place)
     replaced = with_tensors(signatures, name, args, kwargs, scope, place, spread)
     if replaced is not None:
         raise replaced.refused
     bound = bind(signatures, name, args, kwargs, place, spread)
+    if _follows_mode(signatures) and not bound.gives(MODE):
+        kwargs = {**kwargs, MODE: _training(scope)}
+        bound = bind(signatures, name, args, kwargs, place, spread)
     if bound.is_unknown:
         return scope.context.unknown
-    bound = _on_device(bound, signatures, scope)
+    bound = _on_device(_without_rate_in_eval(bound, scope, place), signatures, scope)
     return _result(operator, bound, signatures, scope, place)
 
 
@@ -116,36 +120,40 @@ def call_method(
     return _result(operator, bound, signatures, scope, place)
 
 
-def _with_mode(
-    args: Sequence[Operand],
-    kwargs: dict[str, Operand],
-    signatures: Sequence[Signature],
-    scope: Scope,
-    place: Place,
-) -> dict[str, Operand]:
-    """`training=` follows the module's mode, and so does a constant `dropout_p=` without it."""
-    names = [p.name for s in signatures for p in s.parameters if not p.keyword_only]
-    if "training" in names:
-        if "training" not in kwargs and len(args) <= names.index("training"):
-            kwargs["training"] = _training(scope)
-    elif "dropout_p" in kwargs and _is_rate(kwargs["dropout_p"]):
-        _check_rate(kwargs["dropout_p"].facts[0], place)
-        p, mode = kwargs["dropout_p"], _training(scope)
-        values = tuple(p.facts[0] if on else 0.0 for on in mode.facts)
-        expr = Choice(mode.expr, p.expr, Const(0.0))
-        kwargs["dropout_p"] = Operand(expr, values, sized=False, modal=True)
-    return kwargs
+def _follows_mode(signatures: Sequence[Signature]) -> bool:
+    return any(p.name == MODE for s in signatures for p in s.parameters)
 
 
-def _check_rate(rate: Fact, place: Place) -> None:
-    """torch looks at the rate in train mode alone, and netspec gives none in eval mode."""
-    if isinstance(rate, (int, float)) and not 0 <= rate <= 1:
-        fact = f"`dropout_p` is a probability, from 0 to 1, and this is {rate}"
-        raise refuse("NS205", fact, (place.argument("dropout_p") or place).span())
+def _without_rate_in_eval(bound: Bound, scope: Scope, place: Place) -> Bound:
+    """A `dropout_p` without `training` beside it is 0 in eval mode, however it is passed.
+
+    One that is made of the mode already says what it is in which.
+    """
+    if not bound.gives(RATE) or bound.gives(MODE):
+        return bound
+    changed = [
+        _off_in_eval(operand, scope, place.positional(i) or place) if name == RATE else operand
+        for i, (name, operand) in enumerate(zip(bound.names, bound.args, strict=False))
+    ]
+    named = [
+        (name, _off_in_eval(o, scope, place.argument(RATE) or place) if name == RATE else o)
+        for name, o in bound.kwargs
+    ]
+    return replace(bound, args=(*changed, *bound.args[len(changed) :]), kwargs=tuple(named))
 
 
-def _is_rate(operand: Operand) -> bool:
-    return operand.static and type(operand.facts[0]) in (int, float) and operand.facts[0] != 0
+def _off_in_eval(rate: Operand, scope: Scope, place: Place) -> Operand:
+    """`p if self.training else 0.0`. torch looks at a rate in train mode alone, so it is here."""
+    number = rate.facts[0]
+    if type(number) not in (int, float) or rate.modal or (rate.static and number == 0):
+        return rate
+    if not 0 <= number <= 1:  # type: ignore[operator]
+        fact = f"`{RATE}` is a probability, from 0 to 1, and this is {number}"
+        raise refuse("NS205", fact, place.span())
+    mode = _training(scope)
+    values = tuple(p if on else 0.0 for p, on in zip(rate.facts, mode.facts, strict=True))
+    expr = Choice(mode.expr, rate.expr, Const(0.0))
+    return Operand(expr, values, sized=rate.sized, modal=True)
 
 
 def _training(scope: Scope) -> Operand:
@@ -162,7 +170,7 @@ def _on_device(bound: Bound, signatures: Sequence[Signature], scope: Scope) -> B
     device = None if "device" in dict(bound.kwargs) else device_of(scope)
     if device is None:
         return bound
-    return Bound(bound.args, (*bound.kwargs, ("device", device)), bound.names)
+    return replace(bound, kwargs=(*bound.kwargs, ("device", device)))
 
 
 def has_tensor(fact: Fact) -> bool:

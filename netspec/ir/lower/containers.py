@@ -10,7 +10,7 @@ from netspec.ir.expr import Item, Value
 from netspec.ir.graph import Place
 from netspec.ir.lower.context import Lowered, Operand, Refused, refuse
 from netspec.ir.lower.finish import fill_open_slots, finish
-from netspec.ir.lower.instances import GraphInstance, ListInstance
+from netspec.ir.lower.instances import DictInstance, GraphInstance, ListInstance
 from netspec.ir.lower.reading import items_of, values_of
 from netspec.ir.lower.scope import Binding, GraphBuilder, Holder, Scope, Slot
 from netspec.ir.lower.state import lower_after
@@ -247,10 +247,13 @@ def nested_graph(
 
 
 def list_instance(layer: ContainerLayer, name: str, scope: Scope, place: Place) -> ListInstance:
-    """`as: list`: an nn.ModuleList of declared children (or a ParameterList of parameters)."""
+    """`as: list`: an nn.ModuleList of declared children (or a ParameterList of parameters).
+
+    With `as: dict` an nn.ModuleDict (or a ParameterDict).
+    """
     slot = Slot(name, place, keep=layer.keep)
     scope.holder.add(slot)
-    inner = list_scope(scope, name)
+    inner = list_scope(scope, name, named=layer.as_ == "dict")
     for key, child in items_of(layer.layers):
         at = place.at("layers", key)
         try:
@@ -262,27 +265,35 @@ def list_instance(layer: ContainerLayer, name: str, scope: Scope, place: Place) 
     return close_list(inner, name, slot, scope, place)
 
 
-def list_scope(scope: Scope, name: str) -> Scope:
-    """The scope in which the children of a list are declared."""
+def list_scope(scope: Scope, name: str, named: bool) -> Scope:
+    """The scope in which the children of a list are declared, or where `named` of a dict."""
     inner = Scope(
         scope.graph, scope.source, scope.args, scope.blocks, scope, Holder(), scope.part(name).path,
-        True, {}, None, scope.entry, {}, scope.ties, True,
+        not named, {}, None, scope.entry, {}, scope.ties, not named,
     )  # fmt: skip
-    inner.label = name
+    inner.label, inner.held = name, True
     return inner
 
 
 def close_list(inner: Scope, name: str, slot: Slot, scope: Scope, place: Place) -> ListInstance:
-    """The list of what its scope declared; all parameters, or none."""
-    bindings = [inner.names[str(i)] for i in range(inner.holder.counter) if str(i) in inner.names]
+    """The list or dict of what its scope declared; all parameters, or none."""
+    numbers = [str(i) for i in range(inner.holder.counter)]
+    names = [each for each in (numbers if inner.indexed else inner.names) if each in inner.names]
+    bindings = {each: inner.names[each] for each in names}
     parameters = [
-        isinstance(b.value, Operand) and b.instance is None for b in bindings if not b.refused
+        isinstance(b.value, Operand) and b.instance is None
+        for b in bindings.values()
+        if not b.refused
     ]
+    what = "list" if inner.indexed else "dict"
     if any(parameters) and not all(parameters):
         fact = f"`{name}` mixes parameters and modules"
-        raise refuse("NS218", fact, place.key_span(), "a list holds modules, or parameters")
+        raise refuse("NS218", fact, place.key_span(), f"a {what} holds modules, or parameters")
     slot.holder = inner.holder
-    return ListInstance(name, bindings, scope.part(name).path, slot)
+    path = scope.part(name).path
+    if inner.indexed:
+        return ListInstance(name, list(bindings.values()), path, slot)
+    return DictInstance(name, list(bindings.values()), path, slot, tuple(bindings))
 
 
 def bind_taps(binding: Binding, value: Operand, scope: Scope, place: Place) -> Operand:

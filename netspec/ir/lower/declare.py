@@ -43,6 +43,8 @@ from netspec.spec.schema import (
     SpecLayer,
 )  # fmt: skip
 
+_STATEFUL = ("module", "act", "block", "spec", "layers", "param", "buffer")
+
 
 def registered_name(key: str, layer: Layer, scope: Scope, place: Place) -> str:
     if is_group(layer, key, scope):
@@ -50,10 +52,18 @@ def registered_name(key: str, layer: Layer, scope: Scope, place: Place) -> str:
     name = key
     inline = layer.as_ == "inline" and _container(layer)
     if scope.indexed or (scope.numbered and not inline):
-        name = str(scope.holder.counter)
-        scope.holder.counter += 1
+        name = _next_number(scope)
+        if not scope.indexed and not key.isdigit() and layer.kind in _STATEFUL:
+            fact = (
+                f"`{key}` is a name, and the container around numbers what `as: inline` puts there"
+            )
+            help = "write the group's layers as a list, or leave `as: inline` out"
+            raise refuse("NS218", fact, place.key_span(), help)
         if not key.isdigit():
             scope.names[key] = scope.names.setdefault(name, Binding(place))
+    if scope.held and not scope.indexed and name in catalog.dict_members():
+        fact = f"`{name}` is a member of nn.ModuleDict, and no name of an item"
+        raise refuse("NS210", fact, place.key_span(), help=f"call it `{name}_`")
     if name in catalog.module_members():
         fact = f"`{name}` is a member of nn.Module, and a layer would hide it"
         raise refuse("NS210", fact, place.key_span(), help=f"call it `{name}_`")
@@ -61,6 +71,11 @@ def registered_name(key: str, layer: Layer, scope: Scope, place: Place) -> str:
     if binding is None or binding.value is not None or binding.instance is not None:
         scope.names[name] = Binding(place)
     return name
+
+
+def _next_number(scope: Scope) -> str:
+    scope.holder.counter += 1
+    return str(scope.holder.counter - 1)
 
 
 def is_group(layer: Layer, key: str, scope: Scope) -> bool:
@@ -83,17 +98,20 @@ def register_tensor(layer: Layer, operand: Operand, name: str, scope: Scope, pla
 
 
 def declare_child(layer: Layer, key: str, scope: Scope, place: Place) -> None:
-    """A child of a list: declared, not called; its number is its name."""
+    """A child of a list or a dict: declared, not called; in a list its number is its name."""
     if layer.when is not None:
         condition = condition_of(layer, scope, place)
         if condition is not None and condition.static and not condition.facts[0]:
             return
+    if layer.as_ == "inline":
+        scope.last_name = _next_number(scope) if scope.indexed else key
+        what = "list" if scope.indexed else "dict"
+        fact = f"an item of a {what} is a module, and `as: inline` makes none"
+        raise refuse("NS218", fact, place.at("as").span(), "write its layers as items")
     name = scope.last_name = registered_name(key, layer, scope, place)
     if layer.repeat is not None:
-        raise refuse("NS218", "in a list, repeat the list itself", place.key_span())
-    if layer.as_ == "inline":
-        fact = "an item of a list is a module, and `as: inline` makes none"
-        raise refuse("NS218", fact, place.at("as").span(), "write its layers as items")
+        what = "list" if scope.indexed else "dict"
+        raise refuse("NS218", f"in a {what}, repeat the {what} itself", place.key_span())
     check_modifiers(layer, place)
     if isinstance(layer, ParamLayer):
         operand = lower_param(layer, scope, place)
@@ -123,7 +141,7 @@ def declare(layer: Layer, name: str, scope: Scope, place: Place) -> Binding:
             binding.instance = blocks.block_instance(layer, name, scope, place)
         case SpecLayer():
             binding.instance = blocks.spec_instance(layer, name, scope, place)
-        case ContainerLayer(as_="list"):
+        case ContainerLayer(as_="list" | "dict"):
             binding.instance = containers.list_instance(layer, name, scope, place)
         case ContainerLayer():
             binding.instance = containers.container_instance(layer, name, scope, place)
@@ -159,7 +177,9 @@ def _module(
     given = static_arguments(layer, scope, place)
     slot = Slot(name, place, keep=layer.keep)
     scope.holder.add(slot)
-    shown = f"{scope.label}[{name}]" if scope.indexed and scope.label else name
+    shown = name
+    if scope.held and scope.label:
+        shown = f"{scope.label}[{name}]" if scope.indexed else f"{scope.label}.{name}"
     return ModuleInstance(shown, operator, given, slot, lower_after(layer, scope, place))
 
 

@@ -271,6 +271,9 @@ def _attribute(found: Operand | Module, name: str, scope: Scope, place: Place) -
         parameter = instance.parameter(scope.context, at, name, place)
         if parameter is not None:
             return parameter
+        item = _named_item(found, name, scope, place)
+        if item is not None:
+            return item
     operand = _value_of(found, place)
     if name not in _ATTRIBUTES and isinstance(found, Module):
         _refuse_inner_layer((found.name, name), scope, place)
@@ -292,6 +295,33 @@ def _attribute(found: Operand | Module, name: str, scope: Scope, place: Place) -
     if name == "dtype" and _follows_the_model(values[0]) and scope.entry is not None:
         return Operand(expr, values, operand.sized, operand.modal)
     return scope.context.settle(expr, values, operand)
+
+
+def _named_item(
+    found: Operand | Module, name: str, scope: Scope, place: Place
+) -> Operand | Module | None:
+    """`heads.cls`, where `heads` is `as: dict`."""
+    if isinstance(found, Operand) or found.binding.instance is None:
+        return None
+    if not found.binding.instance.has_named_items:
+        return None
+    return found.binding.instance.child(scope, found, scope.context.const(name), place)
+
+
+def item_at(path: str, scope: Scope, place: Place) -> Binding | None:
+    """`heads.cls`, `linears.0`: an item of what is `as: dict` or `as: list`. Raises Refused."""
+    first, *rest = path.split(".")
+    binding = scope.find(first)
+    for key in rest:
+        if binding is None or binding.refused:
+            return binding
+        if binding.instance is None or binding.instance.items is None:
+            return None
+        number = key.isdigit() and not binding.instance.has_named_items
+        position = scope.context.const(int(key) if number else key)
+        found = binding.instance.child(scope, Module(binding, first), position, place)
+        binding = found.binding if isinstance(found, Module) else None
+    return binding
 
 
 def _follows_the_model(dtype: Fact) -> bool:
@@ -592,6 +622,9 @@ def _call(node: ast.Call, scope: Scope, place: Place) -> Operand:
             fact = f"`{function.id}` is a value, and cannot be called"
             help = _hidden_function(function.id, binding)
             raise refuse("NS207", fact, place.key_span(), help)
+        items = _count_of_items(node, scope)
+        if items is not None:
+            return scope.context.const(items)
         args, kwargs = _arguments(node, scope, place)
         return _call_name(function.id, args, kwargs, scope, place)
     if isinstance(function, ast.Attribute):
@@ -600,6 +633,15 @@ def _call(node: ast.Call, scope: Scope, place: Place) -> Operand:
             args, kwargs = _arguments(node, scope, place)
             return call_function(registered, args, kwargs, scope, place)
         owner = _module_or_value(function.value, scope, place)
+        if isinstance(owner, Module) and owner.binding.refused and owner.binding.held:
+            _arguments(node, scope, place)
+            return scope.context.unknown
+        item = _named_item(owner, function.attr, scope, place.of(function))
+        if isinstance(item, Module):
+            return _call_module(item, node, scope, place)
+        if item is not None and item.is_unknown:
+            _arguments(node, scope, place)
+            return item
         if isinstance(owner, Module) and catalog.find_method(function.attr) is None:
             _refuse_inner_layer((owner.name, function.attr), scope, place)
         receiver = _value_of(owner, place)
@@ -664,6 +706,16 @@ def _call_module(module: Module, node: ast.Call, scope: Scope, place: Place) -> 
         raise Refused
     assert binding.instance is not None and binding.at is not None, "a Module is registered"
     return binding.instance.call(scope, binding.at, args, kwargs, place)
+
+
+def _count_of_items(node: ast.Call, scope: Scope) -> int | None:
+    """Of `len(heads)`, where `heads` is a list or a dict of modules."""
+    match node:
+        case ast.Call(func=ast.Name(id="len"), args=[ast.Name(id=name)], keywords=[]):
+            binding = scope.find(name)
+            return None if binding is None or binding.instance is None else binding.instance.items
+        case _:
+            return None
 
 
 def _call_name(

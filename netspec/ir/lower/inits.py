@@ -8,7 +8,17 @@ from dataclasses import replace
 from torch import nn
 
 from netspec.errors import did_you_mean
-from netspec.ir.graph import Child, Init, InitRule, New, NewGraph, NewList, NewModule, NewSequence
+from netspec.ir.graph import (
+    Child,
+    Init,
+    InitRule,
+    New,
+    NewDict,
+    NewGraph,
+    NewList,
+    NewModule,
+    NewSequence,
+)
 from netspec.ir.lower.context import Refused, refuse
 from netspec.ir.lower.instances import meta_modules_of, parameters_of
 from netspec.ir.lower.state import check_init
@@ -16,7 +26,7 @@ from netspec.ir.lower.state import check_init
 
 def check_inits(children: tuple[Child, ...]) -> None:
     for child in children:
-        if isinstance(child.new, NewList):
+        if isinstance(child.new, (NewList, NewDict)):
             check_inits(child.new.children)
         steps = [step for step in child.after if isinstance(step, Init)]
         if steps and child.place is not None:
@@ -117,7 +127,7 @@ def _rules_below(children: Sequence[Child], prefix: str) -> Iterator[tuple[InitR
 
 def _children_of(new: New) -> Sequence[Child]:
     match new:
-        case NewSequence(children) | NewList(children):
+        case NewSequence(children) | NewList(children) | NewDict(children):
             return children
         case NewGraph(graph):
             return graph.children

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeAlias, cast
+from typing import ClassVar, TypeAlias, cast
 
 from torch import nn
 
-from netspec.errors import Diagnostic
+from netspec.errors import Diagnostic, did_you_mean
 from netspec.ir.expr import Attribute, CallPart, Const, Expr, Item, Part, Value
 from netspec.ir.graph import (
     Child,
@@ -22,6 +22,7 @@ from netspec.ir.graph import (
     Init,
     New,
     NewBuffer,
+    NewDict,
     NewGraph,
     NewInstance,
     NewList,
@@ -53,6 +54,12 @@ class Instance:
     """A registered thing that layers and expressions may call, index, or take parameters of."""
 
     __slots__ = ()
+    has_named_items: ClassVar[bool] = False  # `heads.cls` is one of its items
+
+    @property
+    def items(self) -> int | None:
+        """How many items it has, if it is a list or a dict of them."""
+        return None
 
     def call(
         self,
@@ -72,7 +79,7 @@ class Instance:
     def child(
         self, scope: Scope, module: Module, position: Operand, place: Place
     ) -> Operand | Module | None:
-        """Its item at this position, if it is a list."""
+        """Its item at this position, if it is a list, or of this name, if it is a dict."""
         return None
 
 
@@ -388,11 +395,19 @@ class ListInstance(Instance):
     path: tuple[str | int, ...]
     slot: Slot | None  # None for the copies of a repeat, which are called, and made already
 
+    @property
+    def items(self) -> int | None:
+        return len(self.children) if self.slot is not None else None
+
+    def made_of(self, children: tuple[Child, ...]) -> NewList | NewDict:
+        """How it is made, of children that are."""
+        return NewList(children)
+
     def close(self) -> None:
         """Fills the slot, once all children are made."""
         if self.slot is not None and self.slot.holder is not None:
             children = self.slot.holder.children()
-            self.slot.new = NewList(children)
+            self.slot.new = self.made_of(children)
             self.slot.called = any(child.called for child in children)
 
     def call(
@@ -420,18 +435,60 @@ class ListInstance(Instance):
         if not -count <= index < count:
             fact = f"`{self.name}[{index}]` is outside: it has {count} items, 0 to {count - 1}"
             raise refuse("NS305", fact, place.span())
-        binding = self.children[index]
-        if binding.refused:
-            return scope.context.unknown
         at = _item_of(module.binding.at, index % count)
-        if binding.instance is None:
-            assert binding.value is not None, "a parameter has a value"
-            return Operand(at, binding.value.facts)
-        found = Binding(binding.place, None, binding.instance, at)
-        return Module(found, f"{self.name}[{index}]")
+        return _item(self.children[index], at, f"{self.name}[{index}]", scope)
 
 
-def _item_of(container: Expr | None, index: int) -> Expr:
+@dataclass(slots=True, eq=False)
+class DictInstance(ListInstance):
+    """A ModuleDict or ParameterDict: registered, its items reached by their names, not called."""
+
+    has_named_items: ClassVar[bool] = True
+    names: tuple[str, ...] = ()
+
+    def made_of(self, children: tuple[Child, ...]) -> NewList | NewDict:
+        return NewDict(children)
+
+    def call(
+        self,
+        scope: Scope,
+        at: Expr,
+        args: Sequence[Operand],
+        kwargs: Mapping[str, Operand],
+        place: Place,
+    ) -> Operand:
+        fact = f"`{self.name}` is a ModuleDict, which has no forward and cannot be called"
+        first = self.names[0] if self.names else "name"
+        raise refuse("NS207", fact, place.span(), f"call an item of it: `{self.name}.{first}(x)`")
+
+    def child(
+        self, scope: Scope, module: Module, position: Operand, place: Place
+    ) -> Operand | Module | None:
+        if position.is_unknown:
+            return position
+        name = position.facts[0]
+        if not position.static or not isinstance(name, str):
+            fact = f"an item of `{self.name}` is reached by a name known when the model is built"
+            raise refuse("NS303", fact, place.span(), f"it has {', '.join(self.names)}")
+        if name not in self.names:
+            help = did_you_mean(name, self.names) or f"it has {', '.join(self.names)}"
+            raise refuse("NS207", f"`{self.name}` has no item `{name}`", place.span(), help)
+        binding = self.children[self.names.index(name)]
+        at = _item_of(module.binding.at, name)
+        return _item(binding, at, f"{self.name}.{name}", scope)
+
+
+def _item(binding: Binding, at: Expr, name: str, scope: Scope) -> Operand | Module:
+    """An item of a list or a dict, as it is reached at `at`: its value, or what may be called."""
+    if binding.refused:
+        return scope.context.unknown
+    if binding.instance is None:
+        assert binding.value is not None, "a parameter has a value"
+        return Operand(at, binding.value.facts)
+    return Module(Binding(binding.place, None, binding.instance, at), name)
+
+
+def _item_of(container: Expr | None, index: int | str) -> Expr:
     """How an item is reached: through its list here, which a graph around may have handed in."""
     if isinstance(container, Part):
         return Part((*container.path, index))
@@ -449,7 +506,7 @@ def parameters_of(new: New, prefix: str = "") -> dict[str, Fact]:
                 f"{prefix}{name}": facts.type_of(p)
                 for name, p in module.named_parameters(remove_duplicate=False)
             }
-        case NewSequence(children=inner) | NewList(children=inner):
+        case NewSequence(children=inner) | NewList(children=inner) | NewDict(children=inner):
             children = inner
         case NewGraph(graph):
             children = graph.children
@@ -468,7 +525,7 @@ def meta_modules_of(new: New) -> Iterator[nn.Module]:
     match new:
         case NewModule(operator, args, kwargs):
             yield from facts.meta_module(operator, *_constants(args, kwargs))[0].modules()
-        case NewSequence(children) | NewList(children):
+        case NewSequence(children) | NewList(children) | NewDict(children):
             for child in children:
                 yield from meta_modules_of(child.new)
         case NewGraph(graph):

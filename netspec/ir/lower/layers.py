@@ -18,6 +18,7 @@ from netspec.ir.lower.evaluate import (
     choose,
     evaluate,
     evaluate_plain,
+    item_at,
     static_value,
 )  # fmt: skip
 from netspec.ir.lower.mends import inner_layer
@@ -137,7 +138,7 @@ def _lower(
     except Refused as refused:
         scope.context.report(refused)
         found = scope.names.setdefault(name, Binding(place))
-        found.refused = True
+        found.refused, found.held = True, layer.holds
         found.value = scope.context.unknown
         scope.previous = found.value if _gives_value(layer) else scope.previous
         if scope.numbered and name == key and not isinstance(layer, ParamLayer):
@@ -156,7 +157,7 @@ def _may_exist(layer: Layer, scope: Scope, place: Place) -> bool:
 
 def _gives_value(layer: Layer) -> bool:
     silent = isinstance(layer, (ParamLayer, BufferLayer, ConstLayer))
-    return not (silent or layer.declare or layer.as_ == "list")
+    return not (silent or layer.declare or layer.holds)
 
 
 def _skip(
@@ -236,7 +237,7 @@ def _lower_kind(
         assert isinstance(layer, ContainerLayer), "only containers are transparent"
         return containers.lower_inline(layer, name, scope, place, inputs())
     binding = declare(layer, name, scope, place)
-    if layer.declare or layer.as_ == "list":
+    if layer.declare or layer.holds:
         return None
     return call_registered(layer, binding, scope, place, inputs())
 
@@ -258,8 +259,8 @@ def _with(layer: Layer, scope: Scope, place: Place) -> dict[str, Operand]:
 
 def _use(layer: UseLayer, scope: Scope, place: Place, inputs: list[Operand]) -> Operand:
     no_expression(layer.use, "use", place)
-    binding = scope.find(layer.use)
     at = place.at("use")
+    binding = scope.find(layer.use) or item_at(layer.use, scope, at)
     inside = inner_layer(scope, layer.use.split(".")) if binding is None else None
     if inside is not None:
         fact = f"`{layer.use}` is a layer inside of another one, and `use` names one beside it"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from netspec.ir.graph import Place
 from netspec.ir.lower.context import Operand, refuse
 from netspec.ir.lower.evaluate import OF_THE_MODEL, as_condition, asks_dtype, evaluate_plain
 from netspec.ir.lower.scope import Scope
 from netspec.spec.expressions import is_expression, names_in
 from netspec.spec.schema import (
+    ContainerLayer,
     Layer,
     Repeat,
 )  # fmt: skip
@@ -36,9 +39,34 @@ def check_modifiers(layer: Layer, place: Place) -> None:
     if layer.as_ is not None and layer.repeat is None and layer.kind != "layers":
         fact = f"`as` goes with `repeat` or `layers`, and `{place.path[-1]}` has neither"
         raise refuse("NS218", fact, place.source.key_span_of((*place.path, "as")))
-    if layer.kind == "param" and layer.repeat is not None and layer.as_ != "list":
+    if layer.kind == "param" and layer.repeat is not None and not layer.holds:
         fact = "a repeated `param` is a list of parameters"
         raise refuse("NS218", fact, place.key_span(), "add `as: list`")
+    _check_names(layer, place)
+
+
+def _check_names(layer: Layer, place: Place) -> None:
+    """What names its children is no list, and a dict names them. Raises Refused (NS218)."""
+    at, name = place.at("as").key_span(), place.path[-1]
+    repeat = layer.repeat if isinstance(layer.repeat, Repeat) else None
+    named = repeat is not None and repeat.name is not None
+    if layer.repeat is None and isinstance(layer, ContainerLayer):
+        named = isinstance(layer.layers, Mapping)
+    what = "layers" if layer.repeat is None else "copies"
+    if layer.as_ == "list" and named:
+        fact = f"`{name}` names its {what}, and the items of an nn.ModuleList have numbers"
+        help = "write `as: dict`, or leave the names out"
+        raise refuse("NS218", fact, at, help)
+    if layer.as_ == "dict" and not named:
+        fact = f"the items of an nn.ModuleDict have names, and the {what} of `{name}` have none"
+        help = "make `layers` a mapping, or write `as: list`"
+        if layer.repeat is not None:
+            help = "write `repeat: {n: …, name: \"=f'head{i}'\"}`, or `as: list`"
+        raise refuse("NS218", fact, at, help)
+    if layer.declare and layer.repeat is not None and layer.as_ not in (None, "list", "dict"):
+        fact = f"the copies of `{name}` are declared, and nothing calls them one after the other"
+        help = f"leave `as: {layer.as_}` out, or declare a `layers:` with the repeat inside"
+        raise refuse("NS218", fact, at, help)
 
 
 def condition_of(layer: Layer, scope: Scope, place: Place) -> Operand | None:

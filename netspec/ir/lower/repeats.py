@@ -36,8 +36,8 @@ def lower_repeat(
     )
     names = _names(layer, rounds, scope, place)
     value: Operand | None
-    if layer.as_ == "list" or layer.declare:
-        _declare_copies(layer, copy, name, scope, place, rounds)
+    if layer.holds or layer.declare:
+        _declare_copies(layer, copy, name, scope, place, rounds, names)
         if _are_unknown(rounds):
             raise Refused
         return
@@ -127,16 +127,24 @@ def _with(scope: Scope, variables: Mapping[str, Operand]) -> Scope:
 
 
 def _declare_copies(
-    layer: Layer, copy: Layer, name: str, scope: Scope, place: Place, rounds: Loop_
+    layer: Layer,
+    copy: Layer,
+    name: str,
+    scope: Scope,
+    place: Place,
+    rounds: Loop_,
+    names: list[str] | None,
 ) -> None:
+    """The copies as items of a list; with names, of a dict."""
     copy = copy.model_copy(update={"keep": layer.keep})
     slot = Slot(name, place, keep=layer.keep)
     scope.holder.add(slot)
-    inner = containers.list_scope(scope, name)
+    inner = containers.list_scope(scope, name, named=names is not None)
     inner.copies = True
     for index, variables in enumerate(rounds):
+        key = str(index) if names is None else names[index]
         scope.context.steps.declare_child(
-            copy, str(index), inner.with_args({**inner.args, **variables}), place
+            copy, key, inner.with_args({**inner.args, **variables}), place
         )
     binding = scope.names.setdefault(name, Binding(place))
     binding.at = scope.part(name)

@@ -164,6 +164,7 @@ class Binding:
     instance: Instance | None = None
     at: Expr | None = None  # how the module is reached in the graph that registers it
     refused: bool = False
+    held: bool = False  # a list or a dict: its items are called, and it has no value
     absent: bool = False  # its `when` is false: the value is the one that passes through
 
     def holds(self, place: Place) -> bool:
@@ -204,6 +205,7 @@ class Scope:
     taps: Mapping[str, list[str]] = field(default_factory=dict)
     ties: list[PendingTie] = field(default_factory=list)
     indexed: bool = False  # children are items of a list
+    held: bool = False  # children are items of a list or a dict, and not called here
     label: str = ""  # of the container, for the classes of children that are numbered
     copies: bool = False  # the children are copies of one layer
     ports: list[Operand] = field(default_factory=list)
@@ -299,6 +301,12 @@ _NEEDLESS = ("self", "torch", "F", "nn", "np", "math", "functional")
 
 def undefined(scope: Scope, name: str, place: Place) -> Refused:
     """The refusal of a name that nothing here defines."""
+    first, dot, _ = name.partition(".")
+    around = scope.find(first) if dot else None
+    if around is not None and around.instance is not None and around.value is None:
+        fact = f"`{name}` gives no value"
+        calls = f"what is in `{first}` is registered, and not called here: `use: {name}` calls it"
+        return refuse("NS207", fact, place.span(), calls)
     later = scope.later(name)
     if later is not None:
         return _too_early(name, later, place, _inside(scope))

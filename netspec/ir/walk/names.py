@@ -8,6 +8,7 @@ from netspec.ir.expr import Call, CallPart, Choice, Expr, Method, Part, Training
 from netspec.ir.graph import (
     Assign,
     Child,
+    NewDict,
     NewGraph,
     NewList,
     NewModule,
@@ -57,6 +58,8 @@ def kind_of_child(child: Child) -> str:
             return "Sequential"
         case NewList():
             return "ModuleList"
+        case NewDict():
+            return "ModuleDict"
         case new:
             return type(new).__name__.removeprefix("New")
 
@@ -89,7 +92,7 @@ def child_at(child: Child | None, path: Sequence[str | int]) -> Child | None:
         match child.new if child else None:
             case NewGraph(graph):
                 children = graph.children
-            case NewSequence(children) | NewList(children):
+            case NewSequence(children) | NewList(children) | NewDict(children):
                 pass
             case _:
                 return None

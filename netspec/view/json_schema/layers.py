@@ -65,12 +65,11 @@ _KEYS: Mapping[str, Json] = {
     },
     "as": {
         "description": "What the container is; goes with `layers` or `repeat`.",
-        "enum": ["sequential", "graph", "list", "inline", None],
+        "enum": ["sequential", "graph", "list", "dict", "inline", None],
     },
     "when": {
         "description": "Whether the layer exists; on `training`, whether it acts.",
         **_CONDITION,
-        "type": ["boolean", "string", "null"],
     },
     "declare": {"description": "Registered, and not called here.", **_FLAG},
     "keep": {"description": "Nothing reads it, and that is meant.", **_FLAG},
@@ -258,6 +257,6 @@ def _rules(kind: str) -> list[Json]:
         rules.append({"if": of_shape, "then": {"required": ["init"]}})
     if kind == "param":
         repeat = {"required": ["repeat"], "properties": {"repeat": {"not": {"type": "null"}}}}
-        as_list = {"required": ["as"], "properties": {"as": {"const": "list"}}}
-        rules.append({"if": repeat, "then": as_list})
+        held = {"required": ["as"], "properties": {"as": {"enum": ["list", "dict"]}}}
+        rules.append({"if": repeat, "then": held})
     return rules
