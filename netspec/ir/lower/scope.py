@@ -98,11 +98,21 @@ class GraphBuilder:
 
     def assign(self, name: str, operand: Operand, place: Place, keep: bool = False) -> Operand:
         """`name = expr`; constants and names of values need no statement."""
+        if keep and isinstance(operand.expr, Value):
+            self._keep(operand.expr.id)
         if isinstance(operand.expr, (Const, Value)) or _is_tuple_of_values(operand.expr):
             return operand
         target = self.fresh()
         self.body.append(Assign((target,), operand.expr, (name,), keep, operand.facts, place))
         return Operand(Value(target), operand.facts, operand.sized, operand.modal)
+
+    def _keep(self, value: int) -> None:
+        """The statement that assigns this value is meant, although nothing reads it."""
+        for index in reversed(range(len(self.body))):
+            statement = self.body[index]
+            if isinstance(statement, Assign) and value in statement.targets:
+                self.body[index] = replace(statement, keep=True)
+                return
 
     def hold(self, operand: Operand, place: Place) -> Operand:
         """An operand that several may read, as one value: it is computed once per call.
