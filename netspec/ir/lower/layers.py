@@ -218,6 +218,7 @@ def _lower_kind(
             if not is_expression(text):
                 fact = f"`value` is an expression, and `{text}` has no leading `=`"
                 raise refuse("NS205", fact, place.at("value").span(), f'write "={text}"')
+            _check_input_of_value(layer, text, place)
             return evaluate(text, scope, place.at("value"))
         case CallLayer(call=function):
             given = arguments(layer, scope, place)
@@ -240,6 +241,20 @@ def _lower_kind(
     if layer.declare or layer.holds:
         return None
     return call_registered(layer, binding, scope, place, inputs())
+
+
+def _check_input_of_value(layer: ValueLayer, text: str, place: Place) -> None:
+    """Raises Refused where a `value` layer does not read what its `from` says, or not all of it."""
+    if layer.from_ is None:
+        return
+    if isinstance(layer.from_, list) and len(layer.from_) > 1:
+        fact = f"`_` is one value, and `from` gives {len(layer.from_)}"
+        help = "name the values in the expression, and leave `from` out"
+        raise refuse("NS212", fact, place.at("from").key_span(), help)
+    if layer.when is None and "_" not in names_in(text):
+        fact = f"nothing reads what the `from` of `{place.path[-1]}` says"
+        help = "write `_` for it in the expression, or leave `from` out"
+        raise refuse("NS501", fact, place.at("from").key_span(), help)
 
 
 def call_registered(

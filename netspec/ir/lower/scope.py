@@ -122,7 +122,7 @@ class GraphBuilder:
         expr = operand.expr
         if operand.is_unknown or isinstance(expr, _LEAVES) or _is_tuple_of_values(expr):
             return operand
-        target, name = self.fresh(), f"{place.path[-1]}_input"
+        target, name = self.fresh(), str(place.path[-1])
         statement = Assign((target,), operand.expr, (name,), False, operand.facts, place, True)
         self.body.append(statement)
         return Operand(Value(target), operand.facts, operand.sized, operand.modal)
