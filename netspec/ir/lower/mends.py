@@ -46,8 +46,8 @@ def bare_text(text: str, scope: Scope, arg: str | None) -> str | None:
 def meaning_of(text: str, scope: Scope) -> str | None:
     """What a text would mean behind a `=`, in words; None where it would mean nothing."""
     if text in scope.args:
-        origin = getattr(scope.args[text].expr, "origin", None)
-        return f"{'an arg' if origin == text else 'a variable'} of this name is there"
+        looped = scope.outer is not None and text not in scope.outer.args
+        return f"{'a variable' if looped else 'an arg'} of this name is there"
     if text.isidentifier():
         return "a value of this name is there" if text in scope.visible() else None
     if not could_be_expression(text, [*scope.args, *scope.visible()]):
