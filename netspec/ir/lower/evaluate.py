@@ -524,9 +524,7 @@ def _compare(
     return _compute("".join(symbols), compare, operands, make, scope, place)
 
 
-def _compare_identity(
-    symbol: str, operands: Sequence[Operand], scope: Scope, place: Place
-) -> Operand:
+def _compare_identity(symbol: str, operands: list[Operand], scope: Scope, place: Place) -> Operand:
     """`a is None`: known of a tensor or a tuple of them; whether two tensors are one is not."""
     pairs = list(zip(*(operand.facts for operand in operands), strict=True))
     if any(all(_is_tensor(fact) for fact in pair) for pair in pairs):

@@ -75,7 +75,7 @@ def condition_of(layer: Layer, scope: Scope, place: Place) -> Operand | None:
     if layer.when is None:
         return None
     condition = as_condition(evaluate_plain(layer.when, scope, place.at("when")))
-    if is_collection(condition):
+    if is_collection(condition) and isinstance(layer.when, str):
         fact = f"`when` is a condition, and this is {words_for(condition)}"
         help = f"ask whether it is there: `when: {as_expression(f'{layer.when[1:]} is not None')}`"
         raise refuse("NS303", fact, place.at("when").span(), help)
