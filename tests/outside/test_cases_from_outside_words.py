@@ -289,7 +289,7 @@ MODULES_INSIDE = [
           "`{module: TransformerEncoderLayer, repeat: 2}`"),
     stack("a mapping", "{module: TransformerEncoder, num_layers: 3, "
           "encoder_layer: {module: TransformerEncoderLayer, nhead: 2}}",
-          "{module: TransformerEncoderLayer, nhead: 2, repeat: 3}", "NS204",
+          "{module: TransformerEncoderLayer, nhead: 2, repeat: 3}", "NS205",
           "`{module: TransformerEncoderLayer, nhead: 2, repeat: 3}`"),
     stack("a decoder", "{module: TransformerDecoder, num_layers: 2, from: [x, x]}",
           "{module: TransformerDecoderLayer, repeat: 2, nhead: 2, from: [x, x]}", "NS204",
