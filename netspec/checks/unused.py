@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from netspec.errors import Diagnostic
-from netspec.ir.conditions import condition_of_reading
+from netspec.ir.conditions import Readings
 from netspec.ir.expr import Expr, Part, values_in, walk
 from netspec.ir.graph import (
     Assign,
@@ -39,9 +39,10 @@ def find_unused(root: Child, document: Document) -> list[Diagnostic]:
     """
     problems = _unread_inputs(root, document)
     seen: set[int] = set()
+    readings = Readings()
     for graph in graphs_of(root, seen):
-        problems += _unread(graph)
-        problems += _uncalled(graph)
+        problems += _unread(graph, readings)
+        problems += _uncalled(graph, readings)
     return problems
 
 
@@ -166,7 +167,7 @@ def graphs_of(child: Child, seen: set[int]) -> Iterator[Graph]:
         yield from graphs_of(inner, seen)
 
 
-def _unread(graph: Graph) -> Iterator[Diagnostic]:
+def _unread(graph: Graph, readings: Readings) -> Iterator[Diagnostic]:
     exprs = _exprs(graph)
     read = {value for expr in exprs for value in values_in(expr)}
     for statement in graph.body:
@@ -176,7 +177,7 @@ def _unread(graph: Graph) -> Iterator[Diagnostic]:
             continue
         for target, name in zip(statement.targets, statement.names, strict=True):
             if target not in read:
-                yield _diagnostic(f"nothing reads `{name}`", statement.place)
+                yield _diagnostic(f"nothing reads `{name}`", statement.place, readings)
 
 
 def _is_default(statement: Assign) -> bool:
@@ -184,19 +185,21 @@ def _is_default(statement: Assign) -> bool:
     return statement.place is not None and statement.place.path[:1] == ("inputs",)
 
 
-def _uncalled(graph: Graph) -> Iterator[Diagnostic]:
+def _uncalled(graph: Graph, readings: Readings) -> Iterator[Diagnostic]:
     """Modules that nothing calls, and parameters and buffers that nothing reads."""
     read = _parts_read(graph) if any(map(_is_state, graph.children)) else set()
     for child in graph.children:
         if isinstance(child.new, (NewList, NewDict)) and child.called and not child.kept:
-            yield from _uncalled_items(child)
+            yield from _uncalled_items(child, readings)
         if child.place is None or child.called:
             continue
         if _is_state(child):
             if child.name not in read:
-                yield _diagnostic(f"nothing reads `{child.name}`", child.place)
+                yield _diagnostic(f"nothing reads `{child.name}`", child.place, readings)
         else:
-            yield _diagnostic(f"`{child.name}` is declared, and nothing calls it", child.place)
+            yield _diagnostic(
+                f"`{child.name}` is declared, and nothing calls it", child.place, readings
+            )
 
 
 def _is_state(child: Child) -> bool:
@@ -206,18 +209,18 @@ def _is_state(child: Child) -> bool:
     return isinstance(child.new, (NewParameter, NewBuffer))
 
 
-def _uncalled_items(listed: Child) -> Iterator[Diagnostic]:
+def _uncalled_items(listed: Child, readings: Readings) -> Iterator[Diagnostic]:
     assert isinstance(listed.new, (NewList, NewDict)), "only lists and dicts have items"
     for item in listed.new.children:
         if not item.called and item.place is not None and not isinstance(item.new, NewParameter):
             named = f"[{item.name}]" if isinstance(listed.new, NewList) else f".{item.name}"
             fact = f"`{listed.name}{named}` is declared, and nothing calls it"
-            yield _diagnostic(fact, item.place)
+            yield _diagnostic(fact, item.place, readings)
 
 
-def _diagnostic(fact: str, place: Place) -> Diagnostic:
+def _diagnostic(fact: str, place: Place, readings: Readings) -> Diagnostic:
     help = "use it, leave it out, or write `keep: true`"
-    condition = condition_of_reading(place)
+    condition = readings.condition(place)
     if condition is not None:
         help = (
             f"write `when: {as_expression(condition)}` at `{place.path[-1]}`: only then something "

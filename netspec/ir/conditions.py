@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from netspec.ir.graph import Place
 from netspec.source import Path
@@ -20,40 +19,52 @@ _INVERSE: Mapping[type[ast.cmpop], ast.cmpop] = {
     ast.In: ast.NotIn(), ast.NotIn: ast.In(),
 }  # fmt: skip
 
+_DEEPEST = 64  # keys of a path
 Conditions = tuple[str, ...]  # all of which hold
 
 
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """The layer that is asked for: its name, and its path from its block or spec."""
-
-    name: str
-    path: tuple[str, ...]
-
-    def is_named(self, text: str) -> bool:
-        """Whether a `from` or an output names it, or something inside of it."""
-        whole = ".".join(self.path)
-        return any(text == one or text.startswith(f"{one}.") for one in (self.name, whole))
+Reads = dict[str, list[Conditions]]  # by name: what holds at each place that reads it
 
 
-def condition_of_reading(place: Place) -> str | None:
-    """The expression that tells whether anything reads the layer at this place.
+class Readings:
+    """What the texts of specs and blocks read under which conditions; each is looked through once.
 
-    None where something reads it always, where nothing names it, and where it is told by more than
-    the args and inputs of its block or spec.
+    A layer inside of another one is named by its own name, or by the path to it.
     """
-    if place.node is not None or not place.path or not isinstance(place.path[-1], str):
-        return None
-    root, inner = _root_of(place)
-    names = tuple(str(key) for key in inner if key != "layers")
-    found = list(dict.fromkeys(_reads(root, _Layer(names[-1], names))))
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, Path], tuple[object, Reads]] = {}
+
+    def condition(self, place: Place) -> str | None:
+        """The expression that tells whether anything reads the layer at this place.
+
+        None where something reads it always, where nothing names it, and where it is told by more
+        than the args and inputs of its block or spec.
+        """
+        if place.node is not None or not place.path or not isinstance(place.path[-1], str):
+            return None
+        root, inner = _root_of(place)
+        key = (id(place.source), place.path[: len(place.path) - len(inner)])
+        if key not in self._known:
+            reads: Reads = {}
+            _in_layers(root.get("layers"), reads, ())
+            _in_outputs(root.get("outputs"), reads, ())
+            self._known[key] = (place.source, reads)
+        reads = self._known[key][1]
+        names = [str(key) for key in inner if key != "layers"]
+        found = [*reads.get(names[-1], ())]
+        found += reads.get(".".join(names), ()) if len(names) > 1 else ()
+        return _told(list(dict.fromkeys(found)), root, inner)
+
+
+def _told(found: list[Conditions], root: Mapping[str, object], path: Path) -> str | None:
     known = {*_keys(root.get("args")), *_keys(root.get("inputs")), "training"}
     if not found or () in found:
         return None
     if any(names_in(f"={text}") - known for conditions in found for text in conditions):
         return None
     whole = _any_of([_all_of(conditions) for conditions in found])
-    own = _own_condition(root, inner)
+    own = _own_condition(root, path)
     return whole if own is None else _all_of((own, whole))
 
 
@@ -76,113 +87,120 @@ def _keys(value: object) -> list[str]:
 def _own_condition(root: object, path: Path) -> str | None:
     for key in path:
         root = root[key]  # type: ignore[index]
-    when = root.get("when") if isinstance(root, dict) else None
-    return when[1:].strip() if isinstance(when, str) else None
+    return _expression(root.get("when")) if isinstance(root, dict) else None
 
 
-def _reads(root: Mapping[str, object], layer: _Layer) -> Iterator[Conditions]:
-    """What holds at each place that names the layer."""
-    yield from _in_layers(root.get("layers"), layer, ())
-    yield from _in_outputs(root.get("outputs"), layer, ())
+def _note(reads: Reads, name: str, around: Conditions) -> None:
+    reads.setdefault(name, []).append(around)
 
 
-def _in_layers(layers: object, layer: _Layer, around: Conditions) -> Iterator[Conditions]:
+def _note_path(reads: Reads, text: str, around: Conditions) -> None:
+    """A `from` or an output names a layer, and by a path all layers on the way."""
+    keys = text.split(".")
+    for end in range(1, min(len(keys), _DEEPEST) + 1):
+        _note(reads, ".".join(keys[:end]), around)
+
+
+def _in_layers(layers: object, reads: Reads, around: Conditions) -> None:
     items = list(layers.items()) if isinstance(layers, dict) else list(enumerate(_listed(layers)))
-    before: object = None
+    before: str | None = None
     for key, item in items:
-        implicit = before == layer.name and not (isinstance(item, dict) and "from" in item)
-        if implicit or key != layer.name:
-            yield from _in_layer(item, layer, around, implicit)
-        before = key
+        reads_before = not (isinstance(item, dict) and "from" in item)
+        _in_layer(item, reads, around, before if reads_before else None)
+        before = key if isinstance(key, str) else None
 
 
 def _listed(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _in_layer(
-    item: object, layer: _Layer, around: Conditions, implicit: bool
-) -> Iterator[Conditions]:
+def _in_layer(item: object, reads: Reads, around: Conditions, before: str | None) -> None:
+    """`before` is the layer that this one reads without a word, and that `_` is in it."""
     if isinstance(item, str):
         if is_expression(item):
-            yield from _in_expression(item, layer, around, implicit)
-        elif implicit:
-            yield around
+            _in_expression(item, reads, around, before)
+        elif before is not None:
+            _note(reads, before, around)
         return
     if not isinstance(item, dict):
         return
     inside = (*around, *_conditions_on(item))
-    if implicit and "value" not in item and not item.keys() & {"param", "buffer", "const"}:
-        yield inside
+    if before is not None and not item.keys() & {"value", "param", "buffer", "const"}:
+        _note(reads, before, inside)
     for key, value in item.items():
         if key == "layers":
-            yield from _in_layers(value, layer, inside)
+            _in_layers(value, reads, inside)
         elif key != "when":
-            yield from _in_value(value, layer, inside, implicit, named=key in _READING)
+            _in_value(value, reads, inside, before, named=key in _READING)
 
 
 def _in_value(
-    value: object, layer: _Layer, around: Conditions, implicit: bool, named: bool
-) -> Iterator[Conditions]:
+    value: object, reads: Reads, around: Conditions, before: str | None, named: bool
+) -> None:
     if isinstance(value, str):
         if is_expression(value):
-            yield from _in_expression(value, layer, around, implicit)
-        elif named and layer.is_named(value):
-            yield around
+            _in_expression(value, reads, around, before)
+        elif named:
+            _note_path(reads, value, around)
         return
-    items = value.values() if isinstance(value, dict) else _listed(value)
-    for item in items:
-        yield from _in_value(item, layer, around, implicit, named)
+    for item in value.values() if isinstance(value, dict) else _listed(value):
+        _in_value(item, reads, around, before, named)
 
 
-def _in_outputs(outputs: object, layer: _Layer, around: Conditions) -> Iterator[Conditions]:
+def _in_outputs(outputs: object, reads: Reads, around: Conditions) -> None:
     inside = (*around, *_conditions_on(outputs)) if isinstance(outputs, dict) else around
     if not isinstance(outputs, (dict, list)):
-        yield from _in_value(outputs, layer, inside, implicit=False, named=True)
+        _in_value(outputs, reads, inside, None, named=True)
         return
-    items = outputs.items() if isinstance(outputs, dict) else enumerate(outputs)
-    for key, item in items:
+    for key, item in outputs.items() if isinstance(outputs, dict) else enumerate(outputs):
         if key != "when":
-            yield from _in_outputs(item, layer, inside)
+            _in_outputs(item, reads, inside)
 
 
 def _conditions_on(item: Mapping[str, object]) -> Iterator[str]:
     """What has to hold for a layer, or an output, to be there."""
-    when, repeat = item.get("when"), item.get("repeat")
-    if isinstance(when, str) and is_expression(when):
-        yield when[1:].strip()
-    count = repeat.get("n") if isinstance(repeat, dict) else repeat
-    if isinstance(count, str) and is_expression(count):
-        yield f"{count[1:].strip()} > 0"
+    when, repeat = _expression(item.get("when")), item.get("repeat")
+    if when is not None:
+        yield when
+    count = _expression(repeat.get("n") if isinstance(repeat, dict) else repeat)
+    if count is not None:
+        yield f"{count} > 0"
 
 
-def _in_expression(
-    text: str, layer: _Layer, around: Conditions, implicit: bool
-) -> Iterator[Conditions]:
+def _expression(value: object) -> str | None:
+    """The text of an expression, without its `=`; None of anything else, and of one with a slip."""
+    try:
+        return parse_expression(value).text if is_expression(value) else None
+    except NotAnExpression:
+        return None
+
+
+def _in_expression(text: str, reads: Reads, around: Conditions, before: str | None) -> None:
     try:
         tree = parse_expression(text).tree
     except NotAnExpression:
         return
-    names = {layer.name, "_"} if implicit else {layer.name}
-    yield from _in_tree(tree, names, around)
+    for name, conditions in _in_tree(tree, around):
+        named = before if name == "_" else name
+        if named is not None:
+            _note(reads, named, conditions)
 
 
-def _in_tree(node: ast.AST, names: set[str], around: Conditions) -> Iterator[Conditions]:
+def _in_tree(node: ast.AST, around: Conditions) -> Iterator[tuple[str, Conditions]]:
     match node:
         case ast.Name(id=name):
-            if name in names:
-                yield around
+            yield name, around
         case ast.IfExp(test=test, body=body, orelse=other):
-            yield from _in_tree(test, names, around)
-            yield from _in_tree(body, names, (*around, ast.unparse(test)))
-            yield from _in_tree(other, names, (*around, _not(test)))
+            yield from _in_tree(test, around)
+            yield from _in_tree(body, (*around, ast.unparse(test)))
+            yield from _in_tree(other, (*around, _not(test)))
         case ast.BoolOp(op=op, values=values):
+            before = [_not(v) if isinstance(op, ast.Or) else ast.unparse(v) for v in values]
             for index, value in enumerate(values):
-                before = [_not(v) if isinstance(op, ast.Or) else ast.unparse(v) for v in values]
-                yield from _in_tree(value, names, (*around, *before[:index]))
+                yield from _in_tree(value, (*around, *before[:index]))
         case _:
             for child in ast.iter_child_nodes(node):
-                yield from _in_tree(child, names, around)
+                yield from _in_tree(child, around)
 
 
 def _not(node: ast.expr) -> str:

@@ -93,7 +93,9 @@ def as_expression(text: str) -> str:
 
 def could_be_expression(text: str, known: Collection[str]) -> bool:
     """Whether a text would be an expression behind a `=`, over names of which one is known."""
-    names = names_in(f"={text}") if text.isidentifier() or _COMPUTES.search(text) else ()
+    if text.startswith("=") or not (text.isidentifier() or _COMPUTES.search(text)):
+        return False
+    names = names_in(f"={text}")
     return any(name in known for name in names)
 
 

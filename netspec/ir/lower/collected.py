@@ -5,7 +5,7 @@ Whether that is the mistake is asked: one of its tensors, in its place, has to b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from netspec.errors import Span
@@ -18,6 +18,7 @@ from netspec.ir.lower.scope import Scope
 from netspec.ops.arguments import Signature
 from netspec.ops.facts import Fact, Mapped, TensorType
 
+_MOST_LOOKED_AT = 64
 Key = int | str  # an argument: its position, or its name
 
 
@@ -152,18 +153,24 @@ def _is_carried(operand: Operand, scope: Scope) -> bool:
 
 
 def _path_of(fact: Fact) -> tuple[Key, ...] | None:
-    """The way to the first tensor inside of a collection, or None where there is none."""
-    if isinstance(fact, TensorType):
-        return ()
-    items: Iterator[tuple[Key, Fact]] = iter(())
-    if isinstance(fact, tuple):
-        items = iter(enumerate(fact))
-    elif isinstance(fact, Mapped):
-        items = iter(fact.items)
-    for key, item in items:
-        rest = _path_of(item)
-        if rest is not None:
-            return (key, *rest)
+    """The way to the first tensor inside of a collection, or None where none is near.
+
+    Of a long or deep one only the beginning is looked at: it may hold one thing very often.
+    """
+    open_: list[tuple[tuple[Key, ...], Fact]] = [((), fact)]
+    for _ in range(_MOST_LOOKED_AT):
+        if not open_:
+            return None
+        path, found = open_.pop()
+        if isinstance(found, TensorType):
+            return path
+        items: Iterable[tuple[Key, Fact]] = ()
+        if isinstance(found, tuple):
+            items = enumerate(found[:_MOST_LOOKED_AT])
+        elif isinstance(found, Mapped):
+            items = found.items[:_MOST_LOOKED_AT]
+        inner = [((*path, key), item) for key, item in items]
+        open_ += reversed([one for one in inner if isinstance(one[1], (TensorType, tuple, Mapped))])
     return None
 
 

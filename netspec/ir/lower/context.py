@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
 from netspec.errors import MAX_DIAGNOSTICS, Diagnostic, Span
+from netspec.ir.conditions import Readings
 from netspec.ir.effects import has_effects
 from netspec.ir.expr import Const, Expr, Tuple, Value
 from netspec.ir.graph import Graph, New, Place, Probe
@@ -173,6 +174,7 @@ class Context:
     lowered: set[int] = field(default_factory=set)  # the blocks, by id
     texts: dict[str, Meaning] = field(default_factory=dict)  # that stand in the place of values
     doubts: int = 0
+    readings: Readings = field(default_factory=Readings)
 
     def enter(self, name: str, place: Place) -> None:
         """Into a block or container; `leave` comes after. Raises Refused where there is no end."""

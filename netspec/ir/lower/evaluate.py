@@ -167,12 +167,27 @@ def _evaluate(node: ast.expr, scope: Scope, place: Place) -> Operand:
     return found
 
 
-def _each(nodes: Sequence[ast.expr], scope: Scope, place: Place) -> list[Operand]:
+def _identified(node: ast.expr, scope: Scope, place: Place) -> Operand:
+    """An operand of `is`, which a module may be too: it is None where its `when` is false."""
+    found = _reference(node, scope, place)
+    if not isinstance(found, Module) or found.binding.value is not None:
+        return _value_of(found, place)
+    if found.binding.refused:
+        return scope.context.unknown
+    return scope.context.const(None if found.binding.absent else found.name)
+
+
+def _each(
+    nodes: Sequence[ast.expr],
+    scope: Scope,
+    place: Place,
+    read: Callable[[ast.expr, Scope, Place], Operand] = _evaluate,
+) -> list[Operand]:
     """Several parts of an expression; a refused one is reported, and the others are checked."""
     found = []
     for node in nodes:
         try:
-            found.append(_evaluate(node, scope, place))
+            found.append(read(node, scope, place))
         except Refused as refused:
             scope.context.report(refused)
             found.append(scope.context.unknown)
@@ -482,13 +497,14 @@ def _run(
 def _compare(
     left: ast.expr, ops: list[ast.cmpop], rights: list[ast.expr], scope: Scope, place: Place
 ) -> Operand:
-    operands = _each((left, *rights), scope, place)
+    symbols = tuple(_OPS[type(op)] for op in ops)
+    read = _identified if symbols in (("is",), ("is not",)) else _evaluate
+    operands = _each((left, *rights), scope, place, read)
     if any(operand.is_unknown for operand in operands):
         return scope.context.unknown
-    symbols = tuple(_OPS[type(op)] for op in ops)
+    if symbols in (("is",), ("is not",)):
+        return _compare_identity(symbols[0], operands, scope, place)
     if _holds_tensor(operands) and symbols[0] in ("is", "is not", "in", "not in"):
-        if symbols[0] in ("is", "is not") and len(symbols) == 1:
-            return scope.context.const(symbols[0] == "is not")
         raise refuse("NS304", f"`{symbols[0]}` is not for tensors", place.span())
     if _holds_tensor(operands) and len(symbols) > 1:
         raise refuse("NS304", "a chain of comparisons is not for tensors", place.span())
@@ -506,6 +522,25 @@ def _compare(
         return Comparison(first, symbols, others)
 
     return _compute("".join(symbols), compare, operands, make, scope, place)
+
+
+def _compare_identity(symbol: str, operands: list[Operand], scope: Scope, place: Place) -> Operand:
+    """`a is None`: known of a tensor or a tuple of them; whether two tensors are one is not."""
+    pairs = list(zip(*(operand.facts for operand in operands), strict=True))
+    if any(all(_is_tensor(fact) for fact in pair) for pair in pairs):
+        raise refuse("NS304", f"`{symbol}` is not for two tensors", place.span())
+    found = tuple(COMPARE[symbol](*pair) for pair in pairs)
+    left, right = operands
+    of_kind = left.is_tensor or right.is_tensor or None in (left.facts[0], right.facts[0])
+    known = of_kind and all(same(fact, found[0]) for fact in found)
+    if known or all(operand.static for operand in operands):
+        return scope.context.const(found[0])
+    expr = Comparison(left.expr, (symbol,), (right.expr,))
+    return Operand(expr, found, *join(operands))
+
+
+def _is_tensor(fact: Fact) -> bool:
+    return isinstance(fact, TensorType)
 
 
 def _logic(symbol: str, items: list[ast.expr], scope: Scope, place: Place) -> Operand:

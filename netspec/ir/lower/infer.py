@@ -8,7 +8,6 @@ from typing import cast
 
 from torch import nn
 
-from netspec.ir.conditions import condition_of_reading
 from netspec.ir.graph import Place
 from netspec.ir.lower.context import Context, Operand, Refused, refuse
 from netspec.ir.lower.evaluate import evaluate
@@ -69,7 +68,7 @@ def infer(
             found[parameter.name] = size
         elif parameter.required:
             fact = f"`{parameter.name}` of `{name}` cannot be told: it is not called here"
-            condition = condition_of_reading(place)
+            condition = context.readings.condition(place)
             help = f"give `{parameter.name}`"
             if condition is not None:
                 help = f"write `when: {as_expression(condition)}`: only then something calls it"

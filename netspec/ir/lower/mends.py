@@ -46,8 +46,8 @@ def bare_text(text: str, scope: Scope, arg: str | None) -> str | None:
 def meaning_of(text: str, scope: Scope) -> str | None:
     """What a text would mean behind a `=`, in words; None where it would mean nothing."""
     if text in scope.args:
-        origin = getattr(scope.args[text].expr, "origin", None)
-        return f"{'an arg' if origin == text else 'a variable'} of this name is there"
+        looped = scope.outer is not None and text not in scope.outer.args
+        return f"{'a variable' if looped else 'an arg'} of this name is there"
     if text.isidentifier():
         return "a value of this name is there" if text in scope.visible() else None
     if not could_be_expression(text, [*scope.args, *scope.visible()]):
@@ -76,7 +76,7 @@ def inner_module(
         if given is not None:
             fact = f"`{name}` of `{operator.name}` is a module, and a spec hands none over"
         help = _copies(operator.name, inner, arguments)
-        return Diagnostic("NS204", fact, span, help=help)
+        return Diagnostic("NS204" if given is None else "NS205", fact, span, help=help)
     fact = f"`{name}` of `{operator.name}` is a module or a function, and a spec hands over neither"
     help = f"leave `{name}` out, and write it as a layer of its own"
     if inner and kinds_of(inner):
@@ -161,8 +161,11 @@ def _filled_by(place: Place) -> tuple[ast.expr | None, list[ast.expr]]:
 
 def _parsed(value: object) -> ast.expr | None:
     text = str(value)
+    text = text if text.startswith("=") else f"={text}"
+    if not is_expression(text):
+        return None
     try:
-        return parse_expression(text if is_expression(text) else f"={text}").tree
+        return parse_expression(text).tree
     except NotAnExpression:
         return None
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from netspec.ir.graph import Place
+from netspec.ir.lower.bind import words_for
+from netspec.ir.lower.collected import is_collection
 from netspec.ir.lower.context import Operand, refuse
 from netspec.ir.lower.evaluate import OF_THE_MODEL, as_condition, asks_dtype, evaluate_plain
 from netspec.ir.lower.scope import Scope
-from netspec.spec.expressions import is_expression, names_in
+from netspec.spec.expressions import as_expression, is_expression, names_in
 from netspec.spec.schema import (
     ContainerLayer,
     Layer,
@@ -73,6 +75,10 @@ def condition_of(layer: Layer, scope: Scope, place: Place) -> Operand | None:
     if layer.when is None:
         return None
     condition = as_condition(evaluate_plain(layer.when, scope, place.at("when")))
+    if is_collection(condition) and isinstance(layer.when, str):
+        fact = f"`when` is a condition, and this is {words_for(condition)}"
+        help = f"ask whether it is there: `when: {as_expression(f'{layer.when[1:]} is not None')}`"
+        raise refuse("NS303", fact, place.at("when").span(), help)
     if condition.is_tensor or condition.sized:
         on = "a tensor's values" if condition.is_tensor else "a free size"
         if asks_dtype(condition):

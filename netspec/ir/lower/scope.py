@@ -184,7 +184,7 @@ class Binding:
     @property
     def is_open(self) -> bool:
         """Its layer is being lowered: the name still means what it meant before."""
-        return self.value is None and self.instance is None and not self.refused
+        return not (self.value or self.instance or self.refused or self.absent)
 
 
 @dataclass(frozen=True, slots=True)
