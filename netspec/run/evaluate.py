@@ -29,7 +29,7 @@ from netspec.run.record import versions
 from netspec.run.scores import ClassScore, class_scores, confusion_lines, score_lines
 from netspec.run.settings import EvalSettings, read_eval_settings
 from netspec.run.subject import find_subject
-from netspec.run.terminal import console, quiet
+from netspec.run.terminal import quiet, say
 from netspec.tell.terminal import print_error
 
 EVALUATION = "evaluation.json"
@@ -106,7 +106,7 @@ def eval_job(config: DictConfig) -> None:
     except SpecError as error:
         print_error(error)
         sys.exit(1)
-    console().print(f"folder  {folder}", markup=False)
+    say(f"folder  {folder}")
 
 
 def evaluate(settings: EvalSettings, overrides: Sequence[str]) -> Evaluation:
@@ -186,7 +186,7 @@ def tell(found: Evaluation) -> None:
     if scores is not None and found.confusion is not None and found.classes is not None:
         lines += ["", *score_lines(scores)]
         lines += ["", *confusion_lines(found.confusion, found.classes)]
-    console().print("\n".join([*lines, ""]), markup=False)
+    say("\n".join([*lines, ""]))
 
 
 def _figure(found: Evaluation, name: str, value: float) -> str:

@@ -16,7 +16,7 @@ from netspec.run.arguments import add_plugins, count, positive, whole
 from netspec.run.checkpoint import find_checkpoint, read_checkpoint
 from netspec.run.device import find_device
 from netspec.run.matching import named_outputs
-from netspec.run.terminal import console
+from netspec.run.terminal import say
 from netspec.run.trained import TextFacts, read_text_facts, read_trained
 from netspec.tell.terminal import print_error
 
@@ -145,7 +145,7 @@ def sample_command(arguments: Sequence[str]) -> int:
     except SpecError as error:
         print_error(error)
         return 1
-    console().print(text, markup=False, highlight=False, emoji=False)
+    say(text)
     return 0
 
 
