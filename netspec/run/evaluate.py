@@ -24,6 +24,7 @@ from netspec.run.device import find_device
 from netspec.run.enabling import plugins_of_run
 from netspec.run.folder import CHECKPOINTS, exclusive_folder, told_if_full, write_json
 from netspec.run.measure import Measured, measure_split
+from netspec.run.metrics import check_metrics
 from netspec.run.overrides import as_written, key_of, parsed
 from netspec.run.record import versions
 from netspec.run.scores import ClassScore, class_scores, confusion_lines, score_lines
@@ -118,7 +119,10 @@ def evaluate(settings: EvalSettings, overrides: Sequence[str]) -> Evaluation:
     device = find_device(settings.device).torch
     subject = find_subject(settings, overrides)
     examples = _split(subject.data, settings.split)
-    order = subject.scoring.order
+    scoring, order = subject.scoring, subject.scoring.order
+    task = scoring.objective.task
+    sizes: dict[str, int] = {settings.split: len(examples)}
+    check_metrics(scoring.metrics, task, scoring.classes, sizes, overrides)
     check_evaluation(subject.compiled, subject.data, order, subject.options, settings.split)
     if settings.compile:
         subject.model.compile()
@@ -126,7 +130,6 @@ def evaluate(settings: EvalSettings, overrides: Sequence[str]) -> Evaluation:
     measured = measure_split(
         subject.scoring, subject.model, examples, subject.options, device, subject.precision
     )
-    task = subject.scoring.objective.task
     return Evaluation(
         subject.path,
         subject.compiled.program.name,

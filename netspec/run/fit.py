@@ -289,7 +289,11 @@ def _write_sample(prepared: Prepared, model: nn.Module, folder: Path, device: De
     facts = prepared.data.facts
     if "characters" not in facts and "bytes" not in facts:
         return
-    text = sample_text(model.to(device.torch), facts, length=_SAMPLE)
+    try:
+        text = sample_text(model.to(device.torch), facts, length=_SAMPLE)
+    except RunError as error:
+        say(f"\nno sample: {error.diagnostics[0].fact}")
+        return
     files.write_text(folder / files.SAMPLE, text)
     say(f"\na sample, as the model writes it:\n{text}\n")
 

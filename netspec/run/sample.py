@@ -108,6 +108,10 @@ def _written(
         window = torch.zeros(1, context, dtype=torch.int64)
         window[0, : len(seen)] = torch.tensor(seen)
         scores = next(iter(named_outputs(model(window.to(device))).values()))
+        if scores.ndim != 3 or len(scores) != 1:
+            fact = f"the model gives {list(scores.shape)} for one text, and not one row of scores "
+            fact += "for each of its characters"
+            raise RunError(Diagnostic("NS603", fact, Span("the language model")))
         numbers.append(choose(scores[0, len(seen) - 1].float().cpu()))
     return numbers[len(start) :]
 
