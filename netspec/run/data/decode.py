@@ -18,7 +18,7 @@ from netspec.errors import Diagnostic, RunError, Span
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 # A name says little: Pillow would try all that it knows, and start Ghostscript for PostScript.
-_FORMATS = ("PNG", "JPEG", "MPO", "BMP", "WEBP", "TIFF", "PPM")
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")
 _BROKEN = (
     OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError,
     OverflowError, MemoryError, EOFError, RuntimeError, NotImplementedError, struct.error,
