@@ -47,10 +47,10 @@ def text_of(source: str | os.PathLike[str]) -> Text:
 def path_of(source: str | os.PathLike[str]) -> str:
     """A path as it is given; a bare name is looked up among the named specs."""
     name = os.fspath(source)
-    if Path(name).suffix or os.sep in name or "/" in name or Path(name).is_file():
+    if Path(name).suffix or os.sep in name or "/" in name or os.path.isfile(name):
         return name
     for folder in model_folders():
-        if (folder / f"{name}.yaml").is_file():
+        if os.path.isfile(folder / f"{name}.yaml"):  # False for what can't be a name, too
             return str(folder / f"{name}.yaml")
     names = spec_names()
     help = did_you_mean(name, names) or f"there are {', '.join(names)}"

@@ -13,10 +13,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
@@ -90,12 +90,12 @@ def find_checkpoint(name: str | os.PathLike[str], span: Span | None = None) -> P
     path = Path(name)
     tries = [path, path.parent / f"{path.name}.safetensors", path / BEST, path / LAST]
     for candidate in tries:
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # False for what can't be a path, too
             return candidate
-    here = path.parent if path.parent.is_dir() else Path(".")
+    here = path.parent if os.path.isdir(path.parent) else Path(".")
     near = did_you_mean(path.name, [f.name for f in here.iterdir() if f.name != path.name])
     fact = f"there is no checkpoint `{name}`"
-    if path.is_dir():
+    if os.path.isdir(path):
         fact, near = f"the folder `{name}` has no {BEST}", None
     help = near or "name a file like outputs/…/checkpoints/best.safetensors, or a run's folder"
     place = span or Span(f"from checkpoint={name}")
@@ -235,7 +235,7 @@ class _Recipe(BaseModel):
 
 class _Head(BaseModel):
     model_config = ConfigDict(extra="forbid")
-    version: int
+    version: Annotated[int, Field(strict=True, ge=FORMAT, le=FORMAT)]
     recipe: _Recipe
     info: dict[str, Any]
     state: Any = None

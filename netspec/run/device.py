@@ -10,6 +10,8 @@ import torch
 
 from netspec.errors import Diagnostic, RunError, Span
 
+_PER_CORE = 8  # processes that may share one
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -37,6 +39,10 @@ def find_device(name: str, count: int = 1) -> Device:
         raise _refused(name, f"there is no device `{name}` here")
     if index and count > 1:
         raise _refused(name, f"`{name}` is one device, and trainer.devices asks for {count}")
+    if kind == "cpu" and count > _PER_CORE * there[kind]:
+        raise _refused(
+            name, f"trainer.devices asks for {count:,} processes, and there are {there[kind]} cores"
+        )
     if kind != "cpu" and count > there[kind]:
         raise _refused(
             name, f"trainer.devices asks for {count} of `{kind}`, and {there[kind]} are here"

@@ -24,12 +24,13 @@ from netspec.run.device import find_device
 from netspec.run.enabling import plugins_of_run
 from netspec.run.folder import CHECKPOINTS, exclusive_folder, told_if_full, write_json
 from netspec.run.measure import Measured, measure_split
+from netspec.run.metrics import check_metrics
 from netspec.run.overrides import as_written, key_of, parsed
 from netspec.run.record import versions
 from netspec.run.scores import ClassScore, class_scores, confusion_lines, score_lines
 from netspec.run.settings import EvalSettings, read_eval_settings
 from netspec.run.subject import find_subject
-from netspec.run.terminal import console, quiet
+from netspec.run.terminal import quiet, say
 from netspec.tell.terminal import print_error
 
 EVALUATION = "evaluation.json"
@@ -106,7 +107,7 @@ def eval_job(config: DictConfig) -> None:
     except SpecError as error:
         print_error(error)
         sys.exit(1)
-    console().print(f"folder  {folder}", markup=False)
+    say(f"folder  {folder}")
 
 
 def evaluate(settings: EvalSettings, overrides: Sequence[str]) -> Evaluation:
@@ -118,7 +119,10 @@ def evaluate(settings: EvalSettings, overrides: Sequence[str]) -> Evaluation:
     device = find_device(settings.device).torch
     subject = find_subject(settings, overrides)
     examples = _split(subject.data, settings.split)
-    order = subject.scoring.order
+    scoring, order = subject.scoring, subject.scoring.order
+    task = scoring.objective.task
+    sizes: dict[str, int] = {settings.split: len(examples)}
+    check_metrics(scoring.metrics, task, scoring.classes, sizes, overrides)
     check_evaluation(subject.compiled, subject.data, order, subject.options, settings.split)
     if settings.compile:
         subject.model.compile()
@@ -126,7 +130,6 @@ def evaluate(settings: EvalSettings, overrides: Sequence[str]) -> Evaluation:
     measured = measure_split(
         subject.scoring, subject.model, examples, subject.options, device, subject.precision
     )
-    task = subject.scoring.objective.task
     return Evaluation(
         subject.path,
         subject.compiled.program.name,
@@ -186,7 +189,7 @@ def tell(found: Evaluation) -> None:
     if scores is not None and found.confusion is not None and found.classes is not None:
         lines += ["", *score_lines(scores)]
         lines += ["", *confusion_lines(found.confusion, found.classes)]
-    console().print("\n".join([*lines, ""]), markup=False)
+    say("\n".join([*lines, ""]))
 
 
 def _figure(found: Evaluation, name: str, value: float) -> str:

@@ -37,7 +37,7 @@ from netspec.run.start import Start, make_start
 from netspec.run.strategy import find_strategy
 from netspec.run.sweeper_direction import Direction, check_direction
 from netspec.run.task import Task
-from netspec.run.terminal import console, shown, tell_start
+from netspec.run.terminal import console, say, shown, tell_start
 
 Metrics = dict[str, Any]
 _SAMPLE = 400  # characters that a language model writes at the end
@@ -69,7 +69,7 @@ def train(
     if settings.resume and files.status_of(folder) == "finished":
         refuse_changed(folder, settings)
         if not brief:
-            console().print(f"{shown(folder)} is finished already; its results:", markup=False)
+            say(f"{shown(folder)} is finished already; its results:")
         return files.read_metrics(folder) or {}
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -105,8 +105,28 @@ def _train(prepared: Prepared, device: Device, folder: Path, brief: bool) -> Met
         assert examples is not None, "make_loaders refuses data without a training split"
         task = Task(start.model, prepared, length, len(examples), options.batch_size)
         torch.manual_seed(settings.seed + rank())  # dropout differs among processes
-        trainer.fit(task, loaders.train, loaders.validation, ckpt_path=resumed, weights_only=False)
+        try:
+            trainer.fit(
+                task, loaders.train, loaders.validation, ckpt_path=resumed, weights_only=False
+            )
+        except _UNRESTORED as error:
+            if resumed is None or keeper.begun:
+                raise
+            raise RunError(_unrestored(resumed, error)) from None
         return {} if rank() else _finish(prepared, device, folder, keeper, record)
+
+
+# What is raised where a checkpoint has another state than a run's.
+_UNRESTORED = (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError)
+
+
+def _unrestored(path: Path, error: Exception) -> Diagnostic:
+    said = str(error).strip().partition("\n")[0]
+    fact = (
+        f"`{path.name}` has a state that training can't go on from: {type(error).__name__}, {said}"
+    )
+    help = f"start a new run from its weights: weights={path}"
+    return Diagnostic("NS703", fact, Span(str(path)), help=help)
 
 
 def _start_lines(prepared: Prepared, start: Start, record: Record, folder: Path) -> dict[str, str]:
@@ -269,9 +289,13 @@ def _write_sample(prepared: Prepared, model: nn.Module, folder: Path, device: De
     facts = prepared.data.facts
     if "characters" not in facts and "bytes" not in facts:
         return
-    text = sample_text(model.to(device.torch), facts, length=_SAMPLE)
+    try:
+        text = sample_text(model.to(device.torch), facts, length=_SAMPLE)
+    except RunError as error:
+        say(f"\nno sample: {error.diagnostics[0].fact}")
+        return
     files.write_text(folder / files.SAMPLE, text)
-    console().print(f"\na sample, as the model writes it:\n{text}\n", markup=False)
+    say(f"\na sample, as the model writes it:\n{text}\n")
 
 
 def _finish(

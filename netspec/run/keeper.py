@@ -19,6 +19,7 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import CheckpointIO
+from pydantic import BaseModel
 
 from netspec.run.checkpoint import read_checkpoint, write_checkpoint
 from netspec.run.folder import BEST, HISTORY, LAST, write_text
@@ -63,6 +64,15 @@ class SafeIO(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
+class _State(BaseModel):
+    """What a Keeper goes on with."""
+
+    rows: list[Row]
+    best: Row | None
+    since_best: int
+    seconds: float
+
+
 class Keeper(Checkpoint):
     """Writes metrics.csv and the checkpoints; ends a run that is asked to, or gets no better."""
 
@@ -75,6 +85,7 @@ class Keeper(Checkpoint):
         self.since_best = 0
         self.seconds = 0.0  # of earlier sittings
         self._begun = time.monotonic()
+        self.begun = False  # whether everything that goes on was restored
         self._asked: str | None = None
         self.listeners: list[Any] = []  # called with each row
 
@@ -116,6 +127,9 @@ class Keeper(Checkpoint):
         self._listen()
         if self._tired() or self._spent(trainer):  # cut between its end and its test
             trainer.should_stop = True
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.begun = True
 
     def _tired(self) -> bool:
         """Whether there was nothing better for as many epochs as the run waits."""
@@ -233,10 +247,12 @@ class Keeper(Checkpoint):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = state_dict["rows"]
-        self.best = state_dict["best"]
-        self.since_best = state_dict["since_best"]
-        self.seconds = state_dict["seconds"]
+        state = _State.model_validate(state_dict)  # a ValueError, where it is not
+        needed = ("epoch", self.prepared.monitor.name)
+        if state.best is not None and any(state.best.get(key) is None for key in needed):
+            raise ValueError("the best epoch has no figures")
+        self.rows, self.best = state.rows, state.best
+        self.since_best, self.seconds = state.since_best, state.seconds
 
 
 def _say(text: str) -> None:

@@ -16,7 +16,7 @@ from netspec.errors import SpecError
 from netspec.run.command import run_command, typed_overrides
 from netspec.run.overrides import key_of
 from netspec.run.placing import going_on, placed
-from netspec.run.terminal import called, console, quiet, shown, tell_point, tell_result
+from netspec.run.terminal import called, quiet, say, shown, tell_point, tell_result
 from netspec.tell.terminal import print_error
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _completed(overrides: Sequence[str], config: DictConfig) -> list[str]:
 
     found = with_direction(overrides, config)
     for text in found[len(overrides) :]:
-        console().print(f"{text}, since that is better", markup=False)
+        say(f"{text}, since that is better")
     return found
 
 
@@ -126,5 +126,5 @@ def report_command(arguments: Sequence[str]) -> int:
     except SpecError as error:
         print_error(error)
         return 1
-    sys.stdout.write(f"{report.text}\n" + "".join(f"wrote {path}\n" for path in report.paths))
+    say("\n".join([report.text, *(f"wrote {path}" for path in report.paths)]))
     return 0

@@ -11,7 +11,7 @@ from netspec.run.data.augment import NO_CLASS
 from netspec.run.data.batches import Batches
 from netspec.run.data.dataset import Examples
 from netspec.run.data.settings import Settings as DataSettings
-from netspec.run.metrics import to_classes
+from netspec.run.metrics import MOST_PAIRED, to_classes
 from netspec.run.objective import Scoring
 from netspec.run.precision import autocast, cast, weights_dtype
 
@@ -21,7 +21,7 @@ class Measured:
     """The metrics by name, and, for classes, how often each class was taken for which."""
 
     metrics: dict[str, float]
-    confusion: Tensor | None  # [true class, predicted class], counts
+    confusion: Tensor | None  # [true class, predicted class], counts; not of very many
 
 
 def measure_split(
@@ -40,7 +40,8 @@ def measure_split(
         loss.module.to(device)
     meter = scoring.meter().to(device)
     meter.stay_local()
-    count = scoring.classes if objective.task in ("classification", "segmentation") else 0
+    of_classes = objective.task in ("classification", "segmentation")
+    count = scoring.classes if of_classes and scoring.classes <= MOST_PAIRED else 0
     confusion = torch.zeros(count, count, dtype=torch.int64)
     batches = Batches(
         examples,

@@ -15,6 +15,7 @@ from netspec.errors import Diagnostic, RunError, did_you_mean
 from netspec.run.data.augment import NO_CLASS
 from netspec.run.settings import place_of
 
+MOST_PAIRED = 10_000  # classes whose pairs are counted: 0.8 GB
 Mode = Literal["min", "max"]
 
 
@@ -25,6 +26,8 @@ class Kind:
     make: Callable[[int], torchmetrics.Metric]
     larger_is_better: bool
     scores: bool = False  # scores of every class, not only the best one
+    examples: int = 1  # that it needs
+    pairs: bool = False  # counts how often each class is taken for each
 
 
 def _classes(cls: type, **options: Any) -> Callable[[int], torchmetrics.Metric]:
@@ -39,24 +42,24 @@ def _classes(cls: type, **options: Any) -> Callable[[int], torchmetrics.Metric]:
 
 _OF_CLASSES: Mapping[str, Kind] = {
     "accuracy": Kind(_classes(c.MulticlassAccuracy, average="micro"), True),
-    "balanced_accuracy": Kind(_classes(c.MulticlassAccuracy, average="macro"), True),
-    "f1": Kind(_classes(c.MulticlassF1Score, average="macro"), True),
-    "precision": Kind(_classes(c.MulticlassPrecision, average="macro"), True),
-    "recall": Kind(_classes(c.MulticlassRecall, average="macro"), True),
-    "kappa": Kind(_classes(c.MulticlassCohenKappa), True),
+    "balanced_accuracy": Kind(_classes(c.MulticlassAccuracy, average="macro"), True, pairs=True),
+    "f1": Kind(_classes(c.MulticlassF1Score, average="macro"), True, pairs=True),
+    "precision": Kind(_classes(c.MulticlassPrecision, average="macro"), True, pairs=True),
+    "recall": Kind(_classes(c.MulticlassRecall, average="macro"), True, pairs=True),
+    "kappa": Kind(_classes(c.MulticlassCohenKappa), True, pairs=True),
     "top5": Kind(_classes(c.MulticlassAccuracy, average="micro", top_k=5), True, scores=True),
 }
 _OF_VALUES: Mapping[str, Kind] = {
     "mae": Kind(lambda _: torchmetrics.MeanAbsoluteError(), False),
     "mse": Kind(lambda _: torchmetrics.MeanSquaredError(), False),
     "rmse": Kind(lambda _: torchmetrics.MeanSquaredError(squared=False), False),
-    "r2": Kind(lambda _: torchmetrics.R2Score(), True),
+    "r2": Kind(lambda _: torchmetrics.R2Score(), True, examples=2),
 }
 KINDS: Mapping[str, Mapping[str, Kind]] = {
     "classification": _OF_CLASSES,
     "segmentation": {
         "accuracy": _OF_CLASSES["accuracy"],
-        "iou": Kind(_classes(c.MulticlassJaccardIndex, average="macro"), True),
+        "iou": Kind(_classes(c.MulticlassJaccardIndex, average="macro"), True, pairs=True),
         "f1": _OF_CLASSES["f1"],
     },
     "language": {"accuracy": _OF_CLASSES["accuracy"], "top5": _OF_CLASSES["top5"]},
@@ -101,6 +104,29 @@ def choose_metrics(asked: str | Sequence[str], task: str, overrides: Sequence[st
     if problems:
         raise RunError(problems)
     return list(dict.fromkeys(asked))
+
+
+def check_metrics(
+    metrics: Sequence[str],
+    task: str,
+    classes: int,
+    sizes: Mapping[str, int],
+    overrides: Sequence[str],
+) -> None:
+    """Raises RunError (NS702) for a metric that can't be taken of splits of these sizes, or of so
+    many classes: it would fail at the end of the first epoch."""
+    place = place_of("metrics", overrides)
+    for name in metrics:
+        kind = KINDS[task][name]
+        if kind.pairs and classes > MOST_PAIRED:
+            fact = f"`{name}` counts pairs of classes, and of {classes:,} there are too many"
+            raise RunError(Diagnostic("NS702", fact, place, help="metrics=[accuracy]"))
+        for split, size in sizes.items():
+            if size < kind.examples:
+                fact = f"`{name}` needs {kind.examples} examples, and the {split} split has {size}"
+                others = [n for n in KINDS[task] if KINDS[task][n].examples <= size]
+                help = f"metrics=[{','.join(others[:2])}]; or another size of the split"
+                raise RunError(Diagnostic("NS702", fact, place, help=help))
 
 
 def choose_monitor(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from netspec import find
-from netspec.errors import Diagnostic, Span, SpecError
+from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.pipeline import Compiled, compile_spec
 from netspec.run.overrides import DELETED, as_written, key_of, parsed
 from netspec.run.settings import ActSettings
@@ -42,6 +42,9 @@ def read_choice(node: Mapping[str, Any], overrides: Sequence[str]) -> ModelChoic
         for path, value in _leaves({k: v for k, v in node.items() if k != "spec"}, ())
         if not any(path[: len(own)] == own for own in paths)
     ]
+    if not node.get("spec"):
+        span = Span("the run's configuration, model")
+        raise RunError(Diagnostic("NS702", "no spec is named", span, help="model=…"))
     return ModelChoice(str(node["spec"]), (*filed, *typed))
 
 

@@ -31,10 +31,10 @@ def data_settings(
         chosen = _merged(trained.run.data, chosen)
     facts = trained.data.facts
     as_trained: dict[str, Any] = {}
-    if chosen.get("normalize") == "auto" and "mean" in facts:
+    if chosen.get("normalize") == "auto" and "mean" in facts and "std" in facts:
         moments = [facts["mean"], facts["std"]]
         as_trained["normalize"] = "none" if facts["mean"] is None else moments
-    if chosen["source"] in _SIZED and "size" in facts:
+    if chosen.get("source") in _SIZED and "size" in facts and "channels" in facts:
         as_trained |= {"size": facts["size"], "channels": facts["channels"]}
     typed = {key_of(text) for text in overrides}
     kept = {key: value for key, value in as_trained.items() if f"data.{key}" not in typed}

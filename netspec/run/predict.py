@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from netspec.display import visible
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.plugins import enabled
 from netspec.run.arguments import add_plugins, count
@@ -23,7 +24,7 @@ from netspec.run.device import find_device
 from netspec.run.folder import write_text
 from netspec.run.matching import named_outputs
 from netspec.run.scores import aligned
-from netspec.run.terminal import console
+from netspec.run.terminal import say
 from netspec.run.trained import read_image_facts, read_trained
 from netspec.tell.terminal import print_error
 
@@ -55,7 +56,8 @@ class Classifier:
         return self.scale(255 - pixels if self.invert else pixels)[0]
 
     def probabilities(self, inputs: Tensor) -> Tensor:
-        """[N, classes], on the CPU. Raises RunError (NS603) where the model gives no row each."""
+        """[N, classes], on the CPU. Raises RunError: NS603 where the model gives no row each, NS604
+        where it has other classes than its checkpoint says."""
         with torch.inference_mode():
             result = self.model(inputs.to(self.device))
         scores = next(iter(named_outputs(result).values())).float().cpu()
@@ -63,10 +65,17 @@ class Classifier:
             fact = f"the model gives {list(scores.shape)} for {len(inputs)} images, "
             fact += "and not one row each"
             raise RunError(Diagnostic("NS603", fact, Span("the checkpoint's model")))
-        if scores.ndim == 1 or scores.shape[1] == 1:
-            positive = scores.reshape(-1, 1).sigmoid()
-            return torch.cat([1 - positive, positive], 1)
-        return scores.softmax(1)
+        scores = scores.reshape(len(scores), -1)
+        if scores.shape[1] == 1:
+            positive = scores.sigmoid()
+            scores = torch.cat([1 - positive, positive], 1)
+        else:
+            scores = scores.softmax(1)
+        if scores.shape[1] != len(self.classes):
+            fact = f"the model tells {scores.shape[1]} classes apart, and it was trained on "
+            fact += f"{len(self.classes)}"
+            raise RunError(Diagnostic("NS604", fact, Span("the checkpoint's model")))
+        return scores
 
 
 def make_classifier(checkpoint: Checkpoint, device: torch.device, invert: bool) -> Classifier:
@@ -152,7 +161,7 @@ def predict_command(arguments: Sequence[str]) -> int:
         print_error(error)
         return 1
     if predictions:
-        console().print("\n".join(_table(predictions)), markup=False)
+        say("\n".join(_table(predictions)))
     broken = [item for item in found if isinstance(item, RunError)]
     for problem in broken:
         print_error(problem)
@@ -162,8 +171,8 @@ def predict_command(arguments: Sequence[str]) -> int:
 def _table(predictions: Sequence[Prediction]) -> list[str]:
     rows = [["file", "class", "probability", *[""] * 2 * (len(predictions[0].best) - 1)]]
     for prediction in predictions:
-        cells = [(name, f"{share:.4f}") for name, share in prediction.best]
-        rows.append([str(prediction.file), *(cell for pair in cells for cell in pair)])
+        cells = [(visible(name), f"{share:.4f}") for name, share in prediction.best]
+        rows.append([visible(str(prediction.file)), *(cell for pair in cells for cell in pair)])
     return aligned(rows)
 
 

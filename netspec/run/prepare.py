@@ -21,7 +21,7 @@ from netspec.run.device import find_device
 from netspec.run.freezing import freeze_at
 from netspec.run.kept_spec import kept_spec
 from netspec.run.matching import input_order, run_placed, wanted_by
-from netspec.run.metrics import Monitor, choose_metrics, choose_monitor
+from netspec.run.metrics import Monitor, check_metrics, choose_metrics, choose_monitor
 from netspec.run.model import ModelChoice, compile_choice, read_choice
 from netspec.run.objective import Scoring, make_objective
 from netspec.run.optim import Length, make_optimizer, make_schedule, try_schedule
@@ -68,6 +68,9 @@ def prepare(
     order = input_order(compiled, data)
     objective, classes = make_objective(compiled, data, order, settings, overrides)
     metrics = choose_metrics(settings.metrics, objective.task, overrides)
+    splits = {"training": data.train, "validation": data.validation, "test": data.test}
+    sizes = {name: len(split) for name, split in splits.items() if split is not None}
+    check_metrics(metrics, objective.task, classes, sizes, overrides)
     validated = data.validation is not None
     monitor = choose_monitor(settings.monitor, metrics, objective.task, validated, overrides)
     _try_optimizer(compiled, data, settings, monitor, overrides)

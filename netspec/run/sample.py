@@ -16,7 +16,7 @@ from netspec.run.arguments import add_plugins, count, positive, whole
 from netspec.run.checkpoint import find_checkpoint, read_checkpoint
 from netspec.run.device import find_device
 from netspec.run.matching import named_outputs
-from netspec.run.terminal import console
+from netspec.run.terminal import say
 from netspec.run.trained import TextFacts, read_text_facts, read_trained
 from netspec.tell.terminal import print_error
 
@@ -108,6 +108,10 @@ def _written(
         window = torch.zeros(1, context, dtype=torch.int64)
         window[0, : len(seen)] = torch.tensor(seen)
         scores = next(iter(named_outputs(model(window.to(device))).values()))
+        if scores.ndim != 3 or len(scores) != 1:
+            fact = f"the model gives {list(scores.shape)} for one text, and not one row of scores "
+            fact += "for each of its characters"
+            raise RunError(Diagnostic("NS603", fact, Span("the language model")))
         numbers.append(choose(scores[0, len(seen) - 1].float().cpu()))
     return numbers[len(start) :]
 
@@ -145,7 +149,7 @@ def sample_command(arguments: Sequence[str]) -> int:
     except SpecError as error:
         print_error(error)
         return 1
-    console().print(text, markup=False, highlight=False, emoji=False)
+    say(text)
     return 0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from netspec.display import visible
+
 _MOST_CLASSES = 20  # of which all are shown
 _LONGEST_NAME = 24
 _LONGEST_HEAD = 6  # of a column; classes with longer names are numbered
@@ -64,6 +66,7 @@ def confusion_lines(confusion: Sequence[Sequence[int]], names: Sequence[str]) ->
     """The matrix, with what is right in brackets; of many classes, what is confused most."""
     if len(names) > _MOST_CLASSES:
         return _most_confused(confusion, names)
+    names = [visible(name) for name in names]
     numbered = any(len(name) > _LONGEST_HEAD for name in names)
     heads = [str(index) for index in range(len(names))] if numbered else list(names)
     rows = [["true ╲ predicted", *(f"{head} " for head in heads)]]
@@ -113,4 +116,5 @@ def _figure(value: float | None) -> str:
 
 
 def _cut(name: str) -> str:
+    name = visible(name)
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

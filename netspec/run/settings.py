@@ -16,8 +16,10 @@ from netspec.run.overrides import as_written, key_of
 Plain = dict[str, Any]
 Precision = Literal["32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
 TaskName = Literal["classification", "regression", "language", "segmentation"]
-Positive = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, le=1 << 40)]
+PositiveFloat = Annotated[float, Field(gt=0, le=1e12)]
+Threads = Annotated[int, Field(gt=0, le=1024)]
+Devices = Annotated[int, Field(gt=0, le=1024)]
 
 
 class _Checked(BaseModel):
@@ -37,7 +39,7 @@ class TrainerSettings(_Checked):
     checkpoint_every: Positive | None = None
     validate_every: Positive = 1
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
-    devices: Positive = 1
+    devices: Devices = 1
     deterministic: bool = False
     tensorboard: bool = False
     bar: Literal["auto"] | bool = "auto"
@@ -89,7 +91,7 @@ class Settings(_Checked):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     precision: Precision = "32-true"
     compile: bool = False
-    threads: Positive | None = None
+    threads: Threads | None = None
     weights: Annotated[WeightsSettings, BeforeValidator(_as_file)] = WeightsSettings()
     freeze: Annotated[list[str], BeforeValidator(_as_list)] = []
     resume: bool = False
@@ -118,7 +120,7 @@ class EvalSettings(_Checked):
     device: str = "auto"
     precision: Precision | None = None
     compile: bool = False
-    threads: Positive | None = None
+    threads: Threads | None = None
     metrics: Literal["auto"] | list[str] = "auto"
     out: str | None = None
     plugins: list[str] = []

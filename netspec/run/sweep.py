@@ -33,7 +33,7 @@ from netspec.run.report.files import POINTS as POINTS_FILE
 from netspec.run.report.files import PointFile
 from netspec.run.report.write import foreign_report
 from netspec.run.settings import read_settings
-from netspec.run.terminal import called, console, quiet, shown
+from netspec.run.terminal import called, quiet, say, shown
 from netspec.tell.terminal import print_error
 from netspec.view.summary import Summary, summarize
 from netspec.view.table import bytes_text
@@ -94,8 +94,8 @@ def sweep(
         go_on = f"; go on with: {called('train')} -m {going_on(shown(folder))}"
         sys.stderr.write(f"\nstopped{go_on if (folder / SWEEP).is_file() else ''}\n")
         sys.exit(130)
-    console().print(report.text, markup=False)
-    console().print("\n".join(f"wrote {path}" for path in report.paths), markup=False)
+    say(report.text)
+    say("\n".join(f"wrote {path}" for path in report.paths))
     failed = [r for r in returns if r.status != JobStatus.COMPLETED]
     if failed:
         sys.stderr.write(f"{len(failed)} of {len(returns)} jobs failed; the report tells why\n")
@@ -228,8 +228,8 @@ def _list(points: Sequence[Point]) -> None:
             cell.ljust(width) if column in (1, 5) else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        console().print("  ".join(cells).rstrip(), markup=False)
-    console().print(f"{len(points)} points, all right (FLOPs and bytes of one example)\n")
+        say("  ".join(cells).rstrip())
+    say(f"{len(points)} points, all right (FLOPs and bytes of one example)\n")
 
 
 # The jobs

@@ -38,7 +38,22 @@ _UNREADABLE = (
     TypeError,
     AssertionError,
     OverflowError,
+    RecursionError,
+    MemoryError,
     struct.error,
+)
+
+
+# What safetensors raises, and torch at a header whose sizes are no tensor's.
+_NOT_SAFETENSORS = (
+    SafetensorError,
+    OSError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    KeyError,
+    OverflowError,
+    MemoryError,
 )
 
 
@@ -74,8 +89,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        said = str(error).removeprefix("Error while deserializing header: ")
+    except _NOT_SAFETENSORS as error:
+        said = str(error).partition("\n")[0].removeprefix("Error while deserializing header: ")
         fact = f"`{path.name}` is not a whole safetensors file of {_size(path)}: {said}"
         raise RunError(Diagnostic("NS703", fact, Span(str(path)))) from None
 

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from netspec.display import visible
 from netspec.run.overrides import as_written
 
 
@@ -28,6 +29,11 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     for module in (r"lightning\..*", r"torch\..*", r"torchmetrics\..*"):
         warnings.filterwarnings("ignore", module=module)
+
+
+def say(text: str) -> None:
+    """Lines of text, in which no name that data or a spec gave commands the terminal."""
+    console().print("\n".join(map(visible, text.split("\n"))), markup=False, emoji=False)
 
 
 def called(name: str) -> str:
@@ -46,7 +52,7 @@ def tell_start(lines: Mapping[str, str]) -> None:
     """What is trained on what, before it begins."""
     width = max(map(len, lines))
     for name, value in lines.items():
-        console().print(f"[dim]{name:<{width}}[/]  {escape(value)}")
+        console().print(f"[dim]{name:<{width}}[/]  {escape(visible(value))}", emoji=False)
 
 
 def tell_result(metrics: Mapping[str, Any], folder: Path) -> None:
@@ -64,7 +70,7 @@ def tell_result(metrics: Mapping[str, Any], folder: Path) -> None:
         f" {text}" for text in metrics.get("overrides", ()) if text.startswith("plugins=")
     )
     lines.append(f"next    {called('eval')} checkpoint={folder}{plugins}")
-    console().print("\n".join(lines), markup=False)
+    say("\n".join(lines))
 
 
 def tell_point(
@@ -72,10 +78,10 @@ def tell_point(
 ) -> None:
     """A line when a point of a sweep begins, and one with its figures when it ends."""
     if found is None:
-        console().print(f"job {number}: {' '.join(map(as_written, overrides))}", markup=False)
+        say(f"job {number}: {' '.join(map(as_written, overrides))}")
         return
     best, test = found.get("best"), found.get("test")
     name = found["monitor"]["name"]
     figures = [f"best {name} {best[name]:.4f}"] if best else []
     figures += [f"test {key} {value:.4f}" for key, value in (test or {}).items()]
-    console().print(f"job {number}: {'  '.join(figures)}  {found['seconds']:.1f} s", markup=False)
+    say(f"job {number}: {'  '.join(figures)}  {found['seconds']:.1f} s")

@@ -201,3 +201,25 @@ def test_the_places_of_sweeps(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     said = capsys.readouterr().err
     assert "in point 2 of 4: data.limit=129 data.batch_size=64" in said, said
     assert said.count("error[") == 1 and not (tmp_path / "run" / "0").exists()
+
+
+def test_a_metric_that_needs_more_examples_than_a_split_has(tmp_path: Path) -> None:
+    """torchmetrics raises it at the end of the first epoch."""
+    rows = "".join(f"{n},{n * n / 7}\n" for n in range(20))
+    (tmp_path / "t.csv").write_text(f"x,y\n{rows}")
+    layers = "inputs: {x: [N, 1]}\nlayers:\n  out: {module: Linear, out_features: 1}\n"
+    model = small(tmp_path, f"netspec: 1\nname: Net\n{layers}")
+    data = ["data=csv", f"data.root={tmp_path / 't.csv'}", "data.task=regression", "data.test=0"]
+    said = refused(model, *data, "data.validation=1")
+    assert "error[NS702]: `r2` needs 2 examples, and the validation split has 1" in said
+    assert "metrics=[mae,mse]" in said
+    assert prepared(model, *data, "data.validation=1", "metrics=[mae]")
+    assert prepared(model, *data, "data.validation=2")
+
+
+def test_metrics_that_count_pairs_of_too_many_classes(tmp_path: Path) -> None:
+    layers = "inputs: {x: [N, 1]}\nlayers:\n  out: {module: Linear, out_features: 100000}\n"
+    model = small(tmp_path, f"netspec: 1\nname: Net\n{layers}")
+    assert prepared(model, "data=random")
+    said = refused(model, "data=random", "metrics=[f1]")
+    assert "error[NS702]: `f1` counts pairs of classes, and of 100,000 there are too many" in said

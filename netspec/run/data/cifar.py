@@ -5,6 +5,7 @@ The formats: https://www.cs.toronto.edu/~kriz/cifar.html.
 
 from __future__ import annotations
 
+import lzma
 import tarfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,11 @@ from netspec.run.data.pickles import load_plain
 from netspec.run.data.settings import CifarSettings
 
 _PIXELS = 3 * 32 * 32
+_LARGEST = 1 << 30  # bytes of a file in an archive; the real ones have at most 154 MB
+_NO_ARCHIVE = (
+    tarfile.TarError, OSError, EOFError, ValueError, OverflowError, MemoryError, zlib.error,
+    lzma.LZMAError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -160,8 +166,10 @@ def _archived(path: Path) -> _Files:
                 name = PurePosixPath(member.name).name
                 stream = archive.extractfile(member) if member.isreg() and name in wanted else None
                 if stream is not None:
+                    if member.size > _LARGEST:
+                        raise ValueError(f"`{name}` would take {member.size:,} bytes")
                     found[name] = stream.read()
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+    except _NO_ARCHIVE as error:
         fact = f"`{path.name}` is no whole tar archive: {error}"
         raise RunError(Diagnostic("NS602", fact, Span(str(path)))) from None
     return _Files(str(path), frozenset(found), found.__getitem__)
@@ -188,7 +196,9 @@ def _unpickled(data: bytes, name: str, place: str, version: _Version) -> Images:
     content = load_plain(data, name, place)
     pixels = content.get("data") if isinstance(content, dict) else None
     labels = content.get(version.labels) if isinstance(content, dict) else None
-    whole = isinstance(labels, list) and all(type(label) is int for label in labels)
+    whole = isinstance(labels, list) and all(
+        type(label) is int and abs(label) < 1 << 63 for label in labels
+    )
     if not (isinstance(pixels, numpy.ndarray) and pixels.dtype == numpy.uint8 and whole):
         fact = f"`{name}` has no `data` of bytes with `{version.labels}` of whole numbers"
         raise RunError(Diagnostic("NS602", fact, Span(place)))

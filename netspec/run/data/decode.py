@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,13 @@ from torch import Tensor
 from netspec.errors import Diagnostic, RunError, Span
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-_BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+# A name says little: Pillow would try all that it knows, and start Ghostscript for PostScript.
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")
+_BROKEN = (
+    OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError,
+    OverflowError, MemoryError, EOFError, RuntimeError, NotImplementedError, struct.error,
+    zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
 _MODES = {1: "L", 3: "RGB"}
 
 
@@ -64,12 +72,19 @@ class Decoder:
         return image.crop((left, top, left + width, top + height))
 
 
+def _open(path: Path) -> Image.Image:
+    """A file of the formats whose endings are read. Raises some of _BROKEN."""
+    if not path.is_file():
+        raise ValueError("it is no plain file")
+    return Image.open(path, formats=_FORMATS)
+
+
 def opened(path: Path) -> Image.Image:
     """A file's image, turned as its EXIF data says. Raises RunError: NS602."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an odd but readable file
-            with Image.open(path) as image:
+            with _open(path) as image:
                 image.load()
                 return ImageOps.exif_transpose(image)
     except _BROKEN as error:
@@ -101,7 +116,7 @@ def size_for(paths: Sequence[Path], size: int | list[int] | None) -> tuple[int, 
 def _sizes(paths: Sequence[Path]) -> Iterator[tuple[int, int]]:
     for path in paths:
         try:
-            with Image.open(path) as image:
+            with _open(path) as image:
                 turned = image.getexif().get(0x0112, 1) >= 5
                 yield (image.width, image.height) if turned else (image.height, image.width)
         except _BROKEN:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +180,9 @@ def _splits(found: Mapping[str, _Files], settings: FolderSettings) -> Mapping[st
 
 
 def _images_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
+    return sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and not path.is_dir()
+    )
 
 
 def _shown_folders(folder: Path) -> list[str]:
@@ -214,7 +217,7 @@ def _masked(folder: Path, settings: FolderSettings) -> _Files:
     assert settings.masks is not None, "only data with masks is read so"
     images, masks = folder / settings.images, folder / settings.masks
     for part in (images, masks):
-        if not part.is_dir():
+        if not os.path.isdir(part):
             fact = f"there is no folder `{part.name}`"
             raise RunError(Diagnostic("NS601", fact, Span(str(folder))))
     by_stem = {path.relative_to(masks).with_suffix(""): path for path in _images_in(masks)}

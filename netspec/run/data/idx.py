@@ -7,6 +7,7 @@ each dimension as 4 bytes, highest first, and the numbers (http://yann.lecun.com
 from __future__ import annotations
 
 import math
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -18,13 +19,13 @@ from torch import Tensor
 from netspec.errors import Diagnostic, RunError, Span
 from netspec.run.data.dataset import Data
 from netspec.run.data.images import Images, Splits, check_labels, class_names, image_data
-from netspec.run.data.paths import bytes_of, existing
+from netspec.run.data.paths import bytes_of, existing, refuse_too_large
 from netspec.run.data.settings import IdxSettings, ImageSettings
 
 EMBEDDED = Path(__file__).resolve().parent / "files"
 
 _UNSIGNED_BYTE = 8
-_MOST_BYTES = 1 << 40  # no header that promises more is believed
+_DEFLATED = 1_032  # bytes that gzip makes of one, at most
 _GZIP = b"\x1f\x8b"
 
 
@@ -82,7 +83,7 @@ def _find(
             for ending in (f"-idx{dimensions}-ubyte", f".idx{dimensions}-ubyte"):
                 for packed in ("", ".gz"):
                     path = folder / f"{stem}{ending}{packed}"
-                    if path.is_file():
+                    if os.path.isfile(path):
                         return path
     return None
 
@@ -90,7 +91,7 @@ def _find(
 def _missing(root: Path, settings: IdxSettings, words: tuple[str, ...], what: str) -> Diagnostic:
     dimensions = 3 if what == "images" else 1
     name = f"{settings.prefix}{words[0]}-{what}-idx{dimensions}-ubyte"
-    folders = [str(folder) for folder in _folders(root, settings.name) if folder.is_dir()]
+    folders = [str(folder) for folder in _folders(root, settings.name) if os.path.isdir(folder)]
     notes = (
         f"looked in {', '.join(f'`{folder}`' for folder in folders)}",
         f"`{name.replace('-idx', '.idx')}` would do as well, and either with `.gz`",
@@ -118,8 +119,9 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
         raise RunError(Diagnostic("NS602", fact, Span(str(path))))
     shape = struct.unpack(f">{dimensions}I", sizes)
     expected_bytes = math.prod(shape)
-    payload = reader.read(min(expected_bytes, _MOST_BYTES) + 1)
-    if len(payload) != expected_bytes or not shape[0]:
+    refuse_too_large(path, min(expected_bytes, reader.most()))
+    payload = reader.read(min(expected_bytes, reader.most()) + 1)
+    if len(payload) != expected_bytes or not expected_bytes:
         raise RunError(_wrong_size(path, shape, len(payload)))
     return torch.frombuffer(bytearray(payload), dtype=torch.uint8).view(shape)
 
@@ -127,8 +129,9 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
 def _wrong_size(path: Path, shape: tuple[int, ...], found: int) -> Diagnostic:
     expected = math.prod(shape)
     shown = "×".join(str(size) for size in shape)
-    if not shape[0]:
-        return Diagnostic("NS602", f"`{path.name}` holds no examples", Span(str(path)))
+    if not expected:
+        what = "no examples" if not shape[0] else f"examples of no pixels: {shown}"
+        return Diagnostic("NS602", f"`{path.name}` holds {what}", Span(str(path)))
     if found > expected:
         fact = f"`{path.name}` is longer than its header says"
         note = f"{shown} is {expected:,} bytes, and more follow"
@@ -144,6 +147,10 @@ class _Plain:
     def __init__(self, data: bytes) -> None:
         self._data = memoryview(data)
 
+    def most(self) -> int:
+        """How many bytes can follow."""
+        return len(self._data)
+
     def read(self, count: int) -> bytes:
         piece, self._data = bytes(self._data[:count]), self._data[count:]
         return piece
@@ -156,6 +163,10 @@ class _Packed:
         self._path = path
         self._data = data
         self._unpack = zlib.decompressobj(wbits=31)
+
+    def most(self) -> int:
+        """How many bytes can follow, however well they are packed."""
+        return (len(self._data) + 1) * _DEFLATED
 
     def read(self, count: int) -> bytes:
         """The next bytes, fewer where the file ends."""

@@ -18,6 +18,7 @@ from netspec.run.data.settings import ImageSettings
 from netspec.run.data.split import held_out, limited
 
 BYTE = 255.0
+MOST_CLASSES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,11 @@ def augment_of(
 def class_names(given: list[str] | None, labels: Tensor, place: str) -> tuple[str, ...]:
     """The given names, or the labels' own numbers. Raises RunError: NS604 for too few names."""
     highest = int(labels.max()) if len(labels) else 0
+    if given is None and highest >= MOST_CLASSES:
+        at = int(labels.argmax())
+        fact = f"label {highest:,} of example {at} would make {highest + 1:,} classes"
+        help = f"labels are the numbers of classes from 0, of at most {MOST_CLASSES:,}"
+        raise RunError(Diagnostic("NS604", fact, Span(place), help=help))
     if given is None:
         return tuple(str(label) for label in range(highest + 1))
     check_labels(labels, len(given), place)

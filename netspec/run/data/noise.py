@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,9 @@ from netspec.run.data.complain import override_span
 from netspec.run.data.dataset import Data, Field, Wanted
 from netspec.run.data.seeds import generator_for
 from netspec.run.data.settings import RandomSettings
+
+_BYTES = 4  # of a number
+_MOST = 1 << 34  # bytes that are made up
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ def random_data(settings: RandomSettings, wanted: Wanted) -> Data:
     output is not known and no `classes` are given.
     """
     target = _target(settings, wanted)
+    _refuse_too_many(settings, wanted)
     vocabulary = settings.vocabulary or (target.classes if target.task == "language" else 2)
     counts = (settings.train, settings.validation, settings.test)
     splits = [
@@ -52,6 +57,17 @@ def random_data(settings: RandomSettings, wanted: Wanted) -> Data:
         gives={"num_classes": target.classes} if target.classes else {},
         facts={"task": target.task, **({"classes": list(classes)} if classes else {})},
     )
+
+
+def _refuse_too_many(settings: RandomSettings, wanted: Wanted) -> None:
+    """Raises RunError (NS605) where the numbers would not fit in the memory."""
+    each = sum(math.prod(field.shape) for field in wanted.inputs) * _BYTES
+    for option in ("train", "validation", "test"):
+        count = min(getattr(settings, option), settings.limit or _MOST)
+        if count * each > _MOST:
+            fact = f"`data.{option}` is {count:,} examples of {each:,} bytes, and at most "
+            fact += f"{_MOST:,} bytes are made up"
+            raise RunError(Diagnostic("NS605", fact, override_span(option, count)))
 
 
 def _target(settings: RandomSettings, wanted: Wanted) -> _Target:

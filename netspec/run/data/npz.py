@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
+import struct
+import tokenize
+import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -24,7 +28,7 @@ from netspec.run.data.images import (
     image_facts,
     image_gives,
 )
-from netspec.run.data.paths import existing
+from netspec.run.data.paths import existing, refuse_too_large
 from netspec.run.data.scale import Moments, Scale, moments_for, scale_of
 from netspec.run.data.settings import NpzSettings
 from netspec.run.data.split import held_out, limited
@@ -43,6 +47,13 @@ _LAYOUTS = (  # of arrays for each split: Keras's, and MedMNIST's
 )
 _TARGETS = ("y", "target", "targets", "label", "labels")
 _CHANNELS = (1, 3, 4)
+_ZIP = b"PK\x03\x04"
+# What zipfile and numpy raise at archives and headers that are damaged, or lie.
+_UNREADABLE = (
+    OSError, ValueError, EOFError, KeyError, TypeError, IndexError, AttributeError, SyntaxError,
+    OverflowError, MemoryError, RuntimeError, NotImplementedError, struct.error, zlib.error,
+    lzma.LZMAError, zipfile.BadZipFile, tokenize.TokenError,
+)  # fmt: skip
 
 _Array: TypeAlias = numpy.ndarray[Any, Any]
 _Split: TypeAlias = tuple[dict[str | None, Tensor], Tensor]
@@ -115,15 +126,30 @@ def _data(
 
 def _read(path: Path) -> dict[str, _Array]:
     try:
+        if not path.is_file():
+            raise ValueError("it is no plain file")
         with path.open("rb") as file:  # numpy leaves a broken one open
-            loaded = numpy.load(file, allow_pickle=False)
-            if isinstance(loaded, numpy.ndarray):
-                raise ValueError("it is a single array, and no archive of them")
-            return {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        fact = f"`{path.name}` cannot be read: {error}"
+            if file.read(4) == _ZIP:
+                with zipfile.ZipFile(file) as archive:
+                    refuse_too_large(path, sum(item.file_size for item in archive.infolist()))
+            file.seek(0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of sizes that overflow, which it refuses then
+                loaded = numpy.load(file, allow_pickle=False)
+                if isinstance(loaded, numpy.ndarray):
+                    raise ValueError("it is a single array, and no archive of them")
+                return {name: _numbered(loaded[name]) for name in loaded.files}
+    except _UNREADABLE as error:
+        said = str(error).partition("\n")[0] or type(error).__name__
+        fact = f"`{path.name}` cannot be read: {said}"
         help = "save it with `numpy.savez`, without arrays of objects"
         raise RunError(Diagnostic("NS602", fact, Span(str(path)), help=help)) from None
+
+
+def _numbered(array: _Array | bytes) -> _Array:
+    if isinstance(array, bytes):
+        raise ValueError("it holds a file that is no array")
+    return array
 
 
 def _splits(
@@ -169,7 +195,7 @@ def _split(
         fact = f"there is no array `{unknown}`"
         raise RunError(Diagnostic("NS605", fact, Span(str(path)), help=help))
     for name in names:
-        if not arrays[name].ndim or not len(arrays[name]):
+        if not arrays[name].size or not arrays[name].ndim:
             fact = f"array `{name}` holds no examples"
             raise RunError(Diagnostic("NS602", fact, Span(str(path))))
         if len(arrays[name]) != len(arrays[target]):
@@ -190,6 +216,9 @@ def _tensor(array: _Array, name: str, path: Path) -> Tensor:
         raise RunError(Diagnostic("NS602", fact, Span(str(path))))
     if array.dtype == numpy.uint8:
         return torch.from_numpy(numpy.ascontiguousarray(array))
+    if array.dtype == numpy.uint64 and array.max() > numpy.iinfo(numpy.int64).max:
+        fact = f"array `{name}` holds {array.max():,}, more than 64 bits with a sign can"
+        raise RunError(Diagnostic("NS602", fact, Span(str(path))))
     wanted = numpy.int64 if kind in "iu" else numpy.float32
     return torch.from_numpy(numpy.ascontiguousarray(array.astype(wanted)))
 

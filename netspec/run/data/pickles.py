@@ -13,7 +13,8 @@ from netspec.errors import Diagnostic, RunError, Span
 _RECONSTRUCT: object = numpy.zeros(0).__reduce__()[0]
 _BROKEN = (
     pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError,
-    OverflowError, ImportError, MemoryError,
+    OverflowError, ImportError, MemoryError, RecursionError, NotImplementedError, SystemError,
+    RuntimeError, BufferError, AssertionError,
 )  # fmt: skip
 
 

@@ -18,7 +18,9 @@ _SHARE = "a fraction below 1, or a number of examples"
 _NAMES = "a list of names, or `null`"
 _PATH = "a path, or `null`"
 
-Count = Annotated[int, Field(ge=1, description=_COUNT)]
+_MOST = 1 << 31  # of what is counted: more would be read as a slip of the finger
+
+Count = Annotated[int, Field(ge=1, le=_MOST, description=_COUNT)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[Fraction | Annotated[int, Field(ge=0)], Field(description=_SHARE)]
 Path = Annotated[str | None, Field(description=_PATH)]
@@ -26,9 +28,13 @@ Names = Annotated[list[str] | None, Field(min_length=1, description=_NAMES)]
 Switch = Annotated[bool, Field(description="`true` or `false`")]
 Text = Annotated[str, Field(description="a text")]
 OptionalText = Annotated[str | None, Field(description="a text, or `null`")]
-OptionalCount = Annotated[int | None, Field(ge=1, description=f"{_COUNT}, or `null`")]
-Whole = Annotated[int, Field(ge=0, description="a whole number from 0")]
+OptionalCount = Annotated[int | None, Field(ge=1, le=_MOST, description=f"{_COUNT}, or `null`")]
+Whole = Annotated[int, Field(ge=0, le=_MOST, description="a whole number from 0")]
 Seed = Annotated[int, Field(description="a whole number")]
+Workers = Annotated[int, Field(ge=0, le=1024, description="a whole number from 0 to 1,024")]
+Label = Annotated[int, Field(ge=-_MOST, le=_MOST, description="a whole number")]
+Pixels = Annotated[int, Field(ge=1, le=1 << 14)]
+Classes = Annotated[int, Field(ge=1, le=1_000_000)]
 Moments = Annotated[list[float] | list[list[float]], Field(min_length=2, max_length=2)]
 Normalize = Annotated[
     Literal["auto", "none"] | Moments | None,
@@ -46,7 +52,7 @@ class Settings(BaseModel):
     eval_batch_size: OptionalCount = 256
     drop_last: Switch = False
     shuffle: Switch = True
-    workers: Whole = 0
+    workers: Workers = 0
     limit: OptionalCount = None
     validation: Share = 0.1
     split_seed: Seed = 0
@@ -55,7 +61,9 @@ class Settings(BaseModel):
 class AugmentSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    shift: Annotated[int | None, Field(ge=0, description="a number of pixels, or `null`")] = None
+    shift: Annotated[
+        int | None, Field(ge=0, le=1 << 10, description="a number of pixels to 1,024, or `null`")
+    ] = None
     flip: Annotated[bool | None, Field(description="`true`, `false` or `null`")] = None
     rotate: Annotated[
         float | None, Field(ge=0, le=180, description="an angle in degrees from 0 to 180")
@@ -77,7 +85,7 @@ class IdxSettings(ImageSettings):
     root: Path = None
     prefix: Text = ""
     transpose: Switch = False
-    first_label: Seed = 0
+    first_label: Label = 0
     classes: Names = None
 
 
@@ -88,7 +96,7 @@ class CifarSettings(ImageSettings):
 class FolderSettings(ImageSettings):
     root: Path = None
     size: Annotated[
-        int | list[Count] | None,
+        Pixels | Annotated[list[Pixels], Field(min_length=2, max_length=2)] | None,
         Field(description="a number of pixels, `[height, width]` or `null`"),
     ] = None
     channels: Annotated[Literal[1, 3], Field(description="`1` or `3`")] = 3
@@ -98,7 +106,8 @@ class FolderSettings(ImageSettings):
     masks: Annotated[str | None, Field(description="the name of a folder, or `null`")] = None
     images: Annotated[str, Field(description="the name of a folder")] = "images"
     classes: Annotated[
-        Count | list[str] | None, Field(description="a number, a list of names or `null`")
+        Annotated[int, Field(ge=1, le=256)] | Annotated[list[str], Field(min_length=1)] | None,
+        Field(description="a number to 256, a list of names or `null`"),
     ] = None
     ignore: Annotated[
         int | None, Field(ge=0, le=255, description="a pixel's value from 0 to 255, or `null`")
@@ -109,11 +118,12 @@ class CsvSettings(Settings):
     root: Path = None
     test: Annotated[str | Share | None, Field(description=f"a path, {_SHARE}, or `null`")] = 0.2
     target: Annotated[
-        str | int | list[str | int] | None,
+        str | int | Annotated[list[str | int], Field(min_length=1)] | None,
         Field(description="a column, by name or by number from 0, or a list of them"),
     ] = None
     features: Annotated[
-        list[str | int] | None, Field(description="a list of columns, or `null`")
+        list[str | int] | None,
+        Field(min_length=1, description="a list of columns, or `null`"),
     ] = None
     delimiter: Annotated[str, Field(min_length=1, max_length=1, description="one character")] = ","
     header: Switch = True
@@ -159,7 +169,8 @@ class LanguageSettings(Settings):
 
 class TextSettings(LanguageSettings):
     path: Annotated[
-        str | list[str] | None, Field(description="a file, a folder, or a list of files")
+        str | Annotated[list[str], Field(min_length=1)] | None,
+        Field(description="a file, a folder, or a list of files"),
     ] = None
 
 
@@ -167,7 +178,9 @@ class RandomSettings(Settings):
     train: Whole = 512
     validation: Whole = 128
     test: Whole = 128
-    classes: OptionalCount = None
+    classes: Annotated[
+        Classes | None, Field(description="a whole number from 1 to 1,000,000, or `null`")
+    ] = None
     vocabulary: OptionalCount = None
     task: Annotated[
         Literal["classification", "regression"],

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from netspec.errors import Diagnostic, RunError
+from netspec.errors import Diagnostic, RunError, Span
 from netspec.run.data.arrays import Arrays, column
 from netspec.run.data.dataset import Data, Field
 from netspec.run.data.paths import existing
@@ -18,6 +18,7 @@ from netspec.run.data.settings import CsvSettings
 from netspec.run.data.split import held_out, limited
 from netspec.run.data.table import Table, is_missing, read_table
 
+_LARGEST = torch.finfo(torch.float32).max
 _SPLITS = {"train": ("train",), "validation": ("val", "validation"), "test": ("test",)}
 
 
@@ -123,6 +124,9 @@ def _columns(table: Table, settings: CsvSettings) -> _Columns:
         features = [n for n in range(len(table.names)) if n not in targets]
     else:
         features = [table.number_of(name) for name in settings.features]
+    if not features:
+        fact = "no column is left for the inputs, beside the target's"
+        raise RunError(Diagnostic("NS605", fact, Span(table.path)))
     return _Columns(
         tuple(table.names[n] for n in features),
         tuple(table.names[n] for n in targets),
@@ -206,7 +210,7 @@ def _number(cell: str) -> float | None:
         value = float(cell)
     except ValueError:
         return None
-    return value if abs(value) < float("inf") else None
+    return value if abs(value) <= _LARGEST else None
 
 
 def _whole(cell: str) -> int | None:

@@ -15,7 +15,7 @@ from netspec.run.report.axes import (
     x_axis_svg,
     y_axis_svg,
 )
-from netspec.run.report.words import metric_text
+from netspec.run.report.words import metric_text, plain
 
 Row = Mapping[str, float | None]
 Points = list[tuple[float, float]]
@@ -49,10 +49,10 @@ def curves_svg(rows: Sequence[Row], title: str) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="curves" width="{width}" height="{HEIGHT}"'
         f' viewBox="0 0 {width} {HEIGHT}" role="img">',
-        f"<title>{escape(title)}</title>",
+        f"<title>{escape(plain(title))}</title>",
         f"<style>{STYLE}</style>",
         f'<rect class="page" width="{width}" height="{HEIGHT}" rx="8"/>',
-        f'<text class="head" x="20" y="28">{escape(title[: width // 9])}</text>',
+        f'<text class="head" x="20" y="28">{escape(plain(title[: width // 9]))}</text>',
     ]
     if not names:
         parts.append(f'<text class="label" x="20" y="{TOP}">no epoch was measured</text>')

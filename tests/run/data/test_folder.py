@@ -11,6 +11,7 @@ from PIL import Image
 from netspec.errors import RunError
 from netspec.run.data.batches import Batches
 from netspec.run.data.dataset import Data
+from netspec.run.data.decode import ENDINGS
 from netspec.run.data.folder import FileExamples
 from netspec.run.data.open import open_data
 
@@ -168,6 +169,19 @@ def test_a_file_that_is_no_image(tmp_path: Path) -> None:
     assert message(tmp_path) == message(tmp_path, size=4) == expected
     path.write_bytes(whole[:50])
     assert message(tmp_path, size=4).startswith("error[NS602]: `1.png` cannot be read as an image")
+
+
+@pytest.mark.parametrize("ending", [*sorted(ENDINGS), ".several.jpg"])
+def test_every_format_that_is_read(tmp_path: Path, ending: str) -> None:
+    """A JPEG file of several pictures, as cameras write, is one too."""
+    for name in ("cat", "dog"):
+        path = tmp_path / name / f"1{ending}"
+        path.parent.mkdir()
+        image = Image.new("L", (6, 6), 100)
+        more = {"format": "MPO", "save_all": True, "append_images": [image]}
+        image.save(path, **(more if "several" in ending else {}))
+    data = open_data({"source": "image_folder", "root": str(tmp_path), "validation": 0})
+    assert data.train is not None and len(data.train) == 2
 
 
 def test_pillow_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ def test_unknown_keys() -> None:
     [
         ("batch_size", 0, "0", "a whole number from 1"),
         ("batch_size", "64", "64", "a whole number from 1"),
-        ("workers", -1, "-1", "a whole number from 0"),
+        ("workers", -1, "-1", "a whole number from 0 to 1,024"),
         ("validation", 1.5, "1.5", "a fraction below 1, or a number of examples"),
         ("shuffle", 1, "1", "`true` or `false`"),
         ("normalize", [1.0], "[1.0]", "`auto`, `none`, `[mean, std]` or `[[mean, …], [std, …]]`"),
@@ -79,7 +79,7 @@ def test_wrong_names_of_classes(value: object, shown: str) -> None:
 def test_a_wrong_value_inside_augment() -> None:
     assert messages(source="mnist5k", augment={"shift": -1}) == [
         "error[NS605]: `data.augment.shift` is `-1`, "
-        "and a number of pixels, or `null` is expected\n"
+        "and a number of pixels to 1,024, or `null` is expected\n"
         " --> from data.augment.shift=-1"
     ]
 
