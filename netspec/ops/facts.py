@@ -28,6 +28,7 @@ MAX_OUTPUTS = 1_000
 MAX_TINY = 1_000_000
 MANY = -1  # fills a tensor with 0, 1, 2, … 9, 0, …
 UNIT = -2  # fills matrices with ones on their diagonals
+RANDOM = -3  # fills a tensor with numbers from 0 to 1, one of integers with 0
 _MAX_CHANNELS = 10_000
 _NO_HALF = re.compile(r"not implemented for '(Half|BFloat16|ComplexHalf)'")
 _WIDER = {  # what a GPU has kernels for, and the CPU not always
@@ -573,12 +574,12 @@ def _check_kernel(
     kind of call, which `key` tells, with small sizes if it takes such. Refused is what it refuses
     at its own sizes, or where those are too large to try, at medium ones that `meta` takes.
     """
-    kind = _kind(key)
+    kind = kind_of(key)
     if kind in _taken:
         return
     named = tuple(kwargs.items())
     bounds = guard.OnCpu if elements(found) > MAX_TINY or _has_large((args, named)) else nullcontext
-    for small_target, small_args, small_named in _smaller(target, args, named, _EXACT):
+    for small_target, small_args, small_named in smaller_calls(target, args, named):
         try:
             _on_cpu(small_target, small_args, dict(small_named), bounds, one=True)
         except OperatorRejects:  # of these sizes; its own are asked next
@@ -588,7 +589,7 @@ def _check_kernel(
     held = elements_of(target.module) if isinstance(target, _CpuCopy) else 0
     calls: list[_Call] = [(target, args, named)]
     if held + sum(map(elements, (*args, *kwargs.values(), found))) > MAX_TINY:
-        calls = [c for c in _smaller(target, args, named, _MEDIUM) if _is_taken_on_meta(*c)]
+        calls = [c for c in smaller_calls(target, args, named, _MEDIUM) if _is_taken_on_meta(*c)]
     refusals = [error for call in calls if (error := _refusal_on_cpu(*call)) is not None]
     if refusals and len(refusals) == len(calls):
         raise refusals[-1]
@@ -637,11 +638,11 @@ def _has_large(fact: Fact) -> bool:
 _Call: TypeAlias = "tuple[Callable[..., object], tuple[Fact, ...], tuple[tuple[str, Fact], ...]]"
 
 
-def _smaller(
+def smaller_calls(
     target: Callable[..., object],
     args: tuple[Fact, ...],
     kwargs: tuple[tuple[str, Fact], ...],
-    most: int,
+    most: int = _EXACT,
 ) -> Iterator[_Call]:
     """The same call with smaller sizes: of a module's parameters too, then of its inputs alone.
 
@@ -681,13 +682,13 @@ def _resized(fact: Any, sizes: Mapping[int, int]) -> Any:
     return tuple([_resized(item, sizes) for item in fact]) if isinstance(fact, tuple) else fact
 
 
-def _kind(key: Any) -> object:
+def kind_of(key: Any) -> object:
     """A memo's key in which all sizes but one and none are one, and so are large numbers."""
     if isinstance(key, TensorType):
         in_order = key.stride == contiguous(key.shape, key.dtype).stride
         return tuple([min(size, 2) for size in key.shape]), in_order, key.dtype
     if isinstance(key, tuple):
-        return tuple([_kind(item) for item in key])
+        return tuple([kind_of(item) for item in key])
     if type(key) is int and abs(key) > _EXACT:
         return "many" if key > 0 else "few"
     return key
@@ -735,14 +736,16 @@ def to_value(fact: Fact, fill: int | None = None) -> object:
         shape, stride = fact.shape, fact.stride
         if fill is None:
             return torch.empty_strided(shape, stride, dtype=fact.dtype, device="meta")
+        if fill == RANDOM and (fact.dtype.is_floating_point or fact.dtype.is_complex):
+            return torch.rand(shape).to(fact.dtype)
         if fill == UNIT and len(shape) > 1:
             return torch.eye(*shape[-2:]).to(fact.dtype).expand(shape).clone()
         held = 1 + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
-        numbers = (
-            torch.arange(max(held, 0)) % 10
-            if fill == MANY
-            else torch.full((max(held, 0),), min(abs(fill), 1))
-        )
+        count = max(held, 0)
+        if fill == MANY:
+            numbers = torch.arange(count) % 10
+        else:
+            numbers = torch.full((count,), {UNIT: 1, RANDOM: 0}.get(fill, fill))
         return numbers.to(fact.dtype).as_strided(shape, stride)
     if isinstance(fact, tuple):
         return tuple(to_value(item, fill) for item in fact)

@@ -143,3 +143,85 @@ def test_the_channels_of_one_example_are_its_first_dimension(sides: int, layer: 
 
 def eval_sizes(sizes: str) -> list[int]:
     return [2, *map(int, sizes.split(", "))]
+
+
+# What is overwritten, by torch's own count
+
+_STATISTICS = "{call: batch_norm, running_mean: =m, running_var: =v, from: x}"
+
+
+def codes(text: str) -> list[str]:
+    return [one.code for one in netspec.check(netspec.loads(text))]
+
+
+@pytest.mark.parametrize("name", ["a_caller_batch_norm_stats", "a_inplace_conj_physical_input"])
+def test_what_the_caller_gave_stays_as_it_was(name: str) -> None:
+    found = netspec.check(CASES / f"{name}.yaml")
+    assert found and {one.code for one in found} == {"NS402"} and found[0].span.line
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs"),
+    [
+        (_STATISTICS, "x: [N, 8], m: [8], v: [8]"),
+        ("{call: instance_norm, running_mean: =m, running_var: =v, from: x}",
+         "x: [N, 8, 4], m: [8], v: [8]"),
+        ("'=embedding(x, m, max_norm=1.0)'", "x: {shape: [N], dtype: int64}, m: [5, 3]"),
+        ("'=embedding(x, weight=m, max_norm=1.0)'", "x: {shape: [4096, 512], dtype: int64}, m: [5000, 300]"),
+        ("{call: embedding_bag, weight: =m, max_norm: 1.0, from: x}",
+         "x: {shape: [N, 2], dtype: int64}, m: [5, 3]"),
+    ],
+)  # fmt: skip
+def test_every_argument_that_is_written_counts(layer: str, inputs: str) -> None:
+    assert set(codes(spec(f"  a: {layer}\n", inputs))) == {"NS402"}
+    x, _, rest = inputs.partition(", m: ")
+    own = f"  m: {{param: {rest.partition(', v')[0]}, init: ones_}}\n"
+    own += "  v: {param: [8], init: ones_}\n" if "=v" in layer else ""
+    assert set(codes(spec(f"{own}  a: {layer}\n", x))) == {"NS401"}
+    assert codes(spec(f"{own}  a: {layer}\n".replace("param", "buffer"), x)) == []
+
+
+def test_a_value_that_is_written_and_read_later() -> None:
+    own = "  m: =x.mean(0).detach()\n  v: =x.var(0).detach()\n"
+    assert codes(spec(f"{own}  a: {_STATISTICS}\n")) == []
+    assert codes(spec(f"{own}  a: {_STATISTICS}\noutputs: [a, m]\n")) == ["NS404"]
+    assert codes(spec(f"{own}  a: {_STATISTICS}\n  z: =a + v\n")) == ["NS404"]
+
+
+def test_statistics_that_are_only_read_may_be_the_callers() -> None:
+    layer = _STATISTICS.replace("from", "training: false, from")
+    assert codes(spec(f"  a: {layer}\n", "x: [N, 8], m: [8], v: [8]")) == []
+
+
+def test_what_writes_the_same_bytes_is_counted_by_torch_all_the_same() -> None:
+    linear = "  fc: {module: Linear, out_features: 8}\n"
+    assert codes(spec(f"{linear}  a: {{call: conj_physical_}}\n")) == []
+    assert codes(spec(f"{linear}  s: sigmoid\n  a: {{call: conj_physical_}}\n")) == ["NS403"]
+    assert codes(spec("  a: =x.add_(0)\n")) == ["NS402"]
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        "  fc: {module: Linear, out_features: 8}\n  a: {call: relu_}\n  b: =a.add_(1)\n",
+        "  fc: {module: Linear, out_features: 8}\n  a: {call: sigmoid_}\n  b: {call: mul_, other: 2}\n",
+        "  fc: {module: Linear, out_features: 8}\n  a: {module: ReLU, inplace: true}\n  b: {call: tanh_}\n",
+        "  fc: {module: Linear, out_features: 8}\n  a: {call: exp_}\n  b: {module: Dropout, inplace: true}\n",
+    ],
+)  # fmt: skip
+def test_what_a_call_in_place_keeps_of_its_result_is_not_overwritten(layers: str) -> None:
+    assert codes(spec(layers)) == ["NS403"]
+
+
+@pytest.mark.parametrize("acts", [("relu", "relu", "sigmoid"), ("sigmoid", "relu"), ("tanh",) * 3])
+def test_activations_in_place_do_not_overwrite_what_the_one_before_keeps(
+    acts: tuple[str, ...],
+) -> None:
+    layers = "".join(f"  a{i}: {{act: {act}}}\n" for i, act in enumerate(acts))
+    text = spec(f"  fc: {{module: Linear, out_features: 8}}\n{layers}")
+    grads = []
+    for form in ("module", "inplace"):
+        model = netspec.build(netspec.loads(text), act=form, seed=0)
+        model(torch.ones(3, 8)).sum().backward()
+        grads.append(model.fc.weight.grad)
+    assert torch.equal(*grads)

@@ -40,7 +40,8 @@ class Decision:
     """A call and what was decided. `obstacle` is None where it may overwrite its input.
 
     `other_bits`: gradients, or values that follow, are others in the last bits. `copies`: torch
-    copies the value first, so that no memory is saved in training.
+    copies the value first, so that no memory is saved in training. `argument`: it is one that the
+    call overwrites beside what it gives, as running statistics.
     """
 
     key: str
@@ -50,6 +51,7 @@ class Decision:
     obstacle: Obstacle | None
     other_bits: bool = False
     copies: bool = False
+    argument: bool = False
 
 
 def decide(records: Sequence[Record]) -> tuple[Decision, ...]:
@@ -106,6 +108,7 @@ def _told(calls: Sequence[tuple[int, Overwriting]], obstacle: Obstacle | None) -
     return Decision(
         call.key, call.step, call.name, call.explicit, obstacle,
         any(_other_bits(c) for _, c in calls), any(c.trial.copies for _, c in calls),
+        call.argument,
     )  # fmt: skip
 
 
@@ -173,9 +176,9 @@ class _Run:
                 return Obstacle(Reason.INPUT, f"the input `{storage.name}`")
         return (
             self._saved(call, members)
-            or self._read(call, members)
+            or (None if call.unchanged else self._read(call, members))
             or _tried(call)
-            or self._used(call, members)
+            or (None if call.unchanged else self._used(call, members))
         )
 
     def _saved(self, call: Overwriting, members: Sequence[Storage]) -> Obstacle | None:

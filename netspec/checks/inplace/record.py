@@ -20,8 +20,9 @@ from netspec.ir.walk.ask import Refuses, ask
 from netspec.ir.walk.walker import Bound, Step, walk
 from netspec.ops import offers
 from netspec.ops.backends import OTHER_KERNELS
-from netspec.ops.facts import TensorType
+from netspec.ops.facts import OperatorRejects, TensorType, fact_of
 from netspec.ops.overwriting import Pair, has_inplace, module_pair, pair_of
+from netspec.ops.writes import written_tensors
 
 AT_THE_END = math.inf
 Kind = Literal["input", "parameter", "buffer", "value"]
@@ -79,6 +80,8 @@ class Overwriting:
     same_strides: bool  # the result lies in memory as the input does
     within: tuple[Entered, ...]
     trial: Trial
+    unchanged: bool = False  # it writes the same bytes, which torch counts all the same
+    argument: bool = False  # it is overwritten beside what the call gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +181,46 @@ class _Recorder:
     ) -> Any:
         pair = pair_of(target, args, kwargs)
         if pair is None:
+            start = self.clock = self.clock + 1
             value = self._ask(target, args, kwargs)
+            self._written(target, args, kwargs, start)
             given = [self.of(tensor) for tensor in tensors_in((*args, *kwargs.values()))]
             for tensor in tensors_in(value):
                 storage = self.of(tensor)
                 storage.viewed |= storage in given
             return value
         return self._overwriting(self._own_key(), pair, True, args, kwargs)
+
+    def _written(
+        self,
+        target: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        start: int,
+    ) -> None:
+        """Arguments that a call overwrites beside what it gives, as running statistics."""
+        if getattr(target, "__module__", "") == "_operator":
+            return
+        try:
+            positional = tuple([fact_of(value) for value in args])
+            numbers = written_tensors(
+                target, positional, {n: fact_of(v) for n, v in kwargs.items()}
+            )
+        except OperatorRejects:  # a module among them, or a device
+            return
+        tensors = list(tensors_in((*args, *kwargs.values())))
+        for number in sorted(numbers):
+            storage = self.of(tensors[number])
+            if storage.kind == "buffer":  # they are there for it
+                continue
+            self.clock += 1
+            call = Overwriting(
+                self._own_key(), self._steps[-1], getattr(target, "__name__", ""), True, start,
+                self.clock, storage, region_of(tensors[number]), None, False, True,
+                tuple(self._entered), Trial(), argument=True,
+            )  # fmt: skip
+            self.calls.append(call)
+            self.clock += 1
 
     def meet(self, parameter: nn.Parameter) -> None:
         return None
@@ -237,7 +273,8 @@ class _Recorder:
         self.clock += 1
         storage = self.of(into)
         result = self.of(value) if isinstance(value, torch.Tensor) else None
-        if result is storage:  # as a dropout in eval mode: it gives what it takes
+        same = result is storage  # as a dropout in eval mode: it gives what it takes
+        if same and not explicit:
             return value
         self.paused = True
         trial = self._trial(pair, args, kwargs, storage) if refusal is None else Trial(refusal)
@@ -246,9 +283,9 @@ class _Recorder:
             return value
         call = Overwriting(
             key, self._steps[-1], pair.name, explicit, start, self.clock, storage,
-            region_of(into), result, into._is_view(),
+            region_of(into), None if same else result, into._is_view(),
             isinstance(value, torch.Tensor) and value.stride() == into.stride(),
-            tuple(self._entered), trial,
+            tuple(self._entered), trial, same,
         )  # fmt: skip
         self.calls.append(call)
         self.clock += 1  # what comes next may be kept before its own kernel runs

@@ -70,6 +70,8 @@ def _notes(step: Step, obstacle: Obstacle) -> list[str]:
 
 
 def _help(decision: Decision) -> str:
+    if decision.argument:
+        return "give it a copy, as `=name.clone()` is, or a `buffer` of the model"
     if decision.name.endswith("_"):
         return f"write `{decision.name[:-1]}`: the same values come out, in new memory"
     return "leave `inplace` out: the same values come out, in new memory"

@@ -24,6 +24,7 @@ from netspec.ops.elsewhere import told_of_function
 from netspec.ops.facts import Fact, OperatorRejects, TensorType
 from netspec.ops.overwriting import INPLACE, new_memory_name, overwrites, reshapes
 from netspec.ops.signatures import signatures_of
+from netspec.ops.writes import written_tensors
 
 MODE, RATE = "training", "dropout_p"
 
@@ -192,6 +193,11 @@ def _result(
         _check_count(operator, bound, index, signatures, place)
         return facts.run_function(operator, args, kwargs)
 
+    def writes(called: Bound) -> bool:
+        args = tuple([o.facts[0] for o in called.args])
+        named = {name: o.facts[0] for name, o in called.kwargs}
+        return bool(written_tensors(operator.target, args, named))
+
     def refusal(index: int, error: OperatorRejects) -> Refused:
         def accepts_without(name: str) -> bool:
             try:
@@ -206,6 +212,7 @@ def _result(
     meet_overwriting(operator, bound.args, dict(bound.kwargs), scope.context, place)
     train = _in_train_mode(bound)
     found = scope.context.ask(run, refusal, partial(run, called=train) if train else None)
+    scope.context.overwrites |= any(map(writes, (bound,) if train is None else (bound, train)))
     if scope.entry is None:
         scope.context.check_made(found[0], place)
     exprs: tuple[Expr, ...] = tuple(o.expr for o in bound.args)

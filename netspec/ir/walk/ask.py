@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from netspec.ops import catalog, facts, offers
 from netspec.ops.facts import Fact, OperatorRejects
 from netspec.ops.offers import Offer
+
+# torch takes such an argument, if nobody asks for its gradient.
+_NO_DERIVATIVE = re.compile("not differentiable with respect to|not support automatic differentiat")
 
 
 class Refuses(Exception):
@@ -35,12 +39,31 @@ def ask(
         return value, offer is None or not _has_own_backward(value, args, kwargs)
     except Exception as error:  # an operator may refuse in any way
         refusal = error
+    if _NO_DERIVATIVE.search(str(refusal)):
+        return _without_gradients(target, args, kwargs, refusal), False
     if offer is None and not _has_no_kernel(refusal):
         raise Refuses(str(refusal)) from None
     try:
         return _like(_fact_of_call(target, args, kwargs)), False
     except OperatorRejects:
         raise Refuses(str(refusal)) from None
+
+
+def _without_gradients(
+    target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], refusal: Exception
+) -> Any:
+    """What a call gives where some of its tensors must not require grad: the last ones, if any."""
+    leaves, spec = tree_flatten((args, dict(kwargs)))
+    for number in reversed(range(len(leaves))):
+        if not _is(leaves[number]) or not leaves[number].requires_grad:
+            continue
+        leaves[number] = leaves[number].detach()
+        positional, named = tree_unflatten(leaves, spec)
+        try:
+            return target(*positional, **named)
+        except Exception as error:  # of those before it
+            refusal = error
+    raise Refuses(str(refusal))
 
 
 def _by_fake(

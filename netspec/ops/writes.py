@@ -1,0 +1,80 @@
+"""Which of its arguments a call overwrites besides the first one of an operator in place.
+
+The running statistics of `batch_norm`, the weight of `embedding` with `max_norm`: no name tells it,
+and not every schema of torch does. So the call is made on small random tensors, and what has
+another version or other bytes afterwards was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch.utils._pytree import tree_leaves
+
+from netspec.ops import facts
+from netspec.ops.facts import Fact
+
+_memo: dict[object, frozenset[int]] = {}
+_NOTHING: frozenset[int] = frozenset()
+
+
+def forget() -> None:
+    """Drop all that was found."""
+    _memo.clear()
+
+
+def written_tensors(
+    target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
+) -> frozenset[int]:
+    """The tensors that a call overwrites, numbered as they come in its arguments.
+
+    Asked only of calls with several: what overwrites its one tensor says so in its name.
+    """
+    named = tuple(kwargs.items())
+    if sum(isinstance(fact, facts.TensorType) for fact in tree_leaves((args, named))) < 2:
+        return _NOTHING
+    key = (target, facts.kind_of((facts.memo_key(args), facts.memo_key(named))))
+    found = _memo.get(key)
+    if found is None:
+        found = _memo[key] = _found(target, args, named)
+    return found
+
+
+def _found(
+    target: Callable[..., object], args: tuple[Fact, ...], kwargs: tuple[tuple[str, Fact], ...]
+) -> frozenset[int]:
+    calls = [*facts.smaller_calls(target, args, kwargs), (target, args, kwargs)]
+    for _, positional, named in calls:
+        found = _tried(target, positional, dict(named))
+        if found is not None:
+            return found
+    return _NOTHING
+
+
+def _tried(
+    target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
+) -> frozenset[int] | None:
+    """What one call writes; None where it does not take such arguments."""
+    if sum(map(facts.elements, (*args, *kwargs.values()))) > facts.MAX_TINY:
+        return None
+    with torch.random.fork_rng(devices=[]), facts.silence(), torch.no_grad():
+        positional = [facts.to_value(fact, facts.RANDOM) for fact in args]
+        named = {name: facts.to_value(fact, facts.RANDOM) for name, fact in kwargs.items()}
+        given = [v for v in tree_leaves((positional, named)) if isinstance(v, torch.Tensor)]
+        before = [(tensor._version, tensor.clone()) for tensor in given]
+        try:
+            target(*positional, **named)
+        except Exception:  # an operator may refuse in any way
+            return None
+        return frozenset(
+            number
+            for number, (tensor, (version, copy)) in enumerate(zip(given, before, strict=True))
+            if tensor._version != version or not _same_bytes(tensor, copy)
+        )
+
+
+def _same_bytes(one: torch.Tensor, other: torch.Tensor) -> bool:
+    if one.shape != other.shape:
+        return False
+    return torch.equal(torch.nan_to_num(one), torch.nan_to_num(other))
