@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -30,8 +28,24 @@ from netspec.ir.forms import in_place
 from netspec.ir.graph import Place, Program
 from netspec.ir.lower.context import Activation, Form, Refused, refuse
 from netspec.ir.lower.program import lower, lower_as_far
+from netspec.ir.walk.ask import Refuses
+from netspec.limits import (
+    AnyLimits,
+    OutOfWork,
+    allow_text,
+    bounded,
+    current,
+    read_limits,
+    too_much_work,
+)
 from netspec.ops import catalog, offers
-from netspec.ops.facts import memo_key, silence
+from netspec.ops.facts import memo_key
+from netspec.ops.process_state import (
+    one_thread,
+    own_random_state,
+    silence,
+    without_collections,
+)
 from netspec.plugins import enabled, how_to_enable, is_enabled
 from netspec.recipe import Recipe, hashable, recipe_of
 from netspec.source import Source, read_text
@@ -58,14 +72,18 @@ class Compiled:
     decisions: tuple[Decision, ...] = ()
 
 
-def load(source: str | os.PathLike[str] | Mapping[str, object]) -> Spec:
+def load(
+    source: str | os.PathLike[str] | Mapping[str, object], *, limits: AnyLimits = None
+) -> Spec:
     """A spec from a path, a name in `configs/model`, or a mapping. Raises SpecError."""
-    return _loaded(find.read(source))
+    with bounded(read_limits(limits)):
+        return _loaded(find.read(source))
 
 
-def loads(text: str) -> Spec:
+def loads(text: str, *, limits: AnyLimits = None) -> Spec:
     """A spec from YAML text; messages call it `<string>`. Raises SpecError."""
-    return _loaded(read_text(text))
+    with bounded(read_limits(limits)):
+        return _loaded(read_text(text))
 
 
 def _loaded(source: Source) -> Spec:
@@ -85,10 +103,14 @@ def compile_spec(
     overrides: Overrides | None = None,
     outputs: Sequence[str] | None = None,
     plugins: Sequence[str] | None = None,
+    limits: AnyLimits = None,
 ) -> Compiled:
     """The stages in order: read, load, lower, check, write, compile. Raises SpecError."""
-    with enabled(plugins):
-        return _compile_spec(source, args, act, overrides, outputs)
+    with one_thread(), enabled(plugins), bounded(read_limits(limits)):
+        try:
+            return _compile_spec(source, args, act, overrides, outputs)
+        except OutOfWork:
+            raise SpecError(too_much_work("checking this spec", _span_of(source))) from None
 
 
 def _compile_spec(
@@ -102,11 +124,11 @@ def _compile_spec(
     changes = parse_overrides(overrides)
     outputs = (outputs,) if isinstance(outputs, str) else tuple(map(str, outputs or ()))
     given = memo_key(hashable(args or {}))
-    asked = (given, activation, changes, tuple(outputs or ()), offers.state())
+    asked = (given, activation, changes, tuple(outputs or ()), offers.state(), current())
     remembered = _recall(source, asked)
     if remembered is not None:
         return remembered
-    with _without_collections(), silence():
+    with without_collections(), silence():
         files = find.files()
         spec, problems = _spec_of(source, changes, files)
         if problems or spec is None:
@@ -114,18 +136,6 @@ def _compile_spec(
         compiled = _compile(spec, files, args or {}, activation, changes, tuple(outputs or ()))
     _remember(source, asked, compiled)
     return compiled
-
-
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    """No garbage collection while many small things are made and kept: it would find nothing."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _compile(
@@ -139,6 +149,7 @@ def _compile(
     missing = _missing_plugins(spec)
     if missing:
         raise SpecError(missing)
+    allow_text(_text_size(spec))
     with offers.noting() as used:
         program = lower(spec, args, activation, _part_finder(files), outputs)
     program = replace(program, offers=tuple(used))
@@ -164,7 +175,18 @@ def _overwrite(
     """The program with all in place that is safe; what is decided, a model on `meta` tells."""
     written = write_trees(plan_classes(program), program.source)
     module = compile_classes(written, recipe, rebuild).empty()
-    decisions = decide_in_place(program, module, auto)
+    try:
+        decisions = decide_in_place(program, module, auto)
+    except Refuses as refusal:
+        if not program.overwrites:  # nobody asked for it
+            return program, ()
+        fact = f"it cannot be told what may be overwritten: {refusal}"
+        place = Place(program.source, ("layers",))
+        raise SpecError(Diagnostic("NS406", fact, place.key_span())) from None
+    except OutOfWork:
+        place = Place(program.source, ("layers",))
+        doing = "finding what may be overwritten"
+        raise SpecError(too_much_work(doing, place.key_span())) from None
     problems = refusals(program, decisions)
     if problems:
         raise SpecError(problems)
@@ -183,6 +205,7 @@ def build(
     dtype: str | torch.dtype | None = None,
     seed: int | None = None,
     plugins: Sequence[str] | None = None,
+    limits: AnyLimits = None,
 ) -> nn.Module:
     """The model that a spec describes, as a plain nn.Module.
 
@@ -195,17 +218,18 @@ def build(
     Parameters are drawn on the CPU, then moved to `device` and cast to `dtype`, so that one seed
     gives the same ones everywhere; on `"meta"` nothing is allocated. `seed` leaves the global
     random state as it was. `plugins`, by their names, are loaded and enabled for this call: then
-    the spec can name the layers that they registered. Raises SpecError with every mistake in the
-    spec.
+    the spec can name the layers that they registered. `limits` are for specs that are larger than
+    a stranger's may be: `{"elements": 10**12}`. Raises SpecError with every mistake in the spec.
     """
-    compiled = compile_spec(source, args, act, overrides, outputs, plugins)
+    compiled = compile_spec(source, args, act, overrides, outputs, plugins, limits)
     target = torch.device(device) if device is not None else None
     if target is not None and target.type == "meta":
         model = compiled.built.empty()
     elif seed is None:
-        model = compiled.built.make()
+        with one_thread():  # another one may build from a seed
+            model = compiled.built.make()
     else:
-        with torch.random.fork_rng(devices=[]):
+        with own_random_state():
             torch.manual_seed(seed)
             model = compiled.built.make()
     if target is not None and target.type != "meta":
@@ -221,10 +245,11 @@ def check(
     overrides: Overrides | None = None,
     outputs: Sequence[str] | None = None,
     plugins: Sequence[str] | None = None,
+    limits: AnyLimits = None,
 ) -> tuple[Diagnostic, ...]:
     """What is wrong with a spec, in the order of its lines; nothing, if it can be built."""
     try:
-        compile_spec(source, args, act, overrides, outputs, plugins)
+        compile_spec(source, args, act, overrides, outputs, plugins, limits)
     except SpecError as error:
         return error.diagnostics
     return ()
@@ -238,12 +263,13 @@ def to_python(
     overrides: Overrides | None = None,
     outputs: Sequence[str] | None = None,
     plugins: Sequence[str] | None = None,
+    limits: AnyLimits = None,
 ) -> str:
     """The model as Python source; `build_model()` in it makes the model.
 
     It needs torch alone, and the modules of layers that were registered.
     """
-    return source_of(compile_spec(source, args, act, overrides, outputs, plugins))
+    return source_of(compile_spec(source, args, act, overrides, outputs, plugins, limits))
 
 
 def source_of(compiled: Compiled) -> str:
@@ -354,6 +380,7 @@ def _more(
     missing = _missing_plugins(spec)
     if missing:
         return missing
+    allow_text(_text_size(spec))
     return lower_as_far(spec, args, activation, _part_finder(files), outputs)[1]
 
 
@@ -364,7 +391,8 @@ def _part_finder(files: Files) -> Callable[[str, Place], Spec]:
         try:
             source = files.part(name, plain_source(place.source))
             if source.file not in specs:
-                specs[source.file] = load_spec(source, files)
+                found = specs[source.file] = load_spec(source, files)
+                allow_text(_text_size(found))
             missing = _missing_plugins(specs[source.file])
         except CannotOpen as error:
             raise refuse("NS206", error.fact, place.span(), error.help) from None
@@ -375,6 +403,19 @@ def _part_finder(files: Files) -> Callable[[str, Place], Spec]:
         return specs[source.file]
 
     return find
+
+
+def _span_of(source: AnySource) -> Span:
+    """A place in what is checked, where no layer is to be named."""
+    text = source.source if isinstance(source, Spec) else source
+    if isinstance(text, Mapping):
+        return Span("<mapping>")
+    return Span(str(text) if isinstance(text, (str, os.PathLike)) else plain_source(text).file)
+
+
+def _text_size(spec: Spec) -> int:
+    """The characters of a spec's texts; of a mapping, those that it would take."""
+    return sum(len(source.text or repr(source.value)) for source in spec.files)
 
 
 def _key(source: AnySource) -> object:

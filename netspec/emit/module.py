@@ -17,6 +17,7 @@ from torch import nn
 from netspec.emit.nodes import IMPORTS
 from netspec.emit.tree import BUILDER, Written
 from netspec.ops.offers import Offer
+from netspec.ops.process_state import own_random_state
 from netspec.spec.overrides import Text
 
 _MODULE_NAME = "netspec_models"
@@ -38,7 +39,7 @@ class Built:
         except Exception:
             if not self.offers:
                 raise
-        with torch.random.fork_rng(devices=[]):  # a registered class may look at its numbers
+        with own_random_state():  # a registered class may look at its numbers
             return self.make().to("meta")
 
 

@@ -23,6 +23,7 @@ from torch import nn
 
 from netspec.errors import Diagnostic, RunError, Span, did_you_mean
 from netspec.ir.lower.context import Activation
+from netspec.ops.process_state import own_random_state
 from netspec.pipeline import Act, Compiled, compile_recipe, read_activation
 from netspec.plugins import enabled, how_to_enable, is_enabled
 from netspec.recipe import Recipe, hashable, recipe_key
@@ -62,7 +63,7 @@ class Checkpoint:
 
     def build(self, act: Act | None = None) -> nn.Module:
         """The model with its weights, in train mode on the CPU. Raises SpecError, RunError."""
-        with torch.random.fork_rng(devices=[]):
+        with own_random_state():
             model = self.compile(act).built.make()
         load_own(model, self)
         return model

@@ -21,6 +21,7 @@ from netspec.ir.walk.walker import Bound, Step, walk
 from netspec.ops import offers
 from netspec.ops.backends import OTHER_KERNELS
 from netspec.ops.facts import TensorType
+from netspec.ops.guard import spend_step
 from netspec.ops.overwriting import Pair, has_inplace, module_pair, pair_of
 
 AT_THE_END = math.inf
@@ -342,6 +343,7 @@ class _Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         named = kwargs or {}
+        spend_step(func, args)
         value = func(*args, **named)
         if not self.recorder.paused:
             self.recorder.kernel(func, args, named, value)

@@ -16,6 +16,7 @@ from torch import nn
 from netspec.checks.inplace.region import Region, region_of
 from netspec.ops import facts, offers
 from netspec.ops.overwriting import Pair
+from netspec.ops.process_state import own_random_state
 
 _MOST = 4_000_000  # elements of a storage that is tried at its own size
 _TINY = 5  # the largest size of a dimension where sizes don't matter
@@ -203,7 +204,7 @@ def _run(
     scale: float,
 ) -> _Ran:
     """The call on CPU tensors that lie in memory as these do, each storage a value of a graph."""
-    with torch.random.fork_rng(devices=[]):
+    with own_random_state():
         torch.default_generator.manual_seed(_SEED)  # not the devices too, as torch.manual_seed
         leaves: list[torch.Tensor] = []
         made: list[torch.Tensor] = []
