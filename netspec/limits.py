@@ -63,17 +63,21 @@ class Budget:
 
 
 _budget: ContextVar[Budget | None] = ContextVar("budget", default=None)
+_limits: ContextVar[Limits] = ContextVar("limits", default=Limits())  # noqa: B039  it is frozen
 
 
-def read_limits(given: AnyLimits, source: str = "limits") -> Limits:
-    """Limits by their names, `{"elements": 10**12}`; the others stay. Raises SpecError."""
+def read_limits(given: AnyLimits, source: str = "limits.") -> Limits:
+    """Limits by their names, `{"elements": 10**12}`; the others stay. Raises SpecError.
+
+    `source` is what messages call them.
+    """
     if given is None:
-        return Limits()
+        return current()
     if isinstance(given, Limits):
         return given
     problems = []
     for name, value in given.items():
-        span = Span(f"from {source}={{'{name}': {value!r}}}")
+        span = Span(f"from {source}{name}={value}")
         if name not in _NAMES:
             help = did_you_mean(name, _NAMES) or f"there are {', '.join(_NAMES)}"
             problems.append(Diagnostic("NS201", f"there is no limit `{name}`", span, help=help))
@@ -82,13 +86,23 @@ def read_limits(given: AnyLimits, source: str = "limits") -> Limits:
             problems.append(Diagnostic("NS205", fact, span))
     if problems:
         raise SpecError(problems)
-    return replace(Limits(), **given)
+    return replace(current(), **given)
+
+
+@contextmanager
+def raised(limits: Limits) -> Iterator[None]:
+    """These limits hold for the calls inside that are given none of their own."""
+    token = _limits.set(limits)
+    try:
+        yield
+    finally:
+        _limits.reset(token)
 
 
 def current() -> Limits:
     """The limits of the call that is under way, else those of netspec."""
     budget = _budget.get()
-    return Limits() if budget is None else budget.limits
+    return _limits.get() if budget is None else budget.limits
 
 
 @contextmanager
@@ -132,7 +146,7 @@ def pay_once(key: object, work: int) -> None:
 def too_much_work(doing: str, span: Span) -> Diagnostic:
     """What is told where the work of a check runs out."""
     fact = f"{doing} would take more work than a check may take"
-    help = f"make the spec smaller, or raise the limit: `limits={{'work': {2 * current().work}}}`"
+    help = "make the spec smaller; whoever calls netspec can raise `limits.work`"
     return Diagnostic("NS217", fact, span, help=help)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
@@ -19,7 +20,7 @@ from netspec.checks.inplace.tell import refusals
 from netspec.checks.unsaved import find_unsaved
 from netspec.checks.unused import find_unused, find_unused_args
 from netspec.emit.classes import plan_classes
-from netspec.emit.module import Built, compile_classes
+from netspec.emit.module import Built, compile_classes, in_use, release
 from netspec.emit.text import NotImportable, write_text
 from netspec.emit.tree import Written, write_trees
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
@@ -35,6 +36,7 @@ from netspec.limits import (
     allow_text,
     bounded,
     current,
+    raised,
     read_limits,
     too_much_work,
 )
@@ -58,6 +60,7 @@ AnySource = str | os.PathLike[str] | Mapping[str, object] | Source | Spec
 Act = str | Mapping[str, str]
 FORMS: tuple[Form, ...] = get_args(Form)
 _REMEMBERED = 32
+_MOST_BUILT = 64  # models whose classes are kept, whether or not they have instances
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +109,8 @@ def compile_spec(
     limits: AnyLimits = None,
 ) -> Compiled:
     """The stages in order: read, load, lower, check, write, compile. Raises SpecError."""
-    with one_thread(), enabled(plugins), bounded(read_limits(limits)):
-        try:
-            return _compile_spec(source, args, act, overrides, outputs)
-        except OutOfWork:
-            raise SpecError(too_much_work("checking this spec", _span_of(source))) from None
+    with _one_check(_file_of(source), limits), enabled(plugins):
+        return _compile_spec(source, args, act, overrides, outputs)
 
 
 def _compile_spec(
@@ -165,7 +165,8 @@ def _compile(
     written = write_trees(plan_classes(program), plain_source(spec.source))
     built = _built.get(recipe)
     if built is None or built.offers != program.offers:  # registered anew since then
-        built = _built[recipe] = compile_classes(written, recipe, rebuild)
+        built = compile_classes(written, recipe, rebuild)
+        _keep(recipe, built)
     return Compiled(program, written, built, recipe, spec, decisions)
 
 
@@ -174,9 +175,9 @@ def _overwrite(
 ) -> tuple[Program, tuple[Decision, ...]]:
     """The program with all in place that is safe; what is decided, a model on `meta` tells."""
     written = write_trees(plan_classes(program), program.source)
-    module = compile_classes(written, recipe, rebuild).empty()
+    built = compile_classes(written, recipe, rebuild)
     try:
-        decisions = decide_in_place(program, module, auto)
+        decisions = decide_in_place(program, built.empty(), auto)
     except Refuses as refusal:
         if not program.overwrites:  # nobody asked for it
             return program, ()
@@ -187,6 +188,8 @@ def _overwrite(
         place = Place(program.source, ("layers",))
         doing = "finding what may be overwritten"
         raise SpecError(too_much_work(doing, place.key_span())) from None
+    finally:
+        release(built)  # no instance of these classes outlives the question
     problems = refusals(program, decisions)
     if problems:
         raise SpecError(problems)
@@ -294,7 +297,8 @@ def rebuild(recipe: Recipe, class_name: str) -> nn.Module:
     with the plugins that it needs, as a pickle imports what it needs.
     """
     if recipe not in _built:
-        with enabled([name for name in recipe.needs if not is_enabled(name)]):
+        missing = [name for name in recipe.needs if not is_enabled(name)]
+        with enabled(missing), raised(recipe.limits):
             compile_recipe(recipe, recipe.activation, recipe.outputs)
     cls = _built[recipe].classes[class_name]
     return cls.__new__(cls)
@@ -303,14 +307,40 @@ def rebuild(recipe: Recipe, class_name: str) -> nn.Module:
 def compile_recipe(recipe: Recipe, activation: Activation, outputs: Sequence[str] = ()) -> Compiled:
     """The model of a recipe, from its own texts and no file. Raises SpecError."""
     kept = dict(recipe.named)
-    files = Files((), kept, {name: text.source() for name, text in kept.items()})
-    spec = load_spec(apply_overrides(recipe.source(), recipe.overrides), files)
-    args = dict(recipe.args)
-    return _compile(spec, files, args, activation, recipe.overrides, tuple(outputs))
+    with _one_check(recipe.main.file):
+        files = Files((), kept, {name: text.source() for name, text in kept.items()})
+        spec = load_spec(apply_overrides(recipe.source(), recipe.overrides), files)
+        args = dict(recipe.args)
+        return _compile(spec, files, args, activation, recipe.overrides, tuple(outputs))
 
 
-_built: dict[Recipe, Built] = {}  # every class that instances may have, as in any module
+@contextmanager
+def _one_check(file: str, limits: AnyLimits = None) -> Iterator[None]:
+    """One thread, and one budget for all that it asks. Raises SpecError where that runs out."""
+    with one_thread(), bounded(read_limits(limits)):
+        try:
+            yield
+        except OutOfWork:
+            raise SpecError(too_much_work("checking this spec", Span(file))) from None
+
+
+_built: dict[Recipe, Built] = {}  # every class that instances may have, the oldest first
 _compiled: dict[object, tuple[Compiled, object]] = {}
+
+
+def _keep(recipe: Recipe, built: Built) -> None:
+    """Keeps a model's classes, and gives back those of older ones of which nothing is left."""
+    _built[recipe] = built
+    del built
+    for _ in range(2):
+        if len(_built) <= _MOST_BUILT:
+            return
+        oldest = next(iter(_built))
+        found = _built.pop(oldest)
+        if in_use(found):
+            _built[oldest] = found  # the last in line
+        else:
+            release(found)
 
 
 def forget() -> None:
@@ -405,12 +435,12 @@ def _part_finder(files: Files) -> Callable[[str, Place], Spec]:
     return find
 
 
-def _span_of(source: AnySource) -> Span:
-    """A place in what is checked, where no layer is to be named."""
+def _file_of(source: AnySource) -> str:
+    """What messages call a source of which no layer is to be named."""
     text = source.source if isinstance(source, Spec) else source
     if isinstance(text, Mapping):
-        return Span("<mapping>")
-    return Span(str(text) if isinstance(text, (str, os.PathLike)) else plain_source(text).file)
+        return "<mapping>"
+    return str(text) if isinstance(text, (str, os.PathLike)) else plain_source(text).file
 
 
 def _text_size(spec: Spec) -> int:

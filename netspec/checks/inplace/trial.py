@@ -21,6 +21,7 @@ from netspec.ops.process_state import own_random_state
 _MOST = 4_000_000  # elements of a storage that is tried at its own size
 _TINY = 5  # the largest size of a dimension where sizes don't matter
 _SEED = 0
+_MOST_REMEMBERED = 2_000
 _SCALES = (0.3, 3.0)  # each value is tried near zero and far from it
 
 
@@ -119,6 +120,8 @@ def _remembered(
         return _memo[key]
     found = _shrunk(pair, args, kwargs) if shrunk else _try(pair, args, kwargs, tensors)
     if offers.of_target(type(pair.inside)) is None:  # what its words leave out, nobody knows
+        if len(_memo) > _MOST_REMEMBERED:
+            _memo.clear()
         _memo[key] = found
     return found
 
