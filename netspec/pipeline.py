@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from netspec.checks.inplace.tell import refusals
 from netspec.checks.unsaved import find_unsaved
 from netspec.checks.unused import find_unused, find_unused_args
 from netspec.emit.classes import plan_classes
-from netspec.emit.module import Built, compile_classes
+from netspec.emit.module import Built, compile_classes, in_use, release
 from netspec.emit.text import NotImportable, write_text
 from netspec.emit.tree import Written, write_trees
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
@@ -30,8 +29,25 @@ from netspec.ir.forms import in_place
 from netspec.ir.graph import Place, Program
 from netspec.ir.lower.context import Activation, Form, Refused, refuse
 from netspec.ir.lower.program import lower, lower_as_far
+from netspec.ir.walk.ask import Refuses
+from netspec.limits import (
+    AnyLimits,
+    OutOfWork,
+    allow_text,
+    bounded,
+    current,
+    raised,
+    read_limits,
+    too_much_work,
+)
 from netspec.ops import catalog, offers
-from netspec.ops.facts import memo_key, silence
+from netspec.ops.facts import memo_key
+from netspec.ops.process_state import (
+    one_thread,
+    own_random_state,
+    silence,
+    without_collections,
+)
 from netspec.plugins import enabled, how_to_enable, is_enabled
 from netspec.recipe import Recipe, hashable, recipe_of
 from netspec.source import Source, read_text
@@ -44,6 +60,7 @@ AnySource = str | os.PathLike[str] | Mapping[str, object] | Source | Spec
 Act = str | Mapping[str, str]
 FORMS: tuple[Form, ...] = get_args(Form)
 _REMEMBERED = 32
+_MOST_BUILT = 64  # models whose classes are kept, whether or not they have instances
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +75,18 @@ class Compiled:
     decisions: tuple[Decision, ...] = ()
 
 
-def load(source: str | os.PathLike[str] | Mapping[str, object]) -> Spec:
+def load(
+    source: str | os.PathLike[str] | Mapping[str, object], *, limits: AnyLimits = None
+) -> Spec:
     """A spec from a path, a name in `configs/model`, or a mapping. Raises SpecError."""
-    return _loaded(find.read(source))
+    with bounded(read_limits(limits)):
+        return _loaded(find.read(source))
 
 
-def loads(text: str) -> Spec:
+def loads(text: str, *, limits: AnyLimits = None) -> Spec:
     """A spec from YAML text; messages call it `<string>`. Raises SpecError."""
-    return _loaded(read_text(text))
+    with bounded(read_limits(limits)):
+        return _loaded(read_text(text))
 
 
 def _loaded(source: Source) -> Spec:
@@ -85,9 +106,10 @@ def compile_spec(
     overrides: Overrides | None = None,
     outputs: Sequence[str] | None = None,
     plugins: Sequence[str] | None = None,
+    limits: AnyLimits = None,
 ) -> Compiled:
     """The stages in order: read, load, lower, check, write, compile. Raises SpecError."""
-    with enabled(plugins):
+    with _one_check(_file_of(source), limits), enabled(plugins):
         return _compile_spec(source, args, act, overrides, outputs)
 
 
@@ -102,11 +124,11 @@ def _compile_spec(
     changes = parse_overrides(overrides)
     outputs = (outputs,) if isinstance(outputs, str) else tuple(map(str, outputs or ()))
     given = memo_key(hashable(args or {}))
-    asked = (given, activation, changes, tuple(outputs or ()), offers.state())
+    asked = (given, activation, changes, tuple(outputs or ()), offers.state(), current())
     remembered = _recall(source, asked)
     if remembered is not None:
         return remembered
-    with _without_collections(), silence():
+    with without_collections(), silence():
         files = find.files()
         spec, problems = _spec_of(source, changes, files)
         if problems or spec is None:
@@ -114,18 +136,6 @@ def _compile_spec(
         compiled = _compile(spec, files, args or {}, activation, changes, tuple(outputs or ()))
     _remember(source, asked, compiled)
     return compiled
-
-
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    """No garbage collection while many small things are made and kept: it would find nothing."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _compile(
@@ -139,6 +149,7 @@ def _compile(
     missing = _missing_plugins(spec)
     if missing:
         raise SpecError(missing)
+    allow_text(_text_size(spec))
     with offers.noting() as used:
         program = lower(spec, args, activation, _part_finder(files), outputs)
     program = replace(program, offers=tuple(used))
@@ -154,7 +165,8 @@ def _compile(
     written = write_trees(plan_classes(program), plain_source(spec.source))
     built = _built.get(recipe)
     if built is None or built.offers != program.offers:  # registered anew since then
-        built = _built[recipe] = compile_classes(written, recipe, rebuild)
+        built = compile_classes(written, recipe, rebuild)
+        _keep(recipe, built)
     return Compiled(program, written, built, recipe, spec, decisions)
 
 
@@ -163,8 +175,21 @@ def _overwrite(
 ) -> tuple[Program, tuple[Decision, ...]]:
     """The program with all in place that is safe; what is decided, a model on `meta` tells."""
     written = write_trees(plan_classes(program), program.source)
-    module = compile_classes(written, recipe, rebuild).empty()
-    decisions = decide_in_place(program, module, auto)
+    built = compile_classes(written, recipe, rebuild)
+    try:
+        decisions = decide_in_place(program, built.empty(), auto)
+    except Refuses as refusal:
+        if not program.overwrites:  # nobody asked for it
+            return program, ()
+        fact = f"it cannot be told what may be overwritten: {refusal}"
+        place = Place(program.source, ("layers",))
+        raise SpecError(Diagnostic("NS406", fact, place.key_span())) from None
+    except OutOfWork:
+        place = Place(program.source, ("layers",))
+        doing = "finding what may be overwritten"
+        raise SpecError(too_much_work(doing, place.key_span())) from None
+    finally:
+        release(built)  # no instance of these classes outlives the question
     problems = refusals(program, decisions)
     if problems:
         raise SpecError(problems)
@@ -183,6 +208,7 @@ def build(
     dtype: str | torch.dtype | None = None,
     seed: int | None = None,
     plugins: Sequence[str] | None = None,
+    limits: AnyLimits = None,
 ) -> nn.Module:
     """The model that a spec describes, as a plain nn.Module.
 
@@ -195,17 +221,18 @@ def build(
     Parameters are drawn on the CPU, then moved to `device` and cast to `dtype`, so that one seed
     gives the same ones everywhere; on `"meta"` nothing is allocated. `seed` leaves the global
     random state as it was. `plugins`, by their names, are loaded and enabled for this call: then
-    the spec can name the layers that they registered. Raises SpecError with every mistake in the
-    spec.
+    the spec can name the layers that they registered. `limits` are for specs that are larger than
+    a stranger's may be: `{"elements": 10**12}`. Raises SpecError with every mistake in the spec.
     """
-    compiled = compile_spec(source, args, act, overrides, outputs, plugins)
+    compiled = compile_spec(source, args, act, overrides, outputs, plugins, limits)
     target = torch.device(device) if device is not None else None
     if target is not None and target.type == "meta":
         model = compiled.built.empty()
     elif seed is None:
-        model = compiled.built.make()
+        with one_thread():  # another one may build from a seed
+            model = compiled.built.make()
     else:
-        with torch.random.fork_rng(devices=[]):
+        with own_random_state():
             torch.manual_seed(seed)
             model = compiled.built.make()
     if target is not None and target.type != "meta":
@@ -221,10 +248,11 @@ def check(
     overrides: Overrides | None = None,
     outputs: Sequence[str] | None = None,
     plugins: Sequence[str] | None = None,
+    limits: AnyLimits = None,
 ) -> tuple[Diagnostic, ...]:
     """What is wrong with a spec, in the order of its lines; nothing, if it can be built."""
     try:
-        compile_spec(source, args, act, overrides, outputs, plugins)
+        compile_spec(source, args, act, overrides, outputs, plugins, limits)
     except SpecError as error:
         return error.diagnostics
     return ()
@@ -238,12 +266,13 @@ def to_python(
     overrides: Overrides | None = None,
     outputs: Sequence[str] | None = None,
     plugins: Sequence[str] | None = None,
+    limits: AnyLimits = None,
 ) -> str:
     """The model as Python source; `build_model()` in it makes the model.
 
     It needs torch alone, and the modules of layers that were registered.
     """
-    return source_of(compile_spec(source, args, act, overrides, outputs, plugins))
+    return source_of(compile_spec(source, args, act, overrides, outputs, plugins, limits))
 
 
 def source_of(compiled: Compiled) -> str:
@@ -268,7 +297,8 @@ def rebuild(recipe: Recipe, class_name: str) -> nn.Module:
     with the plugins that it needs, as a pickle imports what it needs.
     """
     if recipe not in _built:
-        with enabled([name for name in recipe.needs if not is_enabled(name)]):
+        missing = [name for name in recipe.needs if not is_enabled(name)]
+        with enabled(missing), raised(recipe.limits):
             compile_recipe(recipe, recipe.activation, recipe.outputs)
     cls = _built[recipe].classes[class_name]
     return cls.__new__(cls)
@@ -277,14 +307,40 @@ def rebuild(recipe: Recipe, class_name: str) -> nn.Module:
 def compile_recipe(recipe: Recipe, activation: Activation, outputs: Sequence[str] = ()) -> Compiled:
     """The model of a recipe, from its own texts and no file. Raises SpecError."""
     kept = dict(recipe.named)
-    files = Files((), kept, {name: text.source() for name, text in kept.items()})
-    spec = load_spec(apply_overrides(recipe.source(), recipe.overrides), files)
-    args = dict(recipe.args)
-    return _compile(spec, files, args, activation, recipe.overrides, tuple(outputs))
+    with _one_check(recipe.main.file):
+        files = Files((), kept, {name: text.source() for name, text in kept.items()})
+        spec = load_spec(apply_overrides(recipe.source(), recipe.overrides), files)
+        args = dict(recipe.args)
+        return _compile(spec, files, args, activation, recipe.overrides, tuple(outputs))
 
 
-_built: dict[Recipe, Built] = {}  # every class that instances may have, as in any module
+@contextmanager
+def _one_check(file: str, limits: AnyLimits = None) -> Iterator[None]:
+    """One thread, and one budget for all that it asks. Raises SpecError where that runs out."""
+    with one_thread(), bounded(read_limits(limits)):
+        try:
+            yield
+        except OutOfWork:
+            raise SpecError(too_much_work("checking this spec", Span(file))) from None
+
+
+_built: dict[Recipe, Built] = {}  # every class that instances may have, the oldest first
 _compiled: dict[object, tuple[Compiled, object]] = {}
+
+
+def _keep(recipe: Recipe, built: Built) -> None:
+    """Keeps a model's classes, and gives back those of older ones of which nothing is left."""
+    _built[recipe] = built
+    del built
+    for _ in range(2):
+        if len(_built) <= _MOST_BUILT:
+            return
+        oldest = next(iter(_built))
+        found = _built.pop(oldest)
+        if in_use(found):
+            _built[oldest] = found  # the last in line
+        else:
+            release(found)
 
 
 def forget() -> None:
@@ -354,6 +410,7 @@ def _more(
     missing = _missing_plugins(spec)
     if missing:
         return missing
+    allow_text(_text_size(spec))
     return lower_as_far(spec, args, activation, _part_finder(files), outputs)[1]
 
 
@@ -364,7 +421,8 @@ def _part_finder(files: Files) -> Callable[[str, Place], Spec]:
         try:
             source = files.part(name, plain_source(place.source))
             if source.file not in specs:
-                specs[source.file] = load_spec(source, files)
+                found = specs[source.file] = load_spec(source, files)
+                allow_text(_text_size(found))
             missing = _missing_plugins(specs[source.file])
         except CannotOpen as error:
             raise refuse("NS206", error.fact, place.span(), error.help) from None
@@ -375,6 +433,19 @@ def _part_finder(files: Files) -> Callable[[str, Place], Spec]:
         return specs[source.file]
 
     return find
+
+
+def _file_of(source: AnySource) -> str:
+    """What messages call a source of which no layer is to be named."""
+    text = source.source if isinstance(source, Spec) else source
+    if isinstance(text, Mapping):
+        return "<mapping>"
+    return str(text) if isinstance(text, (str, os.PathLike)) else plain_source(text).file
+
+
+def _text_size(spec: Spec) -> int:
+    """The characters of a spec's texts; of a mapping, those that it would take."""
+    return sum(len(source.text or repr(source.value)) for source in spec.files)
 
 
 def _key(source: AnySource) -> object:

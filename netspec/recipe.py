@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from netspec.ir.lower.context import Activation
+from netspec.limits import Limits, current
 from netspec.ops.facts import memo_key
 from netspec.source import Source, from_mapping
 from netspec.spec.files import Files, Kept
@@ -28,6 +29,7 @@ class Recipe:
     outputs: tuple[str, ...]
     needs: tuple[str, ...] = ()  # the plugins, or Python modules, that registered its layers
     variants: tuple[Kept, ...] = field(default=(), compare=False)  # which said some overrides
+    limits: Limits = field(default=Limits(), compare=False)  # of the call that built it
 
     def source(self) -> Source:
         """The spec's own text, or mapping, read again."""
@@ -59,8 +61,9 @@ def recipe_of(
     changed = tuple(replace(override, origin=None) for override in own or changes)
     variants = tuple(map(_kept, files.variants))
     return Recipe(
-        _kept(main), mapping, named, given, typed, activation, changed, outputs, needs, variants
-    )
+        _kept(main), mapping, named, given, typed, activation, changed, outputs, needs, variants,
+        current(),
+    )  # fmt: skip
 
 
 def recipe_key(args: tuple[tuple[str, object], ...]) -> object:

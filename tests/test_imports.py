@@ -19,20 +19,21 @@ NETSPEC = Path(__file__).resolve().parent.parent / "netspec"
 
 # What stands directly in netspec/, and which of its neighbours each may import besides itself.
 # `__init__` is the public surface: what `import netspec` or `from netspec import build` reaches.
-BELOW_CHECK = {"display", "errors", "source", "spec", "ops", "ir"}
+BELOW_CHECK = {"display", "errors", "limits", "source", "spec", "ops", "ir"}
 BELOW_PIPELINE = BELOW_CHECK | {"checks", "emit", "view"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "display": set(),
     "errors": {"display"},
-    "source": {"errors"},
-    "spec": {"errors", "source"},
-    "ops": {"errors"},
-    "ir": {"errors", "source", "spec", "ops"},
+    "limits": {"errors"},
+    "source": {"errors", "limits"},
+    "spec": {"errors", "limits", "source"},
+    "ops": {"errors", "limits"},
+    "ir": {"errors", "limits", "source", "spec", "ops"},
     "checks": BELOW_CHECK,
     "emit": BELOW_CHECK,
     "view": BELOW_CHECK,
     "find": {"errors", "source", "spec"},
-    "recipe": {"source", "spec", "ops", "ir"},
+    "recipe": {"limits", "source", "spec", "ops", "ir"},
     "plugins": {"errors", "ops"},
     "registration": {"spec", "ops", "ir"},
     "pipeline": BELOW_PIPELINE | {"find", "recipe", "plugins"},

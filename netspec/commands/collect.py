@@ -11,8 +11,8 @@ from pathlib import Path
 from netspec import find
 from netspec.commands.given import STDIN, name_of
 from netspec.errors import Diagnostic, Span, SpecError
+from netspec.limits import Limits
 from netspec.source import Source, from_mapping
-from netspec.source.limits import MAX_BYTES
 from netspec.spec.load import load_spec, plain_source
 from netspec.spec.overrides import args_of
 
@@ -73,7 +73,7 @@ def _is_ours(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            return _VERSION_KEY.search(file.read(MAX_BYTES)) is not None
+            return _VERSION_KEY.search(file.read(Limits().text)) is not None
     except OSError:
         return True  # checking it tells why it can't be read
 

@@ -123,6 +123,10 @@ def _add_values(parser: argparse.ArgumentParser) -> None:
         help="an arg of the spec; the value is YAML",
     )  # fmt: skip
     parser.add_argument(
+        "--limit", action="append", default=[], type=_limit, metavar="NAME=NUMBER", dest="limits",
+        help="what the spec may have or take at most, as elements=1e12",
+    )  # fmt: skip
+    parser.add_argument(
         "--set", action="append", default=[], type=_change, metavar="PATH=VALUE", dest="changes",
         help="a change to the spec, as in layers.conv1.out_channels=12; ~PATH deletes",
     )  # fmt: skip
@@ -145,6 +149,17 @@ def _size(text: str) -> tuple[str, int]:
         return name, int(size)
     except ValueError:
         raise argparse.ArgumentTypeError(f"`{size}` is not a whole number") from None
+
+
+def _limit(text: str) -> tuple[str, int]:
+    name, _, number = _pair(text).partition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value < 1e30 or value != int(value):
+        raise argparse.ArgumentTypeError(f"`{number}` is not a whole number from 1")
+    return name, int(value)
 
 
 def _count(text: str) -> int:

@@ -6,8 +6,10 @@ import ast
 import copyreg
 import hashlib
 import linecache
+import sys
 import warnings
-from collections.abc import Callable, Hashable
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,7 @@ from torch import nn
 from netspec.emit.nodes import IMPORTS
 from netspec.emit.tree import BUILDER, Written
 from netspec.ops.offers import Offer
+from netspec.ops.process_state import own_random_state
 from netspec.spec.overrides import Text
 
 _MODULE_NAME = "netspec_models"
@@ -29,6 +32,8 @@ class Built:
     classes: dict[str, type[nn.Module]]
     make: Callable[[], nn.Module]
     offers: tuple[Offer, ...] = ()  # which the classes call
+    files: tuple[str, ...] = ()  # whose lines tracebacks show
+    holders: tuple[int, ...] = ()  # of each class, while it has no instance
 
     def empty(self) -> nn.Module:
         """The model on `meta`: its shapes, and no memory."""
@@ -38,7 +43,7 @@ class Built:
         except Exception:
             if not self.offers:
                 raise
-        with torch.random.fork_rng(devices=[]):  # a registered class may look at its numbers
+        with own_random_state():  # a registered class may look at its numbers
             return self.make().to("meta")
 
 
@@ -66,13 +71,49 @@ def compile_classes(
         _run(ast.Module([*ast.parse(IMPORTS).body, *trees], []), file, namespace)
     classes: dict[str, type[nn.Module]] = {}
     for _, tree in written.classes:
-        cls = namespace[tree.name]
-        cls.__module__ = _MODULE_NAME
-        classes[tree.name] = cls
-        copyreg.pickle(cls, _reducer(recipe, tree.name, rebuild))
-    return Built(
-        classes, namespace[BUILDER], tuple(one.offer for one in written.imports if one.offer)
-    )
+        classes[tree.name] = _registered(namespace[tree.name], recipe, rebuild)
+    shown = tuple(files.values())
+    _shown.update(shown)
+    used = tuple(one.offer for one in written.imports if one.offer)
+    return Built(classes, namespace[BUILDER], used, shown, _holders(classes))
+
+
+_shown: Counter[str] = Counter()  # how many of the classes that live are of this file
+_ALONE = 3  # who hold a Built that nobody else has: the caller, a parameter, the count itself
+
+
+def in_use(built: Built) -> bool:
+    """Whether anybody has the model's classes, or an instance: each holds a reference to its class.
+
+    The caller, who asks, may have one reference to `built` and no other.
+    """
+    if sys.getrefcount(built) > _ALONE:
+        return True
+    now = _holders(built.classes)
+    return any(count > least for count, least in zip(now, built.holders, strict=True))
+
+
+def _holders(classes: Mapping[str, type[nn.Module]]) -> tuple[int, ...]:
+    return tuple([sys.getrefcount(classes[name]) for name in classes])
+
+
+def release(built: Built) -> None:
+    """What the process keeps for the classes of a model, so that its instances can be copied."""
+    for cls in built.classes.values():
+        copyreg.dispatch_table.pop(cls, None)
+    _shown.subtract(built.files)
+    for file in built.files:
+        if _shown[file] <= 0:
+            del _shown[file]
+            linecache.cache.pop(file, None)
+
+
+def _registered(
+    cls: type[nn.Module], recipe: Hashable, rebuild: Callable[[Any, str], nn.Module]
+) -> type[nn.Module]:
+    cls.__module__ = _MODULE_NAME
+    copyreg.pickle(cls, _reducer(recipe, cls.__name__, rebuild))
+    return cls
 
 
 def _run(tree: ast.Module, file: str, namespace: dict[str, Any]) -> None:

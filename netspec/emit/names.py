@@ -5,34 +5,19 @@ from __future__ import annotations
 import keyword
 import re
 import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from itertools import chain
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
+from netspec.emit.fold import last_reads, reads_of
 from netspec.emit.nodes import IMPORTED
 from netspec.ir.expr import (
-    Call,
-    CallPart,
-    Choice,
-    Const,
-    Expr,
-    ListOf,
-    Logic,
-    Method,
-    Part,
-    Training,
-    Tuple,
     Value,
-    operands_of,
-    substitute,
     values_in,
 )
-from netspec.ir.graph import Assign, ByMode, Graph, Loop
+from netspec.ir.graph import Graph, Loop
 
 _RESERVED = frozenset({"self", "len", "min", "max", "int", "float", "abs", "round", "sum", "range",
                        "getattr", "slice", *IMPORTED})  # fmt: skip
-_MOST_CALLS = 2  # in one another: `x + self.attn(self.ln1(x))`
 _PASSING = ("x", "out", "h")  # names of values that are rebound from layer to layer
 
 
@@ -88,84 +73,14 @@ def identifier(text: str) -> str:
     return name
 
 
-def fold(graph: Graph) -> tuple[Graph, dict[int, int]]:
-    """Values that only the next statement reads, and that it would not rebind, put into it.
-
-    `wpe = self.wpe(i); x = x + wpe` is `x = x + self.wpe(i)`: a variable of its own would keep the
-    value alive. Gives the lines of the expressions that moved, by the identity of each. An
-    expression moves only where Python still evaluates everything in the same order.
-    """
-    reads = [_reads(statement) for statement in graph.body]
-    outputs = graph.outputs
-    last_exprs = [outputs.train, outputs.eval] if isinstance(outputs, ByMode) else [outputs]
-    counts = Counter(chain(*reads, *map(values_in, last_exprs)))
-    last = _last_reads(graph, reads)
-    lines: dict[int, int] = {}
-    body: list[Assign | Loop] = []
-    for index, statement in enumerate(graph.body):
-        while body and isinstance(statement, Assign):
-            before = body[-1]
-            if not isinstance(before, Assign):
-                break
-            if not _may_move(before, statement, counts, last, index):
-                break
-            moved = substitute(statement.expr, {before.targets[0]: before.expr})
-            if _calls_deep(moved) > _MOST_CALLS:
-                break
-            body.pop()
-            if before.place is not None and not isinstance(before.expr, (Value, Const)):
-                lines[id(before.expr)] = before.place.line
-            here = last[before.targets[0]]
-            for value in values_in(before.expr):  # they die here now
-                if last[value] < here:
-                    last[value] = here
-            statement = replace(statement, expr=moved)
-        body.append(statement)
-    if len(body) == len(graph.body):
-        return graph, lines
-    return replace(graph, body=tuple(body)), lines
-
-
-def _may_move(
-    before: Assign, statement: Assign, counts: Mapping[int, int], last: dict[int, int], index: int
-) -> bool:
-    if len(before.targets) != 1 or before.keep or counts.get(before.targets[0]) != 1:
-        return False
-    value = before.targets[0]
-    first = next((v for v in values_in(statement.expr) if last.get(v) == index), value)
-    if first == value or last.get(value) != index:
-        return False
-    for node in evaluated(statement.expr):
-        if node == Value(value):
-            return True
-        if not isinstance(node, (Value, Const, Part, Training, ListOf, Tuple)):
-            return False
-    return False
-
-
-def _calls_deep(expr: Expr) -> int:
-    """How many calls lie in one another at most."""
-    inner = max(map(_calls_deep, operands_of(expr)), default=0)
-    return inner + isinstance(expr, (Call, CallPart, Method))
-
-
-def evaluated(expr: Expr) -> Iterator[Expr]:
-    """The nodes below, each after its operands, as Python evaluates them."""
-    if isinstance(expr, (Choice, Logic)):
-        yield expr  # not all of it is evaluated
-    for operand in operands_of(expr):
-        yield from evaluated(operand)
-    yield expr
-
-
 def name_values(graph: Graph, classes: frozenset[str]) -> Names:
     """The variables of a graph's values.
 
     A result takes over the variable of the first operand that is read for the last time; so no
     value lives longer than in code written by hand.
     """
-    reads = [list(dict.fromkeys(_reads(statement))) for statement in graph.body]
-    last = _last_reads(graph, reads)
+    reads = [list(dict.fromkeys(reads_of(statement))) for statement in graph.body]
+    last = last_reads(graph, reads)
     names = Names({}, classes, frozenset(port.id for port in graph.inputs))
     for port in graph.inputs:
         names.take(port.name, port.id)
@@ -202,23 +117,6 @@ def _name_loop(loop: Loop, dying: list[int], names: Names) -> None:
     names.take("layer", loop.item)
     names.end([loop.item])
     names.end(v for v in dying if v not in used)
-
-
-def _reads(statement: Assign | Loop) -> list[int]:
-    if isinstance(statement, Assign):
-        return values_in(statement.expr)
-    inner = [v for v in values_in(statement.call) if v not in (*statement.carried, statement.item)]
-    return [v for start in statement.start for v in values_in(start)] + inner
-
-
-def _last_reads(graph: Graph, reads: list[list[int]]) -> dict[int, int]:
-    last = {value: index for index, values in enumerate(reads) for value in values}
-    outputs = graph.outputs
-    exprs = (outputs.train, outputs.eval) if isinstance(outputs, ByMode) else (outputs,)
-    for expr in exprs:
-        for value in values_in(expr):
-            last[value] = len(graph.body)
-    return last
 
 
 def _is_rebound(reads: list[list[int]], value: int, last: dict[int, int]) -> bool:

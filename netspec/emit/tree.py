@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from netspec.emit.children import Maker, grows, line_of, reach, write_rules
 from netspec.emit.classes import ClassPlan, Plan
 from netspec.emit.code import Code
-from netspec.emit.names import Names, fold, name_values
+from netspec.emit.fold import fold
+from netspec.emit.names import Names, name_values
 from netspec.emit.nodes import STORE, Nodes, add_type_params, function_of
 from netspec.ir.expr import Choice, Const, DictOf, Expr, Part, Training, Tuple, Value
 from netspec.ir.graph import (

@@ -331,7 +331,17 @@ def _inits() -> Mapping[str, Operator]:
 
 @cache
 def _dtypes() -> Mapping[str, torch.dtype]:
-    return {name: value for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
+    """Those of ordinary tensors; quantized ones have a scale, and memory of their own kind."""
+    named = {name: value for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
+    return {name: dtype for name, dtype in named.items() if _is_of_tensors(dtype)}
+
+
+def _is_of_tensors(dtype: torch.dtype) -> bool:
+    try:
+        torch.empty_strided((1,), (1,), dtype=dtype, device="meta")
+    except (NotImplementedError, RuntimeError):
+        return False
+    return True
 
 
 @cache

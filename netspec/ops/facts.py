@@ -9,9 +9,8 @@ from __future__ import annotations
 import inspect
 import math
 import re
-import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache, partial
@@ -21,8 +20,10 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import nn
 
+from netspec.limits import pay_once, spent
 from netspec.ops import catalog, guard, offers
 from netspec.ops.catalog import Operator
+from netspec.ops.process_state import own_random_state, silence, without_fast_path
 
 MAX_OUTPUTS = 1_000
 MAX_TINY = 1_000_000
@@ -35,12 +36,15 @@ _WIDER = {  # what a GPU has kernels for, and the CPU not always
     torch.float16: torch.float32, torch.bfloat16: torch.float32, torch.complex32: torch.complex64,
 }  # fmt: skip
 _TINY = ((2, 3), (3, 5))  # batch and other sizes at which an activation is asked
-_MEMO_LIMIT = 100_000
+_MEMO_LIMIT = 20_000
+_MOST_MODULES = 2_000
+_A_QUESTION = 300  # the work of one, on `meta`; and so about of making a module
 _NO_ANSWER = re.compile(  # of the call itself; what may be overwritten is asked later
     "Could not run|depends on the values|too large|it makes|more than .* steps"
     "|single memory location"
 )
 _MEDIUM = 32
+_FEW = 4_096  # elements with which the CPU is asked as they are
 _EXACT = 8  # numbers up to it tell kinds of calls apart; of sizes above it there are smaller ones
 _SHORT = (5, 7)  # sequences
 
@@ -100,6 +104,7 @@ _HUGE = 1e30
 
 _memo: dict[object, Fact | OperatorRejects] = {}
 _taken: set[object] = set()  # kinds of calls that the CPU took
+_work: dict[object, int] = {}  # of what was not found at once
 _modules: dict[object, nn.Module] = {}
 _arguments: dict[nn.Module, tuple[tuple[Fact, ...], Mapping[str, Fact]]] = {}  # of registered ones
 
@@ -108,6 +113,7 @@ def forget() -> None:
     """Drop all that was found so far; a benchmark of the first time needs it."""
     _memo.clear()
     _taken.clear()
+    _work.clear()
     _modules.clear()
     _arguments.clear()
 
@@ -277,12 +283,8 @@ class _MetaCall:
     def __call__(self, *args: object, **kwargs: object) -> object:
         if self.module.training is not self.training:
             self.module.train(self.training)
-        fast = torch.backends.mha.get_fastpath_enabled()
-        torch.backends.mha.set_fastpath_enabled(False)  # it looks at devices, not at shapes
-        try:
+        with without_fast_path():
             return self.module(*args, **kwargs)
-        finally:
-            torch.backends.mha.set_fastpath_enabled(fast)
 
 
 _POINTWISE = ("torch.nn.modules.activation", "torch.nn.modules.batchnorm")
@@ -347,6 +349,7 @@ def meta_module(
     Raises OperatorRejects with torch's own words where the constructor refuses its arguments.
     """
     key = (*operator.key, memo_key(args), memo_key(kwargs))
+    pay_once(("module", key), _A_QUESTION)
     found = _modules.get(key)
     if found is not None:
         return found, key
@@ -359,7 +362,7 @@ def meta_module(
         if operator.offer is None:
             raise OperatorRejects(_words(error)) from None
         module = _new_on_cpu(cls, args, named).to("meta")  # its code may look at numbers
-    if len(_modules) > _MEMO_LIMIT:
+    if len(_modules) > _MOST_MODULES:
         _modules.clear()
         _arguments.clear()
     _modules[key] = module
@@ -387,7 +390,7 @@ def _new_on_cpu(
     cls: Callable[..., nn.Module], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
 ) -> nn.Module:
     try:
-        with torch.random.fork_rng(devices=[]), silence():
+        with own_random_state(), silence():
             return cls(*args, **kwargs)
     except Exception as error:
         raise OperatorRejects(_words(error)) from None
@@ -411,13 +414,20 @@ def _run(
 def _remembered(key: object, find: Callable[[], Fact]) -> Fact:
     found = _memo.get(key, _memo)
     if found is _memo:
+        before = spent()
+        pay_once(key, _A_QUESTION)
         try:
             found = find()
         except OperatorRejects as error:
             found = error
         if len(_memo) > _MEMO_LIMIT:
             _memo.clear()
+            _work.clear()
         _memo[key] = found
+        if spent() - before > _A_QUESTION:
+            _work[key] = spent() - before
+    else:
+        pay_once(key, _work.get(key, _A_QUESTION))
     if isinstance(found, OperatorRejects):
         raise OperatorRejects(str(found))
     return found
@@ -456,7 +466,7 @@ def _on_meta(
     positional = [to_value(a) for a in args]
     named = {name: to_value(value) for name, value in kwargs.items()}
     large = guard.is_large((*positional, *named.values()))
-    with guard.OnMeta() if large else nullcontext():
+    with guard.OnMeta() if large else nullcontext():  # type: ignore[no-untyped-call]
         if any(_has_tensor(a) for a in (*args, *kwargs.values())):
             return target(*positional, **named)
         if target is torch.normal:  # the only factory that does not heed the context below
@@ -492,7 +502,7 @@ def _on_cpu(
     fills = (0, 1, MANY) if alone else (0, 1)
     for fill in (*fills, UNIT) if one else fills:
         try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]), silence(), bounds():
+            with torch.no_grad(), own_random_state(), silence(), bounds():
                 positional = [to_value(a, fill) for a in args]
                 named = {name: to_value(value, fill) for name, value in kwargs.items()}
                 found.append(fact_of(target(*positional, **named)))
@@ -508,14 +518,6 @@ def _on_cpu(
     return found[0]
 
 
-@contextmanager
-def silence() -> Iterator[None]:
-    """No warnings from torch while it is only asked; the model gives its own when it runs."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def _asks_for_cpu(args: tuple[Fact, ...], kwargs: Mapping[str, Fact]) -> bool:
     """Whether dtypes matter: kernels on `meta` don't look at them, and take integers for floats."""
     facts = [*args, *kwargs.values()]
@@ -527,6 +529,8 @@ def _or_on_cpu(
     found: Fact, target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
 ) -> Fact:
     """The fact from the CPU, where dtypes matter; what `meta` found, where it has no kernel."""
+    if _small_one_agrees(target, args, kwargs):
+        return found
     try:
         return _on_cpu(target, args, kwargs)
     except OperatorRejects as error:
@@ -550,6 +554,31 @@ def _is_of_the_cpu(
         # a module's own parameters stay as they are
         return "dtype" in str(other) or "type" in str(other)
     return True
+
+
+def _small_one_agrees(
+    target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
+) -> bool:
+    """Whether the same with smaller sizes gives on the CPU what it gives on `meta`."""
+    if sum(map(elements, (*args, *kwargs.values()))) <= _FEW:
+        return False  # it is as small itself
+    for small, small_args, small_named in smaller_calls(target, args, tuple(kwargs.items())):
+        try:
+            with torch.no_grad(), silence():
+                expected = fact_of(_on_meta(_as_meta(small), small_args, dict(small_named)))
+            if _on_cpu(small, small_args, dict(small_named)) == expected:
+                return True
+        except Exception:  # some number fits the large sizes only
+            continue
+    return False
+
+
+def _as_meta(target: Callable[..., object]) -> Callable[..., object]:
+    """What is asked on `meta` in the place of a module's twin on the CPU."""
+    if not isinstance(target, _CpuCopy):
+        return target
+    module = _leaf_like(target.module, target.sizes, "meta") if target.sizes else target.module
+    return _MetaCall(module, target.training)
 
 
 def _widened(fact: Any) -> Any:
@@ -612,12 +641,9 @@ def _refusal_on_cpu(
 def _is_taken_on_meta(
     target: Callable[..., object], args: tuple[Fact, ...], kwargs: tuple[tuple[str, Fact], ...]
 ) -> bool:
-    if isinstance(target, _CpuCopy):
-        module = _leaf_like(target.module, target.sizes, "meta") if target.sizes else target.module
-        target = _MetaCall(module, target.training)
     try:
         with torch.no_grad(), silence():
-            _on_meta(target, args, dict(kwargs))
+            _on_meta(_as_meta(target), args, dict(kwargs))
     except Exception:  # an operator may refuse in any way
         return False
     return True
@@ -759,9 +785,12 @@ def to_value(fact: Fact, fill: int | None = None) -> object:
 def fact_of(value: object) -> Fact:
     """A result as a fact: tensors become their types, lists and named tuples become tuples.
 
-    Raises OperatorRejects for a result that is neither a tensor nor a plain value.
+    Raises OperatorRejects for a result that is neither an ordinary tensor nor a plain value.
     """
     if isinstance(value, torch.Tensor):
+        if value.layout is not torch.strided or value.is_quantized:
+            kind = "quantized" if value.is_quantized else str(value.layout).removeprefix("torch.")
+            raise OperatorRejects(f"it gives a {kind} tensor, which no layer can read")
         return TensorType(tuple(value.shape), tuple(value.stride()), value.dtype)
     if isinstance(value, (tuple, list)):
         if len(value) > MAX_OUTPUTS:

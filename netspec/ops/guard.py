@@ -1,12 +1,14 @@
 """Bounds on what torch may do while it is only asked what an operator gives.
 
-On `meta` nothing is allocated; still `diff` with `n: 1000000000` is so many steps. On the CPU,
-where an operator goes that cannot tell on `meta`, inputs are small, and what it makes of them need
-not be: `bincount` with `minlength: 1000000000000`. Both are stopped between two steps of torch's.
+On `meta` nothing is allocated; still `diff` with `n: 8000` is so many steps. On the CPU, where an
+operator goes that cannot tell on `meta`, inputs are small, and what it makes of them need not be:
+`bincount` with `minlength: 1000000000000`. Each step is taken off the budget of the check, before
+it is taken where its work can be told.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,42 +16,84 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map
 
-MAX_STEPS = 20_000
+from netspec.limits import spend
+
 MAX_ELEMENTS = 20_000_000  # of one result on the CPU
-LARGE = 10_000  # a size or number above it may be a count of too many steps
+LARGE = 64  # a number above it may be a count of many steps
+LARGE_SIZE = 10_000  # and so may a size
+
+# Work, in the unit of budgets.
+_A_STEP = 40
+_A_VIEW = 3
+_ONCE = {getattr(torch.Tag, name, None) for name in ("pointwise", "reduction", "inplace")}
+_ELEMENTS = 250  # that a kernel computes in one unit, if each takes a while
 
 
 class TooMuch(Exception):
-    """An operator would take too many steps, or too much memory, only to be asked."""
+    """An operator would take too much memory, only to be asked."""
 
 
 class OnMeta(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the steps of what runs inside. Raises TooMuch."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.steps = 0
+    """Takes the steps of what runs inside off the budget. Raises OutOfWork."""
 
     def __torch_dispatch__(
         self, func: Any, types: object, args: Any = (), kwargs: Any = None
     ) -> object:
-        self.steps += 1
-        if self.steps > MAX_STEPS:
-            raise TooMuch(f"it takes more than {MAX_STEPS:,} steps")
+        spend(_A_STEP)
         return func(*args, **(kwargs or {}))
 
 
+def spend_step(func: Any, args: Any) -> None:
+    """Takes a step of a whole run on `meta` off the budget, before it is taken."""
+    spend(_A_STEP + _A_VIEW * _most_outputs(func, args))
+
+
+def _most_outputs(func: Any, args: Any) -> int:
+    """How many tensors `unbind`, `split` and the like may give of this input."""
+    returns = func._schema.returns
+    if len(returns) != 1 or str(returns[0].type) != "List[Tensor]" or not args:
+        return 0
+    sizes = args[0].shape if isinstance(args[0], torch.Tensor) else ()
+    parts = [number for number in args[1:] if type(number) is int and number > 0]
+    return int(max(sizes, default=0)) // max(parts, default=1)
+
+
 class OnCpu(OnMeta):  # type: ignore[no-untyped-call]
-    """Bounds the memory that each step takes, too. Raises TooMuch."""
+    """Bounds the memory and the work that each step takes, too. Raises TooMuch, OutOfWork."""
 
     def __torch_dispatch__(
         self, func: Any, types: object, args: Any = (), kwargs: Any = None
     ) -> object:
         kwargs = kwargs or {}
-        _check_elements(_on_meta(func, args, kwargs))
+        expected = _on_meta(func, args, kwargs)
+        _check_elements(expected)
+        spend(_work(func, (args, kwargs), expected))
         found = super().__torch_dispatch__(func, types, args, kwargs)
         _check_elements(found)
         return found
+
+
+def _work(func: Any, given: object, expected: object) -> int:
+    """About how much a kernel computes: as a product of matrices does of tensors of these sizes.
+
+    A product of m×k and k×n elements takes √(mk·kn·mn) steps, and so about do a convolution and
+    `cdist`; a decomposition of m×n, which torch does not count to its core, takes mn·min(m, n).
+    What gives as much as it finds looks at each element once.
+    """
+    tensors = [*_tensors((given, expected))]
+    all_elements = sum(t.numel() for t in tensors)
+    if func.is_view or expected is None or _ONCE & {*func.tags}:
+        return all_elements // _ELEMENTS
+    factors = sorted((t.numel() for t in tensors if t.dtype.is_floating_point), reverse=True)[:3]
+    product = math.isqrt(math.prod(factors)) if len(factors) == 3 else 0
+    alone = [*_tensors(given)]
+    if len(alone) == 1 and alone[0].dim() > 1 and torch.Tag.core not in func.tags:
+        product = max(product, alone[0].numel() * min(alone[0].shape[-2:]))
+    return max(product, all_elements) // _ELEMENTS
+
+
+def _tensors(values: object) -> Iterator[torch.Tensor]:
+    return (leaf for leaf in tree_leaves(values) if isinstance(leaf, torch.Tensor))
 
 
 def _on_meta(func: Any, args: Any, kwargs: dict[str, Any]) -> object:
@@ -60,7 +104,7 @@ def _on_meta(func: Any, args: Any, kwargs: dict[str, Any]) -> object:
     try:
         with _disable_current_modes():
             return func(*args, **kwargs)
-    except (NotImplementedError, RuntimeError):
+    except Exception:  # an operator may refuse in any way
         if any(abs(number) > MAX_ELEMENTS for number in _numbers((args, kwargs))):
             raise TooMuch("one of its numbers is too large to try it") from None
         return None
@@ -73,9 +117,9 @@ def _as_meta(value: object) -> object:
 
 
 def _check_elements(found: object) -> None:
-    for leaf in tree_leaves(found):
-        if isinstance(leaf, torch.Tensor) and leaf.numel() > MAX_ELEMENTS:
-            raise TooMuch(f"it makes {leaf.numel():,} elements of a small input")
+    for tensor in _tensors(found):
+        if tensor.numel() > MAX_ELEMENTS:
+            raise TooMuch(f"it makes {tensor.numel():,} elements of a small input")
 
 
 def _numbers(values: object) -> Iterator[int]:
@@ -86,9 +130,9 @@ def is_large(values: Iterable[object]) -> bool:
     """Whether some size or whole number among these is large enough to be a count of steps."""
     for value in values:
         if isinstance(value, torch.Tensor):
-            if max(value.shape, default=0) > LARGE:
+            if max(value.shape, default=0) > LARGE_SIZE:
                 return True
-        elif isinstance(value, tuple):
+        elif isinstance(value, (tuple, list)):
             if is_large(value):
                 return True
         elif type(value) is int and abs(value) > LARGE:

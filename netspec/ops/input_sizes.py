@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from netspec.ops.catalog import Operator
-from netspec.ops.facts import silence
+from netspec.ops.process_state import own_random_state, silence
 from netspec.ops.signatures import signatures_of
 
 _OWN, _OTHER = 5, 3  # the size asked for, and all other sizes
@@ -29,7 +29,7 @@ def dimension_of(
     given = {p.name: 1 for p in signatures_of(operator)[0].parameters if p.required}
     given[parameter] = _OWN
     affine = {p.name: True for p in signatures_of(operator)[0].parameters if p.name == "affine"}
-    with silence(), torch.random.fork_rng(devices=[]), torch.no_grad():
+    with silence(), own_random_state(), torch.no_grad():
         try:
             module = cls(**given, **affine)
         except (TypeError, ValueError, RuntimeError):  # what else it needs is no number

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from netspec.ops import facts
 from netspec.ops.facts import Fact
+from netspec.ops.process_state import own_random_state, silence
 
 _memo: dict[object, frozenset[int]] = {}
 _NOTHING: frozenset[int] = frozenset()
@@ -58,7 +59,7 @@ def _tried(
     """What one call writes; None where it does not take such arguments."""
     if sum(map(facts.elements, (*args, *kwargs.values()))) > facts.MAX_TINY:
         return None
-    with torch.random.fork_rng(devices=[]), facts.silence(), torch.no_grad():
+    with own_random_state(), silence(), torch.no_grad():
         positional = [facts.to_value(fact, facts.RANDOM) for fact in args]
         named = {name: facts.to_value(fact, facts.RANDOM) for name, fact in kwargs.items()}
         given = [v for v in tree_leaves((positional, named)) if isinstance(v, torch.Tensor)]

@@ -12,6 +12,7 @@ from torch import nn
 
 from netspec.ir.graph import Program
 from netspec.ir.walk.walker import Runs, Step, walk
+from netspec.ops.process_state import own_random_state
 from netspec.proof.compare import named_tensors, same
 
 
@@ -38,7 +39,7 @@ def changed_step(
     runs: list[list[tuple[Step, list[torch.Tensor]]]] = []
     for seed in seeds:
         notes = _Notes()
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with own_random_state(), torch.no_grad():
             torch.manual_seed(seed)
             walk(program, model, [x.clone() for x in inputs], notes)
         runs.append(notes.steps)

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from netspec.ops.process_state import own_random_state
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -38,7 +40,7 @@ def run_once(
     model.train(training)
     model.zero_grad(set_to_none=True)
     given = [(name, x.clone().requires_grad_(_is_real(x))) for name, x in inputs]
-    with torch.random.fork_rng(devices=[]):
+    with own_random_state():
         torch.manual_seed(seed)
         outputs = dict(named_tensors(model(*[x for _, x in given]), ""))
         torch.manual_seed(seed)

@@ -16,8 +16,8 @@ from netspec.ir.graph import Program
 from netspec.ir.walk.walker import Runs, Step, walk
 from netspec.ops import catalog, offers
 from netspec.ops.effects import sharing
-from netspec.ops.facts import silence
 from netspec.ops.offers import Offer
+from netspec.ops.process_state import own_random_state, silence
 from netspec.proof.compare import named_tensors, same
 
 
@@ -29,7 +29,7 @@ def broken_word(
     watcher = _Doubt()
     for training in (True, False):
         model.train(training)
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with own_random_state(), torch.no_grad():
             torch.manual_seed(seed)
             walk(program, model, [x.clone() for x in inputs], watcher)
     return watcher.found[0] if watcher.found else None

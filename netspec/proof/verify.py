@@ -12,6 +12,7 @@ from netspec.display import aligned
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.ir.graph import Program
 from netspec.ops.facts import TensorType
+from netspec.ops.process_state import own_random_state
 from netspec.pipeline import FORMS, AnySource, Compiled, compile_spec
 from netspec.plugins import enabled
 from netspec.proof.again import changed_step
@@ -169,7 +170,7 @@ def _build(
 ) -> tuple[Compiled, nn.Module]:
     act = form if fn is None else {"form": form, "fn": fn}
     compiled = compile_spec(source, args, act, overrides)
-    with torch.random.fork_rng(devices=[]):
+    with own_random_state():
         torch.manual_seed(seed)
         return compiled, compiled.built.make()
 
@@ -273,7 +274,7 @@ def _changed(
     model.eval()
     runs = []
     for seed in seeds:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
+        with own_random_state(), torch.no_grad():
             torch.manual_seed(seed)
             runs.append(dict(named_tensors(model(*[x.clone() for x in values]), "")))
     if first_difference(*runs) is None:

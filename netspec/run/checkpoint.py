@@ -23,6 +23,8 @@ from torch import nn
 
 from netspec.errors import Diagnostic, RunError, Span, did_you_mean
 from netspec.ir.lower.context import Activation
+from netspec.limits import AnyLimits, raised, read_limits
+from netspec.ops.process_state import own_random_state
 from netspec.pipeline import Act, Compiled, compile_recipe, read_activation
 from netspec.plugins import enabled, how_to_enable, is_enabled
 from netspec.recipe import Recipe, hashable, recipe_key
@@ -62,7 +64,7 @@ class Checkpoint:
 
     def build(self, act: Act | None = None) -> nn.Module:
         """The model with its weights, in train mode on the CPU. Raises SpecError, RunError."""
-        with torch.random.fork_rng(devices=[]):
+        with own_random_state():
             model = self.compile(act).built.make()
         load_own(model, self)
         return model
@@ -73,15 +75,16 @@ def load_checkpoint(
     *,
     act: Act | None = None,
     plugins: Sequence[str] | None = None,
+    limits: AnyLimits = None,
 ) -> nn.Module:
     """The model of a checkpoint with its weights, in eval mode on the CPU, from this file alone.
 
     `path` is the file, also without its suffix, or a run's folder, whose best weights are meant;
     `act` is a form as in `build`: every form takes the same weights; `plugins` are enabled as
-    there. Raises RunError: NS703, NS704 where the file is no whole checkpoint, NS219 where it needs
-    a plugin that is not enabled.
+    there, and `limits` hold as there. Raises RunError: NS703, NS704 where the file is no whole
+    checkpoint, NS219 where it needs a plugin that is not enabled.
     """
-    with enabled(plugins):
+    with enabled(plugins), raised(read_limits(limits)):
         return read_checkpoint(find_checkpoint(path)).build(act).eval()
 
 

@@ -21,7 +21,7 @@ from netspec.run.batch_sizes import check_evaluation
 from netspec.run.command import run_command, typed_overrides
 from netspec.run.data.dataset import Data, Examples
 from netspec.run.device import find_device
-from netspec.run.enabling import plugins_of_run
+from netspec.run.enabling import enabled_for_run
 from netspec.run.folder import CHECKPOINTS, exclusive_folder, told_if_full, write_json
 from netspec.run.measure import Measured, measure_split
 from netspec.run.metrics import check_metrics
@@ -99,7 +99,7 @@ def eval_job(config: DictConfig) -> None:
     try:
         settings = read_eval_settings(config, overrides)
         _refuse_written(settings.out)
-        with plugins_of_run(settings.plugins, overrides):
+        with enabled_for_run(settings.plugins, settings.limits, overrides):
             found = evaluate(settings, overrides)
         tell(found)
         folder = _folder(settings.out, found.checkpoint)

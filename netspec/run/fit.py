@@ -22,7 +22,7 @@ from netspec.run.continuing import refuse_changed, refuse_taken, resumable
 from netspec.run.data.batches import Batches
 from netspec.run.data.open import settings_of
 from netspec.run.device import Device, find_device
-from netspec.run.enabling import plugins_of_run
+from netspec.run.enabling import enabled_for_run
 from netspec.run.keeper import Keeper, SafeIO
 from netspec.run.measure import Measured, measure_split
 from netspec.run.optim import Length
@@ -74,7 +74,7 @@ def train(
     if settings.threads:
         torch.set_num_threads(settings.threads)
     device = find_device(settings.device, settings.trainer.devices)
-    with plugins_of_run(settings.plugins, overrides):
+    with enabled_for_run(settings.plugins, settings.limits, overrides):
         prepared = prepare(settings, overrides, folder=folder)
         check_direction(sought, prepared.monitor, overrides)
         if rank():

@@ -99,6 +99,7 @@ class Settings(_Checked):
     folder: str | None = None
     preflight: bool = True
     plugins: list[str] = []
+    limits: dict[str, int] = {}
 
 
 class EvalActSettings(_Checked):
@@ -124,6 +125,7 @@ class EvalSettings(_Checked):
     metrics: Literal["auto"] | list[str] = "auto"
     out: str | None = None
     plugins: list[str] = []
+    limits: dict[str, int] = {}
 
 
 def read_settings(config: DictConfig, overrides: Sequence[str]) -> Settings:

@@ -24,7 +24,7 @@ from netspec.run.command import told
 from netspec.run.continuing import other_data
 from netspec.run.data.dataset import Data, Wanted
 from netspec.run.data.open import open_data
-from netspec.run.enabling import plugins_of_run
+from netspec.run.enabling import enabled_for_run
 from netspec.run.overrides import as_written, key_of
 from netspec.run.placing import SWEEP, going_on
 from netspec.run.prepare import Prepared, Reader, prepare
@@ -159,7 +159,7 @@ def _check(
             del job["hydra"]
         overrides = [text for text in point.overrides if key_of(text) not in _NOT_OF_A_POINT]
         settings = read_settings(job, overrides)
-        with plugins_of_run(settings.plugins, overrides):
+        with enabled_for_run(settings.plugins, settings.limits, overrides):
             prepared = prepare(settings, overrides, read, folder)
     except SpecError as error:
         return Point(point.index, point.overrides, point.varied, error=error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-MAX_BYTES: Final = 1_000_000
 MAX_DEPTH: Final = 64
 MAX_VALUES: Final = 200_000  # with every alias written out; a long text counts as several
 MAX_LENGTH: Final = 100_000  # of one text

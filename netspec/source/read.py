@@ -9,9 +9,10 @@ from itertools import islice
 from typing import NoReturn
 
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.limits import current
 from netspec.source.compose import compose
 from netspec.source.document import Source
-from netspec.source.limits import MAX_BYTES, MAX_OFFERED
+from netspec.source.limits import MAX_OFFERED
 from netspec.source.places import Lines, Places
 
 
@@ -37,14 +38,15 @@ def _read(text: str, file: str, path: pathlib.Path | None) -> Source:
         fact = f"U+{ord(lines.text[error.start]):04X} is half a character (a surrogate)"
         shown = Lines(lines.text.encode(errors="replace").decode())
         raise SpecError(Diagnostic("NS101", fact, shown.span(file, error.start))) from None
-    if size > MAX_BYTES:
+    if size > current().text:
         raise SpecError(_too_large(Span(file, 1)))
     value, root = compose(lines, file)
     return Source(file, lines.text, path, value, Places(lines, root))
 
 
 def _too_large(span: Span) -> Diagnostic:
-    return Diagnostic("NS103", f"a spec has at most {MAX_BYTES:,} bytes, and this has more", span)
+    fact = f"a spec has at most {current().text:,} bytes, and this has more"
+    return Diagnostic("NS103", fact, span)
 
 
 def _text_of(name: str) -> str:
@@ -66,7 +68,7 @@ def _bytes_of(name: str) -> bytes:
         if not stat.S_ISREG(mode):  # a pipe may never end, nor even begin
             _unreadable(name, f"`{name}` is not an ordinary file")
         with open(name, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(current().text + 1)
     except FileNotFoundError:
         _unreadable(name, f"there is no file `{name}`", _near(name))
     except OSError as error:
@@ -74,7 +76,7 @@ def _bytes_of(name: str) -> bytes:
         _unreadable(name, f"`{name}` cannot be read: {reason}")
     except ValueError:
         _unreadable(name, f"`{name!r}` cannot be the name of a file")
-    if len(data) > MAX_BYTES:
+    if len(data) > current().text:
         raise SpecError(_too_large(Span(name)))
     return data
 

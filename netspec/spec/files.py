@@ -6,13 +6,17 @@ process from the same texts, without any file.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
 from netspec.errors import did_you_mean
+from netspec.limits import current, raised_help
 from netspec.source import Source, read_source, read_text
+from netspec.source.limits import MAX_OFFERED
 
 MAX_FILES = 256
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}")
@@ -59,6 +63,7 @@ class Files:
     variants: list[Source] = field(default_factory=list)  # texts whose args became overrides
     _roots: dict[str, Path] = field(default_factory=dict)
     _by_path: dict[Path, Source] = field(default_factory=dict)
+    _listed: dict[Path, list[str]] = field(default_factory=dict)
 
     def include(self, name: str, owner: Source) -> Source:
         """The file of blocks that `owner` includes. Raises CannotOpen, SpecError."""
@@ -88,9 +93,22 @@ class Files:
         source = self._by_path.get(path)
         if source is None:
             source = replace(read_source(path), file=shown)
+            read = {id(each): each.text for each in (owner, *self._by_path.values(), source)}
+            most = current().text
+            if sum(map(len, read.values())) > most:
+                fact = f"with `{name}`, a spec has more than {most:,} bytes in all its files"
+                raise CannotOpen(fact, raised_help("text", most))
             self._by_path[path] = source
             self._roots[str(path)] = root
         return source
+
+    def _specs_in(self, folder: Path) -> list[str]:
+        """The first files of a folder that may be meant by a name with a slip; looked up once."""
+        if folder not in self._listed:
+            with os.scandir(folder) as entries:
+                names = [each.name for each in islice(entries, MAX_OFFERED)]
+            self._listed[folder] = sorted(name for name in names if name.endswith(".yaml"))
+        return self._listed[folder]
 
     def _find(self, name: str, owner: Source, by_name: bool) -> tuple[Path, Path, str]:
         """The real path, the folder that it may not leave, and how messages call it."""
@@ -103,17 +121,13 @@ class Files:
                 if file.is_file():
                     own = root if root and folder == here else folder.resolve()
                     return within(own, folder, f"{name}.yaml"), own, str(file)
-            names = [found.stem for folder in folders for found in sorted(folder.glob("*.yaml"))]
+            names = [Path(found).stem for folder in folders for found in self._specs_in(folder)]
             raise CannotOpen(f"there is no spec `{name}`", did_you_mean(name, names))
         if here is None or root is None:
             raise CannotOpen(f"`{name}` cannot be opened: this text is not a file in a folder")
         file = within(root, here, name)
         if not file.is_file():
-            near = (
-                [found.name for found in file.parent.glob("*.yaml")]
-                if file != root and file.parent.is_dir()
-                else []
-            )
+            near = self._specs_in(file.parent) if file != root and file.parent.is_dir() else []
             raise CannotOpen(f"there is no file `{name}`", did_you_mean(file.name, near))
         return file, root, str(here / name)
 

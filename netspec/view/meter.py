@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from netspec.ops.backends import BY_BACKEND
+from netspec.ops.guard import spend_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class _Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         named = kwargs or {}
+        spend_step(func, args)
         result = func(*args, **named)
         formula = flop_registry.get(func._overloadpacket)
         if formula is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -13,12 +14,22 @@ from torch import nn
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
 from netspec.ir.graph import Port, Program
 from netspec.ir.walk.ask import Refuses
+from netspec.limits import (
+    AnyLimits,
+    OutOfWork,
+    bounded,
+    current,
+    raised_help,
+    read_limits,
+    too_much_work,
+)
 from netspec.ops.facts import Fact, TensorType
 from netspec.ops.shapes import other_sizes, shape_text
 from netspec.view.meter import Cost
 from netspec.view.trace import Trace, Visit, trace
 
 Sizes = dict[str, int]
+_RUNS = 3  # of the whole model; a check asks each operator once
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +85,10 @@ class _Measured:
 
 
 def summarize(
-    program: Program, module: nn.Module, sizes: Mapping[str, int] | None = None
+    program: Program,
+    module: nn.Module,
+    sizes: Mapping[str, int] | None = None,
+    limits: AnyLimits = None,
 ) -> Summary:
     """The summary of a program, from two runs of its model on `meta`; nothing is allocated.
 
@@ -83,9 +97,21 @@ def summarize(
     spec's own example for others. Where a layer does not take a batch of 1 (a batch norm of single
     values), the figures are drawn on from those of 2 and 3, and marked approximate.
 
-    Raises SpecError where `sizes` names what is no free size, or a size that cannot be.
+    Raises SpecError where `sizes` names what is no free size, or a size that cannot be, and where
+    the runs would take more work than they may.
     """
-    asked = _asked_sizes(program, sizes or {})
+    span = Span(program.source.file)
+    allowed = read_limits(limits)
+    allowed = replace(allowed, work=_RUNS * allowed.work)
+    with bounded(allowed, _RUNS * len(program.source.text)):
+        try:
+            return _summarize(program, module, sizes or {})
+        except OutOfWork:
+            raise SpecError(too_much_work("a summary", span)) from None
+
+
+def _summarize(program: Program, module: nn.Module, sizes: Mapping[str, int]) -> Summary:
+    asked = _asked_sizes(program, sizes)
     assert all(parameter.is_meta for parameter in module.parameters()), "the model is on `meta`"
     measured = _measure(program, module, asked, given=bool(sizes))
     texts = _outputs(program, module, measured)
@@ -136,7 +162,21 @@ def _asked_sizes(program: Program, given: Mapping[str, int]) -> Sizes:
             problems.append(Diagnostic("NS205", f"a size is 1 or more, not {size}", span))
     if problems:
         raise SpecError(problems)
-    return {name: 1 if name in batch else size for name, size in free.items()} | dict(given)
+    asked = {name: 1 if name in batch else size for name, size in free.items()}
+    asked |= given
+    for port in program.inputs:
+        _check_elements(program, port, asked)
+    return asked
+
+
+def _check_elements(program: Program, port: Port, sizes: Sizes) -> None:
+    """Raises SpecError where an input would be larger than torch can describe."""
+    elements, most = math.prod(_shape(program, port, sizes)), current().input_elements
+    if elements > most:
+        at = ", ".join(f"{name}={size}" for name, size in sizes.items())
+        fact = f"input `{port.name}` has {elements:,} elements"
+        help = raised_help("input_elements", most)
+        raise SpecError(Diagnostic("NS217", fact, Span(f"from {at}"), help=help))
 
 
 def _batch_of(program: Program) -> set[int | str]:
@@ -157,14 +197,16 @@ def _declared(program: Program, port: Port) -> list[int | str]:
     return [size if size in letters else number for size, number in pairs]
 
 
+def _shape(program: Program, port: Port, sizes: Sizes) -> list[int]:
+    return [sizes[size] if isinstance(size, str) else size for size in _declared(program, port)]
+
+
 def _run(program: Program, module: nn.Module, sizes: Sizes) -> Trace:
     inputs = []
     for port in program.inputs:
         known = port.facts[0]
         assert isinstance(known, TensorType), "an input is a tensor"
-        shape = [
-            sizes[size] if isinstance(size, str) else size for size in _declared(program, port)
-        ]
+        shape = _shape(program, port, sizes)
         inputs.append(torch.empty(shape, dtype=known.dtype, device="meta"))
     return trace(program, module, inputs)
 

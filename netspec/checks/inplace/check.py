@@ -8,7 +8,7 @@ from torch import nn
 
 from netspec.checks.inplace.decide import Decision, decide
 from netspec.checks.inplace.record import Record, record
-from netspec.ir.graph import Program
+from netspec.ir.graph import Child, NewGraph, NewList, NewSequence, Program
 from netspec.ir.walk.ask import Refuses
 from netspec.ops.facts import TensorType, contiguous
 
@@ -20,6 +20,8 @@ def decide_in_place(program: Program, module: nn.Module, auto: bool) -> tuple[De
 
     `module` is the program's model on `meta`.
     """
+    if not program.overwrites and not _has_activation(program.root):
+        return ()
     records = [record(program, module, *run, auto) for run in _probed(program)]
     if not any(probe.training for probe in program.probes):
         records += _if_it_runs(program, module, _types(program, 0), True, auto)
@@ -27,6 +29,24 @@ def decide_in_place(program: Program, module: nn.Module, auto: bool) -> tuple[De
         for training in (True, False):
             records += _if_it_runs(program, module, _large(program), training, auto)
     return decide(records)
+
+
+def _has_activation(child: Child) -> bool:
+    """Whether it, or some child below, is an `act:` layer in its module form."""
+    waiting, met = [child], set()
+    while waiting:
+        one = waiting.pop()
+        if one.activation:
+            return True
+        match one.new:
+            case NewSequence(children) | NewList(children):
+                waiting += children
+            case NewGraph(graph) if id(graph) not in met:
+                met.add(id(graph))
+                waiting += graph.children
+            case _:
+                pass
+    return False
 
 
 def _probed(program: Program) -> Iterator[tuple[Sequence[TensorType], bool]]:

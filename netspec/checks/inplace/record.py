@@ -21,6 +21,7 @@ from netspec.ir.walk.walker import Bound, Step, walk
 from netspec.ops import offers
 from netspec.ops.backends import OTHER_KERNELS
 from netspec.ops.facts import OperatorRejects, TensorType, fact_of
+from netspec.ops.guard import spend_step
 from netspec.ops.overwriting import Pair, has_inplace, module_pair, pair_of
 from netspec.ops.writes import written_tensors
 
@@ -379,6 +380,7 @@ class _Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         named = kwargs or {}
+        spend_step(func, args)
         value = func(*args, **named)
         if not self.recorder.paused:
             self.recorder.kernel(func, args, named, value)

@@ -16,10 +16,12 @@ from torch import nn
 from netspec.checks.inplace.region import Region, region_of
 from netspec.ops import facts, offers
 from netspec.ops.overwriting import Pair
+from netspec.ops.process_state import own_random_state
 
 _MOST = 4_000_000  # elements of a storage that is tried at its own size
 _TINY = 5  # the largest size of a dimension where sizes don't matter
 _SEED = 0
+_MOST_REMEMBERED = 2_000
 _SCALES = (0.3, 3.0)  # each value is tried near zero and far from it
 
 
@@ -118,6 +120,8 @@ def _remembered(
         return _memo[key]
     found = _shrunk(pair, args, kwargs) if shrunk else _try(pair, args, kwargs, tensors)
     if offers.of_target(type(pair.inside)) is None:  # what its words leave out, nobody knows
+        if len(_memo) > _MOST_REMEMBERED:
+            _memo.clear()
         _memo[key] = found
     return found
 
@@ -203,7 +207,7 @@ def _run(
     scale: float,
 ) -> _Ran:
     """The call on CPU tensors that lie in memory as these do, each storage a value of a graph."""
-    with torch.random.fork_rng(devices=[]):
+    with own_random_state():
         torch.default_generator.manual_seed(_SEED)  # not the devices too, as torch.manual_seed
         leaves: list[torch.Tensor] = []
         made: list[torch.Tensor] = []

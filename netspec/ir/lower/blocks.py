@@ -20,6 +20,7 @@ from netspec.ir.lower.optional import default_of, evaluate_default
 from netspec.ir.lower.reading import arguments, name_of, no_expression
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Slot
 from netspec.ir.lower.state import lower_after
+from netspec.limits import spend
 from netspec.ops.facts import TensorType, memo_key
 from netspec.spec.load import Definition, Spec
 from netspec.spec.schema import (
@@ -29,6 +30,8 @@ from netspec.spec.schema import (
     Layer,
     SpecLayer,
 )  # fmt: skip
+
+_A_BLOCK = 300  # the work of one for other args or types than before
 
 
 def block_instance(layer: BlockLayer, name: str, scope: Scope, place: Place) -> GraphInstance:
@@ -192,7 +195,7 @@ def lower_block(
         context.count_elements(before.elements, place)
         context.count_lowerings(before.lowerings, place)
         return before
-    context.count_block(place)
+    spend(_A_BLOCK)
     context.memo[key] = None
     context.lowered.add(id(definition.block))
     context.active.add(key)

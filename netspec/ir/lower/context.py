@@ -13,7 +13,8 @@ from netspec.ir.conditions import Readings
 from netspec.ir.effects import has_effects
 from netspec.ir.expr import Const, Expr, Tuple, Value
 from netspec.ir.graph import Graph, New, Place, Probe
-from netspec.ir.limits import MAX_BLOCKS, MAX_DEPTH, MAX_ELEMENTS, MAX_LAYERS
+from netspec.ir.limits import MAX_DEPTH
+from netspec.limits import Limits, current, raised_help
 from netspec.ops.facts import Fact, OperatorRejects, TensorType, elements
 from netspec.spec.load import Definition, Spec
 
@@ -158,6 +159,7 @@ class Context:
     activation: Activation
     find_spec: Callable[[str, Place], Spec]
     steps: Steps
+    limits: Limits = field(default_factory=current)
     problems: list[Diagnostic] = field(default_factory=list)
     parts: dict[int, Definition] = field(default_factory=dict)
     memo: dict[object, Lowered | None] = field(default_factory=dict)
@@ -168,7 +170,6 @@ class Context:
     layers: int = 0
     elements: int = 0
     lowerings: int = 0  # of all layers, those that register nothing too
-    blocks: int = 0  # lowered each for other args or types than before
     active: set[object] = field(default_factory=set)  # blocks being lowered
     within: list[str] = field(default_factory=list)
     lowered: set[int] = field(default_factory=set)  # the blocks, by id
@@ -307,34 +308,31 @@ class Context:
 
     def count_layers(self, count: int, place: Place) -> None:
         self.layers += count
-        if self.layers > MAX_LAYERS:
-            fact = f"the spec has more than {MAX_LAYERS:,} layers"
-            raise refuse("NS217", fact, place.key_span())
+        self._bound_layers(self.layers, place)
 
     def count_lowerings(self, count: int, place: Place) -> None:
         self.lowerings += count
-        if self.lowerings > MAX_LAYERS:
-            fact = f"the spec has more than {MAX_LAYERS:,} layers"
-            raise refuse("NS217", fact, place.key_span())
+        self._bound_layers(self.lowerings, place)
 
-    def count_block(self, place: Place) -> None:
-        self.blocks += 1
-        if self.blocks > MAX_BLOCKS:
-            fact = f"more than {MAX_BLOCKS:,} blocks differ in their args or input types"
+    def _bound_layers(self, count: int, place: Place) -> None:
+        if count > self.limits.layers:
+            fact = f"the spec has more than {self.limits.layers:,} layers"
             raise refuse("NS217", fact, place.key_span())
 
     def check_made(self, fact: Fact, place: Place) -> None:
         """What is made while the model is built has as many elements at most as what it keeps."""
-        if elements(fact) > MAX_ELEMENTS:
+        if elements(fact) > self.limits.elements:
             made = f"this makes {elements(fact):,} elements when the model is built"
-            raise refuse("NS217", made, place.span(), f"at most {MAX_ELEMENTS:,} are allowed")
+            raise refuse("NS217", made, place.span(), self.elements_help())
 
     def count_elements(self, count: int, place: Place) -> None:
-        if self.elements + count > MAX_ELEMENTS:
+        if self.elements + count > self.limits.elements:
             fact = f"parameters and buffers have {self.elements + count:,} elements up to here"
-            help = f"at most {MAX_ELEMENTS:,} are allowed"
-            raise refuse("NS217", fact, place.key_span(), help)
+            raise refuse("NS217", fact, place.key_span(), self.elements_help())
         self.elements += count
+
+    def elements_help(self) -> str:
+        return raised_help("elements", self.limits.elements)
 
 
 def _works_text(failed: Probe, works: Sequence[Probe]) -> str:

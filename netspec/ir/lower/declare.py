@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache, partial
 
-import torch
 from torch import nn
 
 from netspec.ir.foreign.layers import call_help, foreign_layer
@@ -29,6 +28,7 @@ from netspec.ops.arguments import Parameter
 from netspec.ops.catalog import Operator
 from netspec.ops.elsewhere import told_of_activation, told_of_module
 from netspec.ops.overwriting import INPLACE
+from netspec.ops.process_state import own_random_state
 from netspec.ops.signatures import signatures_of
 from netspec.spec.expressions import is_expression
 from netspec.spec.schema import (
@@ -259,7 +259,7 @@ def _has_weights(function: str) -> bool:
 def weights_of(operator: Operator) -> tuple[str, ...]:
     """The parameters of an activation's module: PReLU's `weight`."""
     try:
-        with torch.random.fork_rng(devices=[]):
+        with own_random_state():
             module = operator.target()
     except (TypeError, ValueError, RuntimeError):  # it wants arguments
         return ()

@@ -31,7 +31,6 @@ from netspec.ir.graph import (
     NewSequence,
     Place,
 )  # fmt: skip
-from netspec.ir.limits import MAX_INNER_LAYERS
 from netspec.ir.lower.bind import Bound, bind
 from netspec.ir.lower.calls import call_function, meet_overwriting
 from netspec.ir.lower.collected import is_collection, with_tensors, with_tensors_where
@@ -40,6 +39,7 @@ from netspec.ir.lower.evaluate import Module
 from netspec.ir.lower.infer import infer, sized_inputs
 from netspec.ir.lower.mismatch import Called, passed, refused_construction, rejection
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Slot
+from netspec.limits import current
 from netspec.ops import facts
 from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
@@ -263,14 +263,10 @@ def _names(signature: Signature) -> set[str]:
 
 def _bound_inner_layers(arguments: Mapping[str, object], place: Place) -> None:
     """An RNN's or a Transformer's own layers count before torch makes them, even on `meta`."""
+    most = current().inner_layers
     for name, value in arguments.items():
-        if (
-            "num" in name
-            and "layers" in name
-            and isinstance(value, int)
-            and value > MAX_INNER_LAYERS
-        ):
-            fact = f"`{name}` is {value:,}, and at most {MAX_INNER_LAYERS} are allowed"
+        if "num" in name and "layers" in name and isinstance(value, int) and value > most:
+            fact = f"`{name}` is {value:,}, and at most {most} are allowed"
             raise refuse("NS217", fact, place.source.span_of((*place.path, name)))
 
 

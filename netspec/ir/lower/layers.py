@@ -10,7 +10,7 @@ from netspec.ir.foreign.layers import foreign_layer
 from netspec.ir.graph import Place
 from netspec.ir.lower import containers, known, repeats
 from netspec.ir.lower.calls import call_function
-from netspec.ir.lower.context import Operand, Refused, refuse
+from netspec.ir.lower.context import Operand, Refused, TooMany, refuse
 from netspec.ir.lower.declare import declare, is_group, register_tensor, registered_name
 from netspec.ir.lower.evaluate import (
     as_condition,
@@ -34,6 +34,7 @@ from netspec.ir.lower.reading import (
 )
 from netspec.ir.lower.scope import Binding, Scope, undefined
 from netspec.ir.lower.state import lower_const, lower_param
+from netspec.limits import OutOfWork, spend, too_much_work
 from netspec.spec.expressions import is_expression, names_in
 from netspec.spec.schema import (
     BufferLayer,
@@ -57,6 +58,7 @@ def lower_layers(layers: Layers, scope: Scope, place: Place) -> None:
         lower_layer(layer, str(key), scope, at, partial(inputs_of, layer, scope, at))
 
 
+_A_LAYER = 60  # the work of one, beside what it asks
 _NOT_PLAIN = frozenset(Layer.model_fields) | {"with_", "pin"}
 
 
@@ -102,6 +104,7 @@ def _lower(
     try:
         if layer.repeat is None:
             scope.context.count_lowerings(1, place)
+            spend(_A_LAYER)
         if layer.model_fields_set & _NOT_PLAIN:
             check_modifiers(layer, place)
         whole = layer.repeat is not None and not asks_each_copy(layer)
@@ -135,6 +138,11 @@ def _lower(
         bound(value, place)
         binding.value = scope.graph.assign(name, value, place, layer.keep)
         scope.previous = binding.value
+    except OutOfWork:
+        names = [part for part in place.path if isinstance(part, str)]
+        problem = too_much_work(f"checking `{names[-1]}`", place.key_span())
+        scope.context.report(Refused(problem))
+        raise TooMany from None
     except Refused as refused:
         scope.context.report(refused)
         found = scope.names.setdefault(name, Binding(place))

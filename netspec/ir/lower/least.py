@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from netspec.ir.graph import Place
-from netspec.ir.limits import MAX_DEPTH, MAX_LAYERS
+from netspec.ir.limits import MAX_DEPTH
 from netspec.ir.lower.context import refuse
 from netspec.ir.lower.reading import Layers, items_of
+from netspec.limits import current
 from netspec.spec.load import Definition, Spec
 from netspec.spec.schema import BlockLayer, ContainerLayer, Layer, Repeat
 
@@ -21,13 +22,14 @@ from netspec.spec.schema import BlockLayer, ContainerLayer, Layer, Repeat
 def check_least(spec: Spec) -> None:
     """Raises Refused (NS217) at the layer by which there are too many, however they are lowered."""
     here = Place(spec.source, ("layers",))
-    _Counter()._layers(spec.document.layers, spec.blocks, here, 0)
+    _Counter(current().layers)._layers(spec.document.layers, spec.blocks, here, 0)
 
 
 @dataclass(slots=True)
 class _Counter:
     """The layers of each block that was counted before, by id."""
 
+    most: int
     counted: dict[int, int] = field(default_factory=dict)
 
     def _layers(
@@ -37,8 +39,8 @@ class _Counter:
         for key, layer in items_of(layers):
             at = place.at(key)
             total += self._layer(layer, blocks, at, depth)
-            if total > MAX_LAYERS:
-                fact = f"the spec has more than {MAX_LAYERS:,} layers"
+            if total > self.most:
+                fact = f"the spec has more than {self.most:,} layers"
                 raise refuse("NS217", fact, at.key_span(), "each copy of a block counts")
         return total
 
@@ -47,7 +49,7 @@ class _Counter:
     ) -> int:
         if layer.when is not None or depth > MAX_DEPTH:
             return 0
-        count = _copies(layer)
+        count = _copies(layer, self.most)
         if isinstance(layer, ContainerLayer):
             count *= 1 + self._layers(layer.layers, blocks, place.at("layers"), depth + 1)
         if isinstance(layer, BlockLayer) and layer.block in blocks:
@@ -65,11 +67,11 @@ class _Counter:
         return self.counted[key]
 
 
-def _copies(layer: Layer) -> int:
+def _copies(layer: Layer, most: int) -> int:
     repeat = layer.repeat
     if repeat is None:
         return 1
     asked = (repeat.over or repeat.n) if isinstance(repeat, Repeat) else repeat
     if isinstance(asked, list):
         return len(asked)
-    return asked if isinstance(asked, int) and 0 < asked <= MAX_LAYERS else 0  # told later
+    return asked if isinstance(asked, int) and 0 < asked <= most else 0  # told later

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from netspec.ir.limits import MAX_EXPONENT, MAX_LENGTH, MAX_NUMBER
+from netspec.ir.limits import MAX_EXPONENT, MAX_LENGTH, MAX_NESTING, MAX_NUMBER
 from netspec.ops.facts import Mapped
 
 
@@ -40,17 +40,20 @@ def _round(value: Any, digits: Any = None) -> Any:
 def _length(value: Any) -> int:
     """The characters of a string, or the items of a tuple with all that is in them.
 
-    Stops counting where there are too many: two tuples that hold the same one twice, and so on, are
-    short to write and small in memory, and still have too many items to ever be looked at.
+    Raises Unbounded where they nest too deep. Stops counting where there are too many: two tuples
+    that hold the same one twice, and so on, are short to write and small in memory, and still have
+    too many items to ever be looked at.
     """
     if isinstance(value, str):
         return len(value)
-    count, rest = 0, [value]
+    count, rest = 0, [(value, 1)]
     while rest and count <= MAX_LENGTH:
-        item = rest.pop()
+        item, depth = rest.pop()
+        if depth > MAX_NESTING:
+            raise Unbounded(f"tuples in tuples; at most {MAX_NESTING} in one another are allowed")
         items = item if isinstance(item, tuple) else [v for _, v in item.items]
         count += len(items)
-        rest += [inner for inner in items if isinstance(inner, (tuple, Mapped))]
+        rest += [(inner, depth + 1) for inner in items if isinstance(inner, (tuple, Mapped))]
     return count
 
 

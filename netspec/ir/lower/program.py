@@ -10,7 +10,6 @@ from typing import Any
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.ir.expr import Value
 from netspec.ir.graph import Child, Place, Probe, Program
-from netspec.ir.limits import MAX_INPUT_ELEMENTS
 from netspec.ir.lower.blocks import check_unused, fill_args
 from netspec.ir.lower.containers import merge_taps
 from netspec.ir.lower.context import Activation, Context, Operand, Refused, Steps, TooMany, refuse
@@ -21,6 +20,7 @@ from netspec.ir.lower.layers import lower_layer, lower_layers
 from netspec.ir.lower.least import check_least
 from netspec.ir.lower.optional import default_of, or_default
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope
+from netspec.limits import raised_help
 from netspec.ops import catalog, facts
 from netspec.ops.elsewhere import told_of_dtype
 from netspec.source import Path
@@ -316,9 +316,10 @@ def _input(name: str, declared: list[int | str] | Input, scope: Scope, place: Pl
             _size(size, dict(probe.sizes), scope, where.at(index))
             for index, size in enumerate(_shape(declared))
         )
-        if math.prod(shape) > MAX_INPUT_ELEMENTS:
+        most = scope.context.limits.input_elements
+        if math.prod(shape) > most:
             fact = f"input `{name}` has {math.prod(shape):,} elements"
-            help = f"at most {MAX_INPUT_ELEMENTS:,} are allowed"
+            help = raised_help("input_elements", most)
             raise refuse("NS217", fact, where.span(), help)
         types.append(facts.contiguous(shape, dtype))
     optional = default_of(declared) is not None

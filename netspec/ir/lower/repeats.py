@@ -7,7 +7,6 @@ from functools import partial
 
 from netspec.ir.expr import CallPart, Expr, Part, Tuple, Value, substitute
 from netspec.ir.graph import Assign, ByMode, Graph, Loop, NewList, Place
-from netspec.ir.limits import MAX_LAYERS
 from netspec.ir.lower import containers
 from netspec.ir.lower.context import Lowered, Operand, Refused, refuse, tuple_of
 from netspec.ir.lower.declare import is_group
@@ -17,6 +16,7 @@ from netspec.ir.lower.instances import GraphInstance, ListInstance
 from netspec.ir.lower.modifiers import asks_each_copy, loop_names
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Slot
 from netspec.ir.lower.state import lower_after
+from netspec.limits import raised_help
 from netspec.spec.schema import ContainerLayer, Layer, Repeat
 
 Loop_ = list[dict[str, Operand]]
@@ -88,10 +88,10 @@ def _rounds(layer: Layer, scope: Scope, place: Place) -> Loop_:
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
         fact = f"`repeat` is a number of copies, and `{count}` is not"
         raise refuse("NS214", fact, at.span(), about=count)
-    if count > MAX_LAYERS:
-        raise refuse(
-            "NS217", f"`repeat` asks for {count:,} copies", at.span(), f"at most {MAX_LAYERS:,}"
-        )
+    most = scope.context.limits.layers
+    if count > most:
+        fact = f"`repeat` asks for {count:,} copies"
+        raise refuse("NS217", fact, at.span(), raised_help("layers", most))
     index = repeat.as_ or "i"
     return [{index: const(i)} for i in range(count)]
 

@@ -11,7 +11,6 @@ import torch
 from netspec.errors import did_you_mean
 from netspec.ir.expr import Call, Const, Expr, Training, Value, walk
 from netspec.ir.graph import Freeze, Init, InitRule, NewBuffer, NewParameter, Place
-from netspec.ir.limits import MAX_ELEMENTS
 from netspec.ir.lower.bind import bind
 from netspec.ir.lower.context import Operand, Refused, refuse
 from netspec.ir.lower.evaluate import evaluate_plain, static_value
@@ -40,11 +39,10 @@ def lower_param(layer: ParamLayer | BufferLayer, scope: Scope, place: Place) -> 
         count = 1
         for size in sizes:
             count *= size
-        if count > MAX_ELEMENTS:
+        if count > scope.context.limits.elements:
             fact = f"the shape {list(sizes)} has {count:,} elements"
-            raise refuse(
-                "NS217", fact, place.at(kind).span(), f"at most {MAX_ELEMENTS:,} are allowed"
-            )
+            help = scope.context.elements_help()
+            raise refuse("NS217", fact, place.at(kind).span(), help)
         expr: Expr = _empty(sizes, value, scope, place.at(kind))
         operand = Operand(
             expr, (facts.contiguous(sizes, torch.float32),) * len(scope.context.probes)

@@ -29,6 +29,7 @@ def ask(
 
     False, too, where autograd may keep what nobody can see: by a fake, which has no backward pass,
     or in a `torch.autograd.Function`, which may hold a tensor in any way.
+    False as well where only what requires grad is refused, as a loss's target may be.
     Raises Refuses where torch does not take the operands on any device.
     """
     offer = offers.of_target(type(target) if isinstance(target, nn.Module) else target)
@@ -41,8 +42,6 @@ def ask(
         refusal = error
     if _NO_DERIVATIVE.search(str(refusal)):
         return _without_gradients(target, args, kwargs, refusal), False
-    if offer is None and not _has_no_kernel(refusal):
-        raise Refuses(str(refusal)) from None
     try:
         return _like(_fact_of_call(target, args, kwargs)), False
     except OperatorRejects:
@@ -108,11 +107,6 @@ def _has_own_backward(value: Any, args: tuple[Any, ...], kwargs: Mapping[str, An
             return True
         waiting += [following for following, _ in node.next_functions]
     return False
-
-
-def _has_no_kernel(error: Exception) -> bool:
-    """Whether it is `meta` that cannot do it, or asks for numbers that `meta` has not."""
-    return isinstance(error, NotImplementedError) or "meta" in str(error).lower()
 
 
 def _fact_of_call(

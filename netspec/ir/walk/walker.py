@@ -50,9 +50,10 @@ from netspec.ir.graph import (
     Statement,
 )
 from netspec.ir.lower.numbers import BINARY, BUILTINS, COMPARE, UNARY
-from netspec.ir.walk.ask import plain_value
+from netspec.ir.walk.ask import Refuses, plain_value
 from netspec.ir.walk.names import child_at, kind_of_child, kind_of_statement, path_of_statement
 from netspec.ops.overwriting import MethodOf
+from netspec.ops.process_state import without_fast_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +147,8 @@ def walk(
     program: Program, module: nn.Module, inputs: Sequence[torch.Tensor], watcher: Watcher
 ) -> Any:
     """What the program gives for these `meta` inputs, in the mode of this module, its model."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # it looks at devices
-    try:
+    with without_fast_path():
         return _Walker(watcher).call(Bound(program.root, module, ""), tuple(inputs), {}, 0)
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +228,8 @@ class _Walker:
         inner = _Frame(frame.this, frame.values, frame.depth + 1)
         expr = statement.expr
         while isinstance(expr, Choice):
-            expr = expr.then if self._of(expr.condition, inner) else expr.other
+            holds = _python(bool, self._of(expr.condition, inner))
+            expr = expr.then if holds else expr.other
         if not isinstance(expr, CallPart):
             return self._of(expr, inner)
         bound, args, kwargs = self._call(expr, inner)
@@ -292,7 +290,8 @@ class _Walker:
             case DictOf(pairs):
                 return self._named(pairs, frame)
             case Choice(condition, then, other):
-                return self._of(then if self._of(condition, frame) else other, frame)
+                holds = _python(bool, self._of(condition, frame))
+                return self._of(then if holds else other, frame)
             case Logic(op, items):
                 return self._logic(op, items, frame)
             case Comparison(left, ops, rights):
@@ -310,7 +309,7 @@ class _Walker:
             case Unary(op, operand):
                 return self.watcher.operator(UNARY[op], (self._of(operand, frame),), {})
             case Builtin(name, args):
-                return BUILTINS[name](*self._all(args, frame))
+                return _python(BUILTINS[name], *self._all(args, frame))
             case SliceOf(start, stop, step):
                 parts = (start, stop, step)
                 return slice(*[None if part is None else self._of(part, frame) for part in parts])
@@ -330,7 +329,7 @@ class _Walker:
         value: Any = None
         for item in items:
             value = self._of(item, frame)
-            if bool(value) is (op == "or"):
+            if _python(bool, value) is (op == "or"):
                 break
         return value
 
@@ -353,6 +352,14 @@ class _Walker:
         if isinstance(value, nn.Parameter):
             self.watcher.meet(value)
         return value
+
+
+def _python(function: Callable[..., Any], *args: Any) -> Any:
+    """What Python makes of values that were computed. Raises Refuses, as an operator would."""
+    try:
+        return function(*args)
+    except Exception as error:  # it may be out of bounds, or of numbers that `meta` has not
+        raise Refuses(str(error)) from None
 
 
 def join_path(path: str, name: str) -> str:
