@@ -20,28 +20,7 @@ CASES = Path(__file__).parent / "cases" / "outside"
 ATTACKS = sorted(CASES.glob("a_*.yaml"))
 FORMS = ("module", "functional", "inplace")
 # Known to fail, until the change that mends it.
-OPEN = frozenset(
-    {
-        "a_backward_floor_divide",
-        "a_bernoulli_p3",
-        "a_bitwise_and_float_method",
-        "a_caller_batch_norm_stats",
-        "a_convT2d_unbatched",
-        "a_exc_inplace_soft_margin",
-        "a_exc_inplace_to_sparse",
-        "a_exc_quint2x4",
-        "a_exc_recursion_arg",
-        "a_exc_recursion_sizes_repeat",
-        "a_hang_cdist",
-        "a_hang_diff_x20",
-        "a_inplace_conj_physical_input",
-        "a_kernel_0",
-        "a_searchsorted_side",
-        "a_softmax_dim1_scalar",
-        "a_train_bn_one_value",
-        "a_train_dropout_int",
-    }
-)
+OPEN: frozenset[str] = frozenset()
 
 
 def attack(case: Path) -> ParameterSet:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from typing_extensions import assert_never
 
 from netspec.ops.catalog import Operator
+from netspec.ops.facts import memo_key
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Const:
-    """A value known when the model is built. `origin` is the spec's arg that it came from."""
+    """A value known when the model is built. `origin` is the spec's arg that it came from.
+
+    1, 1.0 and True are three constants.
+    """
 
     value: object
-    origin: str | None = field(default=None, compare=False)
+    origin: str | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Const) and memo_key(self.value) == memo_key(other.value)
+
+    def __hash__(self) -> int:
+        return hash(memo_key(self.value))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import inspect
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -541,7 +542,9 @@ class Reference:
 
     def evaluate(self, text: str, env: Env) -> Any:
         tree = _Marked(env).visit(ast.parse(text[1:].strip(), mode="eval"))
-        code = compile(ast.fix_missing_locations(tree), "<expression>", "eval")
+        with warnings.catch_warnings():  # of a number beside `is`
+            warnings.simplefilter("ignore", SyntaxWarning)
+            code = compile(ast.fix_missing_locations(tree), "<expression>", "eval")
         return eval(code, _BUILTINS, _Names(self, env))  # noqa: S307
 
 

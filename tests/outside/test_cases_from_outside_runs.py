@@ -15,7 +15,9 @@ from tests.run.running import metrics, small
 CASES = Path(__file__).resolve().parents[1] / "cases" / "outside"
 LAST_OF_ONE = CASES / "08_last_batch_of_one.yaml"
 SQUEEZE = CASES / "08b_squeeze_at_batch_one.yaml"
+SECOND = Path(__file__).parent / "second_example.yaml"  # no check can tell that it wants two
 SHORT = ("device=cpu", "threads=1", "trainer.max_epochs=1")
+SUM = '9 |   sum: "=out + out[1].mean()"'
 TRAINING = ("data.limit=129", "data.batch_size=64")
 EVALUATION = ("data.limit=128", "data.eval_batch_size=127")
 
@@ -30,8 +32,8 @@ EVALUATION = ("data.limit=128", "data.eval_batch_size=127")
             "13 |   bn: BatchNorm1d",
             ["data.drop_last=true", "data.batch_size="],
         ),
-        (SQUEEZE, TRAINING, "12 |   sq: squeeze", ["data.drop_last=true", "data.batch_size="]),
-        (SQUEEZE, EVALUATION, "12 |   sq: squeeze", ["data.eval_batch_size=128"]),
+        (SECOND, TRAINING, SUM, ["data.drop_last=true", "data.batch_size="]),
+        (SECOND, EVALUATION, SUM, ["data.eval_batch_size=128"]),
     ],
 )
 def test_a_last_batch_of_one_is_told_before_the_first_step(
@@ -52,7 +54,17 @@ def test_a_last_batch_of_one_is_told_before_the_first_step(
     assert not list(tmp_path.rglob("metrics.*"))
 
 
-@pytest.mark.parametrize("case", [LAST_OF_ONE, SQUEEZE])
+@pytest.mark.parametrize("many", [(), ("-m",)], ids=["run", "sweep"])
+def test_a_squeeze_of_what_may_be_one_is_told_at_any_size(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], many: tuple[str, ...]
+) -> None:
+    run = tmp_path / "run"
+    assert main(["train", *many, f"model={SQUEEZE}", *SHORT, f"folder={run}"]) == 1
+    said = capsys.readouterr().err
+    assert "error[NS303]" in said and "12 |   sq: squeeze" in said and "`dim: [2, 3]`" in said
+
+
+@pytest.mark.parametrize("case", [LAST_OF_ONE, SECOND])
 def test_a_batch_of_one_is_left_out(tmp_path: Path, case: Path) -> None:
     kind = (f"model={case}", *TRAINING, "data.drop_last=true", "data.eval_batch_size=64")
     kind += ("data.validation=128",)

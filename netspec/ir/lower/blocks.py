@@ -179,7 +179,7 @@ def lower_block(
     key = (
         id(definition.block), form, tuple(taps),
         tuple((k, memo_key(o.facts[0])) for k, o in constants.items()),
-        tuple((k, memo_key(o.facts)) for k, o in extra.items()),
+        tuple((k, memo_key(o.facts), o.sized, o.modal) for k, o in extra.items()),
         tuple((memo_key(o.facts), o.static, o.sized, o.modal) for o in inputs),
     )  # fmt: skip
     if key in context.memo:
@@ -332,21 +332,28 @@ def check_declared(
 
     `scope` is the part's own, `around` the one in which it is called.
     """
-    free: dict[str, int] = {}
+    free: dict[tuple[int, str], int] = {}
     for (name, declared), operand in zip(document.inputs.items(), inputs, strict=True):
         shape = declared if isinstance(declared, list) else declared.shape
-        fact = operand.facts[0]
         if operand.is_unknown:
             continue
         if is_collection(operand):
             raise collection_given(around, caller, f"input `{name}` of the part", operand)
-        if not isinstance(fact, TensorType):
-            raise refuse("NS212", f"input `{name}` of the part is not a tensor", caller.key_span())
-        wanted: list[object] = []
-        for size, have in zip(shape, fact.shape, strict=False):
-            if isinstance(size, str) and not size.startswith("="):
-                wanted.append(free.setdefault(size, have))
-            else:
-                wanted.append(evaluate_plain(size, scope, here.at("inputs", name)).facts[0])
-        if len(shape) != len(fact.shape) or list(fact.shape) != wanted:
-            raise wrong_input(around, caller, name, shape, operand)
+        at = here.at("inputs", name)
+        sizes = [
+            size if _is_free(size) else evaluate_plain(size, scope, at).facts[0] for size in shape
+        ]
+        for index, fact in enumerate(operand.facts[: scope.context.tried]):
+            if not isinstance(fact, TensorType):
+                told = f"input `{name}` of the part is not a tensor"
+                raise refuse("NS212", told, caller.key_span())
+            wanted = [
+                free.setdefault((index, str(size)), have) if _is_free(size) else size
+                for size, have in zip(sizes, fact.shape, strict=False)
+            ]
+            if len(shape) != len(fact.shape) or list(fact.shape) != wanted:
+                raise wrong_input(around, caller, name, shape, operand)
+
+
+def _is_free(size: object) -> bool:
+    return isinstance(size, str) and not size.startswith("=")

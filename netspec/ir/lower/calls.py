@@ -15,7 +15,7 @@ from netspec.ir.lower.collected import collection_given, is_collection, with_ten
 from netspec.ir.lower.context import Context, Operand, Refused, join, refuse
 from netspec.ir.lower.device import device_of
 from netspec.ir.lower.mends import written_anew
-from netspec.ir.lower.mismatch import passed, rejection
+from netspec.ir.lower.mismatch import passed, rank_of_one, rejection
 from netspec.ir.lower.scope import Scope
 from netspec.ops import catalog, facts
 from netspec.ops.arguments import Signature
@@ -164,7 +164,7 @@ def _training(scope: Scope) -> Operand:
 
 def _on_device(bound: Bound, signatures: Sequence[Signature], scope: Scope) -> Bound:
     """A factory inside of `forward` makes its tensor where the first input is."""
-    if any(has_tensor(o.facts[0]) for o in bound.operands()):
+    if any(has_tensor(f) for o in bound.operands() for f in o.facts):
         return bound
     if not any(p.name == "device" for s in signatures for p in s.parameters):
         return bound
@@ -213,17 +213,54 @@ def _result(
     train = _in_train_mode(bound)
     found = scope.context.ask(run, refusal, partial(run, called=train) if train else None)
     scope.context.overwrites |= any(map(writes, (bound,) if train is None else (bound, train)))
+    _check_rank(operator, bound, found[0], scope, place)
     if scope.entry is None:
         scope.context.check_made(found[0], place)
     exprs: tuple[Expr, ...] = tuple(o.expr for o in bound.args)
     named = tuple((name, o.expr) for name, o in bound.kwargs)
-    sized, modal = join(bound.operands()) if bound.operands() else (False, False)
+    sized, modal = join(bound.operands())
     expr: Expr
     if operator.home == "Tensor":
         expr = Method(operator.name, exprs[0], exprs[1:], named)
     else:
         expr = Call(operator, exprs, named)
-    return Operand(expr, found, sized or has_tensor(found[0]), modal)
+    return Operand(expr, found, sized or any(map(has_tensor, found)), modal)
+
+
+def _check_rank(operator: Operator, bound: Bound, found: Fact, scope: Scope, place: Place) -> None:
+    """The result has as many dimensions where a free size is 1. Raises Refused (NS303)."""
+    twin = scope.context.twin
+    if not isinstance(found, TensorType):
+        return
+    for pair in dict.fromkeys(p for o in bound.operands() for p in _free_in(o, twin)):
+        args = tuple([_with_one(o, pair, twin) for o in bound.args])
+        kwargs = tuple([(name, _with_one(o, pair, twin)) for name, o in bound.kwargs])
+        try:
+            one = facts.run_function(operator, args, kwargs)
+        except OperatorRejects:
+            continue
+        if isinstance(one, TensorType) and len(one.shape) != len(found.shape):
+            tensor = next(o for o in bound.operands() if pair in _free_in(o, twin))
+            takes_dim = any(p.name == "dim" for s in signatures_of(operator) for p in s.parameters)
+            raise rank_of_one(scope, place, operator.name, tensor, pair, takes_dim)
+
+
+def _free_in(operand: Operand, twin: int) -> list[tuple[int, int]]:
+    """The free sizes of a tensor: what they are at the first probe, and at its twin."""
+    fact, other = operand.facts[0], operand.facts[twin]
+    if not isinstance(fact, TensorType) or not isinstance(other, TensorType):
+        return []
+    return [pair for pair in zip(fact.shape, other.shape, strict=False) if pair[0] != pair[1]]
+
+
+def _with_one(operand: Operand, pair: tuple[int, int], twin: int) -> Fact:
+    """The operand's fact with 1 in the place of this free size."""
+    fact, other = operand.facts[0], operand.facts[twin]
+    if not isinstance(fact, TensorType) or not isinstance(other, TensorType):
+        return fact
+    sizes = zip(fact.shape, other.shape, strict=False)
+    shape = tuple([1 if size == pair else size[0] for size in sizes])
+    return facts.contiguous(shape, fact.dtype)
 
 
 def _in_train_mode(bound: Bound) -> Bound | None:

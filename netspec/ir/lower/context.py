@@ -153,9 +153,13 @@ class Steps:
 
 @dataclass(slots=True, eq=False)
 class Context:
-    """The state of one lowering."""
+    """The state of one lowering.
+
+    The spec has to hold at the first `tried` probes; the others only show what differs elsewhere.
+    """
 
     probes: tuple[Probe, ...]
+    tried: int
     activation: Activation
     find_spec: Callable[[str, Place], Spec]
     steps: Steps
@@ -166,6 +170,7 @@ class Context:
     known: dict[object, KnownModule | KnownCall] = field(default_factory=dict)
     partial: set[int] = field(default_factory=set)
     differs_by_mode: bool = False  # some fact, and no probe is in train mode
+    lost: set[int] = field(default_factory=set)  # the sizes beyond those tried that were refused
     overwrites: bool = False  # some call asks to overwrite its input
     layers: int = 0
     elements: int = 0
@@ -225,11 +230,52 @@ class Context:
 
         Code too where the tensor is not named, and it matters that it is computed: `=bn(x).ndim`.
         """
-        if not all(same(fact, facts[0]) for fact in facts):
+        if not are_same(facts):
             return Operand(expr, facts, like.sized, like.modal)
         if has_effects(expr):
             return Operand(expr, facts, sized=False)
         return self.const(facts[0])
+
+    def each(self, find: Callable[[int], Fact]) -> tuple[Fact, ...]:
+        """What `find` gives at each probe. Raises what it raises at those that are tried."""
+        return self._and_elsewhere([find(index) for index in range(self.tried)], find)
+
+    def _and_elsewhere(self, found: list[Fact], find: Callable[[int], Fact]) -> tuple[Fact, ...]:
+        """The facts that are found, with those of the probes beyond.
+
+        Where one of those is refused it tells nothing from there on: it is as at the first size.
+        """
+        for index in range(self.tried, len(self.probes)):
+            try:
+                found.append(find(index))
+            except (Refused, OperatorRejects):
+                self.lost.add(self.probes[index].index)
+                found.append(found[self._first(self.probes[index].training)])
+        return tuple(found)
+
+    def doubted(self, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
+        """Numbers that follow a size, and are another one at the last probe if they are nowhere.
+
+        `T // 1000` is 0 at each size that is tried, and no 0 that could be relied on.
+        """
+        if not are_same(facts) or not isinstance(facts[0], (bool, int, float)):
+            return facts
+        last = self.probes[-1].index
+        other = not facts[0] if isinstance(facts[0], bool) else facts[0] + 1
+        pairs = zip(self.probes, facts, strict=True)
+        beyond = len(self.probes) > self.tried
+        return tuple(other if beyond and p.index == last else fact for p, fact in pairs)
+
+    @property
+    def twin(self) -> int:
+        """The probe that has the first one's mode, and other sizes where there are any."""
+        first = self.probes[0]
+        others = (i for i, p in enumerate(self.probes[: self.tried]) if p.index != first.index)
+        return next(others, 0)
+
+    def _first(self, training: bool) -> int:
+        modes = [probe.training for probe in self.probes]
+        return modes.index(training)
 
     def ask(
         self,
@@ -255,12 +301,12 @@ class Context:
     ) -> None:
         """Notes where train mode gives other facts. Raises Refused where it takes no size."""
         errors = []
-        for index, fact in enumerate(found):
+        for index, fact in enumerate(found[: self.tried]):
             try:
                 self.differs_by_mode |= train(index) != fact
             except OperatorRejects as error:
                 errors.append(error)
-        refused = refusal(0, errors[0]) if len(errors) == len(found) else None
+        refused = refusal(0, errors[0]) if len(errors) == self.tried else None
         if refused is not None and refused.diagnostic is not None:
             notes = (*refused.diagnostic.notes, "it works in eval mode")
             raise Refused(replace(refused.diagnostic, notes=notes), *refused.diagnostics[1:])
@@ -270,7 +316,7 @@ class Context:
     ) -> tuple[Fact, ...]:
         found: list[Fact] = []
         failed: dict[int, OperatorRejects] = {}
-        for index in range(len(self.probes)):
+        for index in range(self.tried):
             try:
                 found.append(run(index))
             except OperatorRejects as error:
@@ -278,17 +324,18 @@ class Context:
         if failed:
             sizes = {self.probes[index].index for index in failed}
             first = next(iter(failed))
-            if len(sizes) < len({probe.index for probe in self.probes}):
+            tried = self.probes[: self.tried]
+            if len(sizes) < len({probe.index for probe in tried}):
                 self.partial |= sizes
                 failed[first].partly = True
             refused = refusal(first, failed[first])
-            if len(failed) < len(self.probes) and refused.diagnostic is not None:
-                works = [probe for i, probe in enumerate(self.probes) if i not in failed]
+            if len(failed) < self.tried and refused.diagnostic is not None:
+                works = [probe for i, probe in enumerate(tried) if i not in failed]
                 note = _works_text(self.probes[first], works)
                 diagnostic = replace(refused.diagnostic, notes=(*refused.diagnostic.notes, note))
                 refused = Refused(diagnostic, *refused.diagnostics[1:])
             raise refused
-        return tuple(found)
+        return self._and_elsewhere(found, run)
 
     def report(self, refused: Refused) -> None:
         for diagnostic in refused.diagnostics:
@@ -357,7 +404,12 @@ def same(a: Fact, b: Fact) -> bool:
     return a == b
 
 
-def join(operands: list[Operand]) -> tuple[bool, bool]:
+def are_same(facts: Sequence[Fact]) -> bool:
+    """Whether a value is the same at each probe."""
+    return all(same(fact, facts[0]) for fact in facts)
+
+
+def join(operands: Sequence[Operand]) -> tuple[bool, bool]:
     """What something made of these depends on: (sized, modal)."""
     return any(o.sized for o in operands), any(o.modal for o in operands)
 
@@ -369,8 +421,7 @@ def tuple_of(context: Context, items: list[Operand]) -> Operand:
     if all(item.static for item in items):
         return context.const(tuple(item.facts[0] for item in items))
     facts = tuple(tuple(column) for column in zip(*(item.facts for item in items), strict=True))
-    sized, modal = join(items)
-    return Operand(Tuple(tuple(item.expr for item in items)), facts, sized, modal)
+    return Operand(Tuple(tuple(item.expr for item in items)), facts, *join(items))
 
 
 Named = Mapping[str, Operand]

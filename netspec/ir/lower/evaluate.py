@@ -34,9 +34,17 @@ from netspec.ir.expr import (
     walk,
 )  # fmt: skip
 from netspec.ir.graph import Place
-from netspec.ir.lower.calls import call_function, call_method
+from netspec.ir.lower.calls import call_function, call_method, has_tensor
 from netspec.ir.lower.collected import collection_given, is_collection
-from netspec.ir.lower.context import Operand, Refused, join, refuse, same, tuple_of
+from netspec.ir.lower.context import (
+    Operand,
+    Refused,
+    are_same,
+    join,
+    refuse,
+    same,
+    tuple_of,
+)  # fmt: skip
 from netspec.ir.lower.mends import bare_text, inner_layer, layer_in_argument
 from netspec.ir.lower.mismatch import rejection
 from netspec.ir.lower.numbers import (
@@ -47,6 +55,7 @@ from netspec.ir.lower.numbers import (
     Unbounded,
     apply,
     check_size,
+    compare_all,
 )  # fmt: skip
 from netspec.ir.lower.scope import Binding, Scope, undefined
 from netspec.ops import catalog, facts, offers
@@ -96,7 +105,8 @@ def evaluate(text: str, scope: Scope, place: Place) -> Operand:
 def bound(operand: Operand, place: Place) -> None:
     """Raises Refused (NS304) where a text or a tuple of tuples is longer than any spec needs."""
     if isinstance(operand.facts[0], (str, tuple, Mapped)):
-        _guard(lambda: check_size(operand.facts[0]), place)
+        for fact in operand.facts[:1] if operand.static else operand.facts:
+            _guard(partial(check_size, fact), place)
 
 
 def evaluate_plain(value: object, scope: Scope, place: Place) -> Operand:
@@ -140,7 +150,8 @@ def _sizes_note(scope: Scope, operand: Operand) -> str | None:
         modes = {p.training: f for p, f in zip(scope.context.probes, operand.facts, strict=True)}
         return f"it is {modes[True]} in train mode, and {modes[False]} in eval mode"
     pairs = []
-    for probe, fact in zip(scope.context.probes, operand.facts, strict=True):
+    tried = scope.context.tried
+    for probe, fact in zip(scope.context.probes[:tried], operand.facts[:tried], strict=True):
         if isinstance(fact, (int, float)) and probe.sizes:
             at = ", ".join(f"{name} = {size}" for name, size in probe.sizes)
             pairs.append(f"{fact} at {at}")
@@ -305,10 +316,10 @@ def _attribute(found: Operand | Module, name: str, scope: Scope, place: Place) -
     if name in ("T", "mT"):
         return _run(f".{name}", lambda x: getattr(x, name), [operand], expr, scope, place)
     if name == "device":
-        return Operand(expr, (torch.device("meta"),) * len(operand.facts), operand.sized)
+        return replace(operand, expr=expr, facts=(torch.device("meta"),) * len(operand.facts))
     values = tuple(_attribute_of(fact, name) for fact in operand.facts)
     if name == "dtype" and _follows_the_model(values[0]) and scope.entry is not None:
-        return Operand(expr, values, operand.sized, operand.modal)
+        return replace(operand, expr=expr, facts=values)
     return scope.context.settle(expr, values, operand)
 
 
@@ -374,17 +385,18 @@ def _item(found: Operand | Module, index: ast.expr, scope: Scope, place: Place) 
     expr = Item(operand.expr, position.expr)
     if operand.is_tensor or position.is_tensor:
         return _run("[]", lambda x, k: x[k], [operand, position], expr, scope, place)
-    values = tuple(
-        _guard(partial(_pick, fact, key), place)
-        for fact, key in zip(operand.facts, position.facts, strict=True)
+    values = scope.context.each(
+        lambda i: _guard(partial(_pick, operand.facts[i], position.facts[i]), place)
     )
-    if _plain(values[0]) and position.static:
-        return scope.context.settle(expr, values, operand)
     number = position.facts[0] if position.static else None
     if isinstance(operand.expr, (Tuple, ListOf)) and isinstance(number, int):
-        return replace(operand, expr=operand.expr.items[number], facts=values)
-    sized, modal = join([operand, position])
-    return Operand(expr, values, sized, modal)
+        item = operand.expr.items[number]
+        if isinstance(item, Const):
+            return scope.context.const(values[0])
+        return replace(operand, expr=item, facts=values)
+    if _plain(values[0]) and position.static:
+        return scope.context.settle(expr, values, operand)
+    return Operand(expr, values, *join([operand, position]))
 
 
 def _plain(fact: Fact) -> bool:
@@ -423,9 +435,8 @@ def _slice(
     values = tuple(Slice(*column) for column in zip(*columns, strict=True))
     if all(part.static for part in given):
         return scope.context.const(values[0])
-    sized, modal = join(given)
     exprs = [part.expr if part is not None else None for part in parts]
-    return Operand(SliceOf(*exprs), values, sized, modal)
+    return Operand(SliceOf(*exprs), values, *join(given))
 
 
 def _unary(symbol: str, operand: Operand, scope: Scope, place: Place) -> Operand:
@@ -435,7 +446,7 @@ def _unary(symbol: str, operand: Operand, scope: Scope, place: Place) -> Operand
 
 
 def _holds_tensor(operands: Sequence[Operand]) -> bool:
-    return any(operand.is_tensor for operand in operands)
+    return any(isinstance(f, TensorType) for operand in operands for f in operand.facts)
 
 
 def _compute(
@@ -455,13 +466,14 @@ def _compute(
     expr = make(*(operand.expr for operand in operands))
     if _holds_tensor(operands):
         return _run(key, function, operands, expr, scope, place)
-    columns = zip(*(operand.facts for operand in operands), strict=True)
+    columns = list(zip(*(operand.facts for operand in operands), strict=True))
     try:
-        found = tuple(_guard(partial(apply, function, *column), place) for column in columns)
+        found = scope.context.each(lambda i: _guard(partial(apply, function, *columns[i]), place))
     except Refused:
         _refuse_collection(key, operands, scope, place)
         raise
-    return Operand(expr, found, *join(operands))
+    sized, modal = join(operands)
+    return Operand(expr, scope.context.doubted(found) if sized else found, sized, modal)
 
 
 def _refuse_collection(key: str, operands: list[Operand], scope: Scope, place: Place) -> None:
@@ -508,15 +520,7 @@ def _compare(
         raise refuse("NS304", f"`{symbols[0]}` is not for tensors", place.span())
     if _holds_tensor(operands) and len(symbols) > 1:
         raise refuse("NS304", "a chain of comparisons is not for tensors", place.span())
-
-    def compare(first: Any, *others: Any) -> Any:
-        result: Any = True
-        for symbol, other in zip(symbols, others, strict=True):
-            result = COMPARE[symbol](first, other)
-            if len(symbols) > 1 and not result:
-                return False
-            first = other
-        return result
+    compare = partial(compare_all, symbols)
 
     def make(first: Expr, *others: Expr) -> Expr:
         return Comparison(first, symbols, others)
@@ -532,10 +536,9 @@ def _compare_identity(symbol: str, operands: list[Operand], scope: Scope, place:
     found = tuple(COMPARE[symbol](*pair) for pair in pairs)
     left, right = operands
     of_kind = left.is_tensor or right.is_tensor or None in (left.facts[0], right.facts[0])
-    known = of_kind and all(same(fact, found[0]) for fact in found)
-    if known or all(operand.static for operand in operands):
-        return scope.context.const(found[0])
     expr = Comparison(left.expr, (symbol,), (right.expr,))
+    if all(operand.static for operand in operands) or (of_kind and are_same(found)):
+        return scope.context.settle(expr, found, left)
     return Operand(expr, found, *join(operands))
 
 
@@ -567,7 +570,7 @@ def _logic(symbol: str, items: list[ast.expr], scope: Scope, place: Place) -> Op
         return scope.context.unknown
     if len(kept) == 1:
         return kept[0]
-    values = []
+    values: list[Fact] = []
     for column in zip(*(operand.facts for operand in kept), strict=True):
         stop = (v for v in column if bool(v) is (symbol == "or"))
         values.append(next(stop, column[-1]))
@@ -756,20 +759,25 @@ def _count_of_items(node: ast.Call, scope: Scope) -> int | None:
 def _call_name(
     name: str, args: list[Operand], kwargs: dict[str, Operand], scope: Scope, place: Place
 ) -> Operand:
-    tensors = _holds_tensor(args) or any(
-        isinstance(fact, TensorType)
-        for arg in args if isinstance(arg.facts[0], tuple) for fact in arg.facts[0]
-    )  # fmt: skip
+    tensors = any(has_tensor(fact) for arg in args for fact in arg.facts)
     if name == "len" and len(args) == 1 and not kwargs and args[0].is_tensor:
         return _size("size", args[0], [scope.context.const(0)], scope, place)
     if name == "len" and len(args) == 1 and isinstance(args[0].facts[0], tuple):
-        return scope.context.const(len(args[0].facts[0]))
+        return _length(args[0], scope, place)
     unknown = any(operand.is_unknown for operand in args)
     if name in BUILTINS and unknown:
         return scope.context.unknown
     if name in BUILTINS and not kwargs and not tensors:
         return _compute(name, BUILTINS[name], args, lambda *a: Builtin(name, a), scope, place)
     return call_function(name, args, kwargs, scope, place)
+
+
+def _length(items: Operand, scope: Scope, place: Place) -> Operand:
+    """`len` of a tuple: a number where it is as many at each size, else code."""
+    counts = scope.context.each(
+        lambda i: _guard(partial(apply, BUILTINS["len"], items.facts[i]), place)
+    )
+    return scope.context.settle(Builtin("len", (items.expr,)), counts, items)
 
 
 def _size(name: str, receiver: Operand, args: list[Operand], scope: Scope, place: Place) -> Operand:
@@ -791,10 +799,11 @@ def _size(name: str, receiver: Operand, args: list[Operand], scope: Scope, place
         return scope.context.settle(Method("numel", receiver.expr, ()), counts, receiver)
     if not args:
         return shape
-    values = tuple(
-        _guard(partial(_pick, size, key), place)
-        for size, key in zip(shapes, args[0].facts, strict=True)
+    position = args[0]
+    values = scope.context.each(
+        lambda i: _guard(partial(_pick, shapes[i], position.facts[i]), place)
     )
-    return scope.context.settle(
-        Item(Attribute(receiver.expr, "shape"), args[0].expr), values, receiver
-    )
+    expr = Item(Attribute(receiver.expr, "shape"), position.expr)
+    if position.static:
+        return scope.context.settle(expr, values, receiver)
+    return Operand(expr, values, *join([receiver, position]))

@@ -103,7 +103,8 @@ class _Question:
         source, what = self.inputs[position], self.operator.name
         if dimension == _CHANNELS and self._is_unbatched(parameter, source):
             dimension = self._unbatched(parameter, source)
-        sizes = [_size(fact, dimension) for fact in source.facts]
+        tried = source.facts[: self.context.tried]
+        sizes = [_size(fact, dimension) for fact in tried]
         size = sizes[0]
         if parameter in self.given:
             value = self.given[parameter].facts[0]

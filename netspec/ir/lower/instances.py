@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar, TypeAlias, cast
 
@@ -365,11 +365,13 @@ class GraphInstance(Instance):
         self.taps = list(lowered.taps)
         self.absent = lowered.absent
         outputs = lowered.outputs
-        sized, modal = join([*args, *sources, outputs])
+        sized, modal = join([*args, *sources])
         expr: Expr = CallPart(at, passed)
         if lowered.taps:  # the call gives them beside its own value
             expr = Item(expr, Const(0))
-        return Operand(expr, outputs.facts, sized or outputs.sized, modal)
+        return replace(
+            outputs, expr=expr, sized=sized or outputs.sized, modal=modal or outputs.modal
+        )
 
     def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None:
         new = self.slot.new

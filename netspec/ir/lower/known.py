@@ -16,7 +16,7 @@ from netspec.ir.lower.context import Operand
 from netspec.ir.lower.instances import ModuleInstance
 from netspec.ir.lower.scope import Scope, Slot
 from netspec.ops.catalog import Operator
-from netspec.ops.facts import Fact
+from netspec.ops.facts import Fact, memo_key
 from netspec.spec.schema import ActLayer, CallLayer, Layer, ModuleLayer
 
 Key = tuple[object, ...]
@@ -52,7 +52,7 @@ def key_of(layer: Layer, inputs: list[Operand]) -> Key | None:
     extra = layer.extra
     if len(layer.model_fields_set) != 1 + len(extra) or len(inputs) != 1 or name[:1] == "=":
         return None
-    items: list[object] = [layer.kind, name, inputs[0].facts]
+    items: list[object] = [layer.kind, name, memo_key(inputs[0].facts)]
     for key, value in extra.items():
         kind = type(value)
         if kind is str:

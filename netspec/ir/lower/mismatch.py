@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from torch import nn
@@ -73,7 +73,9 @@ def rejection(
     tensors: list[tuple[Given, list[Step]]] = []
     plain: dict[str, Fact] = {}
     told: dict[str, str] = {}
-    for number, (parameter, operand) in enumerate(arguments):
+    tried = scope.context.tried
+    for number, (parameter, passed_) in enumerate(arguments):
+        operand = replace(passed_, facts=passed_.facts[:tried])
         parts = [part for part in _parts(operand) if isinstance(part.facts[index], TensorType)]
         tensors += [look.given(parameter, part) for part in parts]
         if not _holds_tensor(operand.facts[index]):
@@ -170,6 +172,32 @@ def free_size(
     elif not size.isdigit():
         fact = f"`{parameter}` of `{name}` would be `{size}`, which depends on a free size"
     return refuse("NS302", fact, place.key_span(), help, look.notes([(given, steps)]))
+
+
+def rank_of_one(
+    scope: Scope,
+    place: Place,
+    operator: str,
+    operand: Operand,
+    pair: tuple[int, int],
+    takes_dim: bool,
+) -> Refused:
+    """A result that has fewer dimensions, or more, where a free size is 1."""
+    given, steps = (look := _Look(scope, 0, partly=False)).given("input", operand)
+    twin = operand.facts[look.twin]
+    assert isinstance(twin, TensorType), "it has a free size"
+    sizes = list(zip(given.shape, twin.shape, strict=True))
+    what, letter = _what(place, operator), given.size(sizes.index(pair))
+    fact = f"{what} gives another number of dimensions where {letter} is 1"
+    ones = [dimension for dimension, size in enumerate(sizes) if size == (1, 1)]
+    help = "name the dimensions that it is to change"
+    if ones and takes_dim:
+        dims = ", ".join(map(str, ones))
+        if len(ones) > 1:
+            dims = f"({dims})" if place.node is not None else f"[{dims}]"
+        call = f"{operator}({dims})" if place.node is not None else f"dim: {dims}"
+        help = f"name what it takes away: `{call}`"
+    return refuse("NS303", fact, _span(place, None), help, look.notes([(given, steps)]))
 
 
 def wrong_input(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from netspec.ir.limits import MAX_EXPONENT, MAX_LENGTH, MAX_NESTING, MAX_NUMBER
@@ -75,6 +75,17 @@ COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt, ">=": operator.ge, "is": operator.is_, "is not": operator.is_not,
     "in": lambda a, b: a in b, "not in": lambda a, b: a not in b,
 }  # fmt: skip
+
+
+def compare_all(symbols: Sequence[str], first: Any, *others: Any) -> Any:
+    """`a < b < c`: what Python gives, which looks no further than the first that is false."""
+    result: Any = True
+    for symbol, other in zip(symbols, others, strict=True):
+        result = COMPARE[symbol](first, other)
+        if len(symbols) > 1 and not result:
+            return result
+        first = other
+    return result
 
 
 def _range(*args: Any) -> tuple[int, ...]:

@@ -41,7 +41,8 @@ def evaluate_default(
     context.overwrites = before
     if value.is_unknown or given is None:
         return value
-    for own, wanted in zip(value.facts, given.facts, strict=True):
+    tried = context.tried
+    for own, wanted in zip(value.facts[:tried], given.facts[:tried], strict=True):
         assert isinstance(wanted, TensorType), "an input is a tensor"
         if not isinstance(own, TensorType):
             raise refuse("NS205", f"the default of `{name}` is not a tensor", at.span())

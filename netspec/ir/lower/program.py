@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import replace
 
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.ir.expr import Value
@@ -19,23 +19,31 @@ from netspec.ir.lower.finish import check_open_slots, check_outputs, finish
 from netspec.ir.lower.layers import lower_layer, lower_layers
 from netspec.ir.lower.least import check_least
 from netspec.ir.lower.optional import default_of, or_default
+from netspec.ir.lower.probes import (
+    BOTH_MODES,
+    Sizes,
+    example_sizes,
+    free_sizes,
+    modes_of,
+    other_sizes,
+    probes_of,
+    shape_of,
+)  # fmt: skip
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope
 from netspec.limits import raised_help
 from netspec.ops import catalog, facts
 from netspec.ops.elsewhere import told_of_dtype
+from netspec.ops.facts import TensorType
 from netspec.source import Path
 from netspec.spec.complain import unknown_arg
-from netspec.spec.expressions import as_expression, could_be_expression, is_expression, names_in
+from netspec.spec.expressions import as_expression, could_be_expression, is_expression
 from netspec.spec.interpolated import help_for_interpolation
 from netspec.spec.load import Definition, Spec
 from netspec.spec.overrides import Text
 from netspec.spec.schema import Block, Document, Input
 
-_BATCH = (2, 3)
-_SIZES = (64, 96)
 _ATTEMPTS = 4
 _STEPS = Steps(lower_layers, lower_layer, declare_child)
-Sizes = tuple[dict[str, int], dict[str, int]]
 
 
 def lower(
@@ -65,24 +73,47 @@ def lower_as_far(
 ) -> tuple[Program | None, list[Diagnostic]]:
     """The program, or all that is wrong with the spec beside what was found when it was read."""
     try:
-        sizes = _example_sizes(spec)
+        sizes = example_sizes(spec)
     except SpecError as error:
         return None, list(error.diagnostics)
-    modes = (True, False) if _by_mode(spec) else (False,)
+    modes = modes_of(spec)
     for attempt in range(_ATTEMPTS):
-        context = Context(_probes(sizes, modes), activation, find_spec, _STEPS)
-        program = _lower(spec, args, context, outputs)
-        if context.differs_by_mode:
-            modes = (True, False)
-            context = Context(_probes(sizes, modes), activation, find_spec, _STEPS)
-            program = _lower(spec, args, context, outputs)
+
+        def context_for(probes: tuple[Probe, ...], tried: int) -> Context:
+            return Context(probes, tried, activation, find_spec, _STEPS)
+
+        program, context = _lower_at(spec, args, sizes, modes, outputs, context_for)
+        modes = tuple(dict.fromkeys(probe.training for probe in context.probes))
         if program is not None:
             return program, []
-        other = _other_sizes(spec, sizes, context.partial, attempt)
+        other = other_sizes(spec, sizes, context.partial, attempt)
         if not context.partial or attempt == _ATTEMPTS - 1 or other == sizes:
             return None, _once(context.problems)
         sizes = other
     raise AssertionError("the last attempt returns")
+
+
+def _lower_at(
+    spec: Spec,
+    args: Mapping[str, object],
+    sizes: Sizes,
+    modes: tuple[bool, ...],
+    outputs: Sequence[str],
+    context_for: Callable[[tuple[Probe, ...], int], Context],
+) -> tuple[Program | None, Context]:
+    """One attempt; with other probes again, where those showed that more of them are wanted."""
+    lost: Set[int] = frozenset()
+    while True:
+        probes, tried = probes_of(spec, args, sizes, modes, lost)
+        context = context_for(probes, tried)
+        program = _lower(spec, args, context, outputs)
+        if context.differs_by_mode:
+            modes = BOTH_MODES
+            continue
+        others, _ = probes_of(spec, args, sizes, modes, context.lost)
+        if program is None or lost or others == probes:
+            return program, context
+        lost = context.lost
 
 
 def _once(problems: list[Diagnostic]) -> list[Diagnostic]:
@@ -132,8 +163,10 @@ def _lower(
     if context.problems:
         return None
     root = Child(spec.name, lowered.new, place=here)
-    inputs = tuple(builder.inputs)
-    return Program(spec.name, root, context.probes, inputs, spec.source, context.overwrites)
+    tried = context.tried
+    inputs = tuple(replace(port, facts=port.facts[:tried]) for port in builder.inputs)
+    probes = context.probes[:tried]
+    return Program(spec.name, root, probes, inputs, spec.source, context.overwrites)
 
 
 def evaluate_alone(value: object, names: Mapping[str, object], source: Text, path: Path) -> object:
@@ -142,7 +175,7 @@ def evaluate_alone(value: object, names: Mapping[str, object], source: Text, pat
     Raises SpecError where it can't be evaluated.
     """
     place = Place(source, path)
-    context = Context((Probe((), True),), Activation(), _no_spec, _STEPS)
+    context = Context((Probe((), True),), 1, Activation(), _no_spec, _STEPS)
     given = {name: context.const(item) for name, item in names.items()}
     builder = GraphBuilder("alone", context, source)
     try:
@@ -167,7 +200,7 @@ def _fill_args(spec: Spec, args: Mapping[str, object], scope: Scope, here: Place
         if name not in known:
             span = Span(f"from args={{'{name}': …}}")
             scope.context.report(Refused(unknown_arg(spec.name, name, known, span)))
-    clash = _free_sizes(spec.document).keys() & known.keys()
+    clash = free_sizes(spec.document).keys() & known.keys()
     for name in sorted(clash):
         fact = f"`{name}` is a free size of an input and an arg"
         span, help = here.at("args", name).key_span(), f"write `={name}` for the arg"
@@ -175,101 +208,6 @@ def _fill_args(spec: Spec, args: Mapping[str, object], scope: Scope, here: Place
     block = Block(args=known, layers=spec.document.layers)
     definition = Definition(spec.name, block, spec.source, (), spec.blocks)
     fill_args(definition, known, scope, here, set())
-
-
-def _shape(declared: Any) -> list[int | str]:
-    return declared.shape if isinstance(declared, Input) else declared
-
-
-def _free_sizes(document: Document) -> dict[str, int]:
-    """Each free size, with the first dimension in which it stands."""
-    found: dict[str, int] = {}
-    for declared in document.inputs.values():
-        for dimension, size in enumerate(_shape(declared)):
-            if isinstance(size, str) and not is_expression(size):
-                found[size] = min(dimension, found.get(size, dimension))
-    return found
-
-
-def _example_sizes(spec: Spec) -> Sizes:
-    """The two sizes at which each free one is tried: the spec's own examples, or the defaults."""
-    low: dict[str, int] = {}
-    high: dict[str, int] = {}
-    for name, dimension in _free_sizes(spec.document).items():
-        low[name], high[name] = _BATCH if dimension == 0 else _SIZES
-    problems = []
-    for name, declared in spec.document.inputs.items():
-        for size, example in (
-            (declared.example or {}).items() if isinstance(declared, Input) else ()
-        ):
-            place = Place(spec.source, ("inputs", name, "example", size))
-            pair = example if isinstance(example, list) else [example, _next(example)]
-            if size not in low:
-                fact = f"`{size}` is no free size of `{name}`"
-                problems.append(Diagnostic("NS209", fact, place.key_span()))
-            elif len(pair) != 2 or pair[0] == pair[1] or min(pair) < 1:
-                fact = f"an example of `{size}` is a size, or two different ones"
-                problems.append(Diagnostic("NS205", fact, place.span()))
-            else:
-                low[size], high[size] = pair
-    if problems:
-        raise SpecError(problems)
-    return low, high
-
-
-def _next(size: int) -> int:
-    return size + 32 if size >= 64 else size + 1
-
-
-def _other_sizes(spec: Spec, sizes: Sizes, failed: set[int], attempt: int) -> Sizes:
-    """Other sizes in the place of those that failed where their neighbours did not.
-
-    Sizes of the spec's own examples stay as they are.
-    """
-    low, high = sizes
-    declared = [i for i in spec.document.inputs.values() if isinstance(i, Input)]
-    given = {name for item in declared for name in item.example or {}}
-    changed: tuple[dict[str, int], dict[str, int]] = (dict(low), dict(high))
-    for name in low.keys() - given:
-        if 0 in failed:  # too small: beyond the other one
-            step = abs(high[name] - low[name]) * 2 ** (attempt + 1)
-            changed[0][name] = high[name] + step
-        else:  # too large: below the other one, or next to it
-            smaller = low[name] // 2 if attempt == 0 else low[name] - attempt
-            changed[1][name] = smaller if smaller >= 2 else low[name] + attempt + 1  # 1 broadcasts
-    return changed
-
-
-def _probes(sizes: Sizes, modes: tuple[bool, ...]) -> tuple[Probe, ...]:
-    pairs = sizes if sizes[0] else sizes[:1]
-    return tuple(
-        Probe(tuple(pair.items()), mode, index)
-        for mode in modes
-        for index, pair in enumerate(pairs)
-    )
-
-
-def _by_mode(spec: Spec) -> bool:
-    """Whether anything may differ between train and eval mode: facts are then found in both."""
-    return any(_mentions_mode(source.value) for source in spec.files if _may_mention(source.text))
-
-
-def _may_mention(text: str) -> bool:
-    """A quick look before the walk; without these words nothing depends on the mode."""
-    parts = text.count("spec") > text.count("netspec")
-    return not text or "training" in text or "eval" in text or parts
-
-
-def _mentions_mode(value: Any) -> bool:
-    if isinstance(value, str):
-        return "training" in value and is_expression(value) and "training" in names_in(value)
-    if isinstance(value, dict):
-        return (
-            "spec" in value
-            or set(value) == {"train", "eval"}
-            or any(_mentions_mode(item) for item in value.values())
-        )
-    return isinstance(value, list) and any(_mentions_mode(item) for item in value)
 
 
 def _add_inputs(document: Document, scope: Scope, here: Place) -> None:
@@ -310,13 +248,15 @@ def _input(name: str, declared: list[int | str] | Input, scope: Scope, place: Pl
         fact = f"there is no dtype `{dtype_name}`"
         raise refuse("NS206", fact, place.at("dtype").span(), told_of_dtype(dtype_name))
     where = place.at("shape") if isinstance(declared, Input) else place
-    types = []
+    types: list[TensorType] = []
     for probe in scope.context.probes:
         shape = tuple(
             _size(size, dict(probe.sizes), scope, where.at(index))
-            for index, size in enumerate(_shape(declared))
+            for index, size in enumerate(shape_of(declared))
         )
         most = scope.context.limits.input_elements
+        if math.prod(shape) > most and len(types) >= scope.context.tried:
+            shape = types[0].shape  # nothing is seen at this size
         if math.prod(shape) > most:
             fact = f"input `{name}` has {math.prod(shape):,} elements"
             help = raised_help("input_elements", most)

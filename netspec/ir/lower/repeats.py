@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from netspec.ir.expr import CallPart, Expr, Part, Tuple, Value, substitute
@@ -240,7 +241,7 @@ def _gives_as_many(value: Operand, carried: list[Operand]) -> bool:
 def _unpacked(value: Operand, before: list[Operand], scope: Scope, place: Place) -> list[Operand]:
     """The outputs of a copy, each as a value of its own."""
     items = [
-        Operand(value.expr, tuple(fact[k] for fact in value.facts))  # type: ignore[index]
+        replace(value, facts=tuple(fact[k] for fact in value.facts))  # type: ignore[index]
         for k in range(len(before))
     ]
     names = [f"{place.path[-1]}_{k}" for k in range(len(before))]
@@ -347,7 +348,8 @@ def _splice(
         last = graph.body[-1]
         builder.body.append(Loop(path, item, targets, start, call, last.names, last.facts, place))
         values = tuple(Value(target) for target in targets)
-        return Operand(values[0] if len(values) == 1 else Tuple(values), last.facts)
+        made = values[0] if len(values) == 1 else Tuple(values)
+        return Operand(made, last.facts)
     for index, statement in enumerate(graph.body):
         assert isinstance(statement, Assign), "checked by _only_calls"
         call_ = statement.expr

@@ -94,7 +94,7 @@ class GraphBuilder:
         port = Port(self.fresh(), name, operand.facts, optional)
         self.inputs.append(port)
         self.sources.append(operand)
-        return Operand(Value(port.id), operand.facts, operand.sized, operand.modal)
+        return replace(operand, expr=Value(port.id))
 
     def assign(self, name: str, operand: Operand, place: Place, keep: bool = False) -> Operand:
         """`name = expr`; constants and names of values need no statement."""
@@ -104,7 +104,7 @@ class GraphBuilder:
             return operand
         target = self.fresh()
         self.body.append(Assign((target,), operand.expr, (name,), keep, operand.facts, place))
-        return Operand(Value(target), operand.facts, operand.sized, operand.modal)
+        return replace(operand, expr=Value(target))
 
     def _keep(self, value: int) -> None:
         """The statement that assigns this value is meant, although nothing reads it."""
@@ -133,7 +133,7 @@ class GraphBuilder:
         if not isinstance(last, Assign) or last.targets != (getattr(value.expr, "id", None),):
             return value
         self.body.pop()
-        return Operand(last.expr, last.facts, value.sized, value.modal)
+        return replace(value, expr=last.expr, facts=last.facts)
 
     def unpack(
         self, names: list[str], operand: Operand, items: list[Operand], place: Place
@@ -142,8 +142,7 @@ class GraphBuilder:
         targets = tuple(self.fresh() for _ in names)
         self.body.append(Assign(targets, operand.expr, tuple(names), True, operand.facts, place))
         return [
-            Operand(Value(target), item.facts, item.sized, item.modal)
-            for target, item in zip(targets, items, strict=True)
+            replace(item, expr=Value(target)) for target, item in zip(targets, items, strict=True)
         ]
 
     def capture(self, key: object, name: str, operand: Operand) -> Operand:
@@ -155,7 +154,7 @@ class GraphBuilder:
             self.inputs.append(port)
             self.sources.append(operand)
             self.captures[key] = Value(port.id)
-        return Operand(self.captures[key], operand.facts, operand.sized, operand.modal)
+        return replace(operand, expr=self.captures[key])
 
 
 _LEAVES = (Const, Value, Part, Training)
