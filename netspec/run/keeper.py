@@ -251,7 +251,8 @@ class Keeper(Checkpoint):
         needed = ("epoch", self.prepared.monitor.name)
         if state.best is not None and any(state.best.get(key) is None for key in needed):
             raise ValueError("the best epoch has no figures")
-        self.rows, self.best = state.rows, state.best
+        self.rows = state_dict["rows"]  # as they were: pydantic would write 1 as 1.0
+        self.best = state_dict["best"]
         self.since_best, self.seconds = state.since_best, state.seconds
 
 
