@@ -127,6 +127,8 @@ def static_value(value: object, scope: Scope, place: Place, what: str) -> Any:
         raise Refused
     if not operand.static and not operand.is_known:
         on = "a free size, or on a tensor's values" if operand.sized else "the mode"
+        if scope.context.asks_given(operand):
+            on = "whether an input is given"
         note = _sizes_note(scope, operand)
         if asks_dtype(operand):
             on, note = OF_THE_MODEL, None
@@ -136,6 +138,8 @@ def static_value(value: object, scope: Scope, place: Place, what: str) -> Any:
 
 
 def _sizes_note(scope: Scope, operand: Operand) -> str | None:
+    if scope.context.asks_given(operand):
+        return "an input that may be left out is given in one call, and not in another"
     if operand.modal and not operand.sized:
         modes = {p.training: f for p, f in zip(scope.context.probes, operand.facts, strict=True)}
         return f"it is {modes[True]} in train mode, and {modes[False]} in eval mode"
@@ -225,7 +229,7 @@ def _name(name: str, scope: Scope, place: Place) -> Operand | Module:
     if name == "_":
         if scope.previous is None:
             raise refuse("NS207", "`_` has no value here: nothing comes before", place.span())
-        return scope.previous
+        return scope.context.seen(scope.previous)
     binding = scope.find(name)
     if binding is not None and not (name in scope.args and binding.holds(place)):
         if binding.value is not None:
@@ -285,7 +289,10 @@ def _attribute(found: Operand | Module, name: str, scope: Scope, place: Place) -
     if is_collection(operand):
         raise collection_given(scope, place, f"`.{name}`", operand)
     if not all(isinstance(fact, TensorType) for fact in operand.facts):  # not in one mode, maybe
-        raise refuse("NS304", f"only a tensor has `.{name}`", place.span())
+        help = None
+        if operand.is_tensor and scope.context.asks_given(operand):
+            help = "it is None where an input is left out: write `… if c is not None else …`"
+        raise refuse("NS304", f"only a tensor has `.{name}`", place.span(), help)
     expr = Attribute(operand.expr, name)
     if name in ("T", "mT"):
         return _run(f".{name}", lambda x: getattr(x, name), [operand], expr, scope, place)
@@ -486,9 +493,9 @@ def _compare(
     if any(operand.is_unknown for operand in operands):
         return scope.context.unknown
     symbols = tuple(_OPS[type(op)] for op in ops)
+    if len(symbols) == 1 and symbols[0] in ("is", "is not") and _may_be_tensors(operands):
+        return _identity(symbols[0], operands, scope)
     if _holds_tensor(operands) and symbols[0] in ("is", "is not", "in", "not in"):
-        if symbols[0] in ("is", "is not") and len(symbols) == 1:
-            return scope.context.const(symbols[0] == "is not")
         raise refuse("NS304", f"`{symbols[0]}` is not for tensors", place.span())
     if _holds_tensor(operands) and len(symbols) > 1:
         raise refuse("NS304", "a chain of comparisons is not for tensors", place.span())
@@ -508,11 +515,26 @@ def _compare(
     return _compute("".join(symbols), compare, operands, make, scope, place)
 
 
+def _may_be_tensors(operands: Sequence[Operand]) -> bool:
+    return any(isinstance(fact, TensorType) for operand in operands for fact in operand.facts)
+
+
+def _identity(symbol: str, operands: Sequence[Operand], scope: Scope) -> Operand:
+    """`c is None`: known now, but for what is None in one mode, or where it is left out."""
+    pairs = zip(*(operand.facts for operand in operands), strict=True)
+    values = tuple((a is None and b is None) is (symbol == "is") for a, b in pairs)
+    if len(set(values)) == 1:
+        return scope.context.const(values[0])
+    left, right = operands
+    return Operand(Comparison(left.expr, (symbol,), (right.expr,)), values, False, modal=True)
+
+
 def _logic(symbol: str, items: list[ast.expr], scope: Scope, place: Place) -> Operand:
     kept: list[Operand] = []
     doubt = False
     for node in items:
-        operand = _part(node, scope, place) if doubt else _evaluate(node, scope, place)
+        with scope.context.narrowed(_so_far(symbol, kept), symbol == "and"):
+            operand = _part(node, scope, place) if doubt else _evaluate(node, scope, place)
         doubt = doubt or operand.is_unknown
         if operand.is_tensor:
             fact = f"`{symbol}` is not for tensors; use `&` or `|`"
@@ -530,13 +552,20 @@ def _logic(symbol: str, items: list[ast.expr], scope: Scope, place: Place) -> Op
         kept.append(operand)
     if doubt:
         return scope.context.unknown
-    if len(kept) == 1:
-        return kept[0]
+    found = _so_far(symbol, kept)
+    assert found is not None, "one at least is kept"
+    return found
+
+
+def _so_far(symbol: str, kept: Sequence[Operand]) -> Operand | None:
+    """The `and` or `or` of several operands, or None where there is none."""
+    if len(kept) <= 1 or any(operand.is_unknown for operand in kept):
+        return kept[0] if kept else None
     values = []
     for column in zip(*(operand.facts for operand in kept), strict=True):
         stop = (v for v in column if bool(v) is (symbol == "or"))
         values.append(next(stop, column[-1]))
-    return Operand(Logic(symbol, tuple(o.expr for o in kept)), tuple(values), *join(kept))
+    return Operand(Logic(symbol, tuple(o.expr for o in kept)), tuple(values), *join([*kept]))
 
 
 def _are_booleans(operands: Sequence[Operand]) -> bool:
@@ -565,7 +594,10 @@ def _choice(test: ast.expr, body: ast.expr, other: ast.expr, scope: Scope, place
         raise refuse("NS304", "a condition is not a tensor; use `where`", place.span())
     if condition.static:
         return _evaluate(body if condition.facts[0] else other, scope, place)
-    return choose(condition, _evaluate(body, scope, place), _evaluate(other, scope, place))
+    with scope.context.narrowed(condition):
+        then = _evaluate(body, scope, place)
+    with scope.context.narrowed(condition, truth=False):
+        return choose(condition, then, _evaluate(other, scope, place))
 
 
 def _part(node: ast.expr, scope: Scope, place: Place) -> Operand:

@@ -104,7 +104,8 @@ class _Question:
         source, what = self.inputs[position], self.operator.name
         if dimension == _CHANNELS and self._is_unbatched(parameter, source):
             dimension = self._unbatched(parameter, source)
-        sizes = [_size(fact, dimension) for fact in source.facts]
+        given = [fact for fact in source.facts if fact is not None]  # None where it is left out
+        sizes = [_size(fact, dimension) for fact in given or source.facts]
         size = sizes[0]
         if parameter in self.given:
             value = self.given[parameter].facts[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from netspec.errors import Diagnostic, Span, SpecError
@@ -19,10 +20,11 @@ from netspec.ir.lower.evaluate import static_value
 from netspec.ir.lower.finish import check_open_slots, check_outputs, finish
 from netspec.ir.lower.layers import lower_layer, lower_layers
 from netspec.ir.lower.least import check_least
-from netspec.ir.lower.optional import default_of, or_default
+from netspec.ir.lower.optional import default_of, may_be_none, or_default
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope
 from netspec.ops import catalog, facts
 from netspec.ops.elsewhere import told_of_dtype
+from netspec.ops.facts import Fact
 from netspec.source import Path
 from netspec.spec.complain import unknown_arg
 from netspec.spec.expressions import as_expression, could_be_expression, is_expression, names_in
@@ -34,6 +36,7 @@ from netspec.spec.schema import Block, Document, Input
 _BATCH = (2, 3)
 _SIZES = (64, 96)
 _ATTEMPTS = 4
+_MOST_COMBINED = 3  # inputs of which every combination is tried
 _STEPS = Steps(lower_layers, lower_layer, declare_child)
 Sizes = tuple[dict[str, int], dict[str, int]]
 
@@ -69,12 +72,16 @@ def lower_as_far(
     except SpecError as error:
         return None, list(error.diagnostics)
     modes = (True, False) if _by_mode(spec) else (False,)
+    none = {name for name, declared in spec.document.inputs.items() if may_be_none(declared)}
     for attempt in range(_ATTEMPTS):
-        context = Context(_probes(sizes, modes), activation, find_spec, _STEPS)
+        left_out = _left_out([name for name in spec.document.inputs if name in none])
+        context = Context(_probes(sizes, modes, left_out), activation, find_spec, _STEPS)
         program = _lower(spec, args, context, outputs)
-        if context.differs_by_mode:
-            modes = (True, False)
-            context = Context(_probes(sizes, modes), activation, find_spec, _STEPS)
+        if context.none_inputs - none or context.differs_by_mode:  # seen only on the way
+            none |= context.none_inputs
+            modes = (True, False) if context.differs_by_mode else modes
+            left_out = _left_out([name for name in spec.document.inputs if name in none])
+            context = Context(_probes(sizes, modes, left_out), activation, find_spec, _STEPS)
             program = _lower(spec, args, context, outputs)
         if program is not None:
             return program, []
@@ -240,13 +247,24 @@ def _other_sizes(spec: Spec, sizes: Sizes, failed: set[int], attempt: int) -> Si
     return changed
 
 
-def _probes(sizes: Sizes, modes: tuple[bool, ...]) -> tuple[Probe, ...]:
+def _probes(
+    sizes: Sizes, modes: tuple[bool, ...], left_out: Sequence[frozenset[str]]
+) -> tuple[Probe, ...]:
     pairs = sizes if sizes[0] else sizes[:1]
     return tuple(
-        Probe(tuple(pair.items()), mode, index)
+        Probe(tuple(pair.items()), mode, index, missing)
+        for missing in left_out
         for mode in modes
         for index, pair in enumerate(pairs)
     )
+
+
+def _left_out(names: Sequence[str]) -> list[frozenset[str]]:
+    """What a caller may leave out at once, nothing first; of many each alone, and all others."""
+    counts = set(range(len(names) + 1))
+    if len(names) > _MOST_COMBINED:
+        counts = {0, 1, len(names) - 1, len(names)}
+    return [frozenset(some) for count in sorted(counts) for some in combinations(names, count)]
 
 
 def _by_mode(spec: Spec) -> bool:
@@ -310,8 +328,11 @@ def _input(name: str, declared: list[int | str] | Input, scope: Scope, place: Pl
         fact = f"there is no dtype `{dtype_name}`"
         raise refuse("NS206", fact, place.at("dtype").span(), told_of_dtype(dtype_name))
     where = place.at("shape") if isinstance(declared, Input) else place
-    types = []
+    types: list[Fact] = []
     for probe in scope.context.probes:
+        if name in probe.left_out:
+            types.append(None)
+            continue
         shape = tuple(
             _size(size, dict(probe.sizes), scope, where.at(index))
             for index, size in enumerate(_shape(declared))
