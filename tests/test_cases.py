@@ -120,12 +120,12 @@ def model_from(source: str, case: Path) -> nn.Module:
     return model
 
 
-def batches(case: Path) -> Iterator[Sequence[Tensor]]:
-    """Inputs of the types that the spec was checked with, one batch for each size."""
+def batches(case: Path) -> Iterator[Sequence[Tensor | None]]:
+    """Inputs of the types that the spec was checked with, one batch for each; some may be None."""
     inputs = compile_spec(case, **options_of(case)).program.inputs
     generator = torch.Generator().manual_seed(1)
     for types in dict.fromkeys(zip(*(port.facts for port in inputs), strict=True)):
-        yield [random_tensor(fact.shape, fact.dtype, generator) for fact in types]
+        yield [fact and random_tensor(fact.shape, fact.dtype, generator) for fact in types]
 
 
 def random_tensor(shape: Sequence[int], dtype: torch.dtype, generator: torch.Generator) -> Tensor:
@@ -136,14 +136,14 @@ def random_tensor(shape: Sequence[int], dtype: torch.dtype, generator: torch.Gen
     return torch.randint(0, 2, shape, dtype=dtype, generator=generator)
 
 
-def run(model: nn.Module, batch: Sequence[Tensor]) -> list[object]:
+def run(model: nn.Module, batch: Sequence[Tensor | None]) -> list[object]:
     """The outputs in both modes, each from one seed; running statistics move in the first."""
     found: list[object] = []
     for training in (True, False):
         model.train(training)
         torch.manual_seed(2)
         with torch.no_grad():
-            found.append(model(*(x.clone() for x in batch)))
+            found.append(model(*(None if x is None else x.clone() for x in batch)))
     return found
 
 

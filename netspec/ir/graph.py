@@ -277,11 +277,12 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One set of free sizes, and a mode, at which facts are found."""
+    """One set of free sizes, a mode, and inputs that are None, at which facts are found."""
 
     sizes: tuple[tuple[str, int], ...]
     training: bool
     index: int = 0  # which of the two sets of sizes
+    left_out: frozenset[str] = frozenset()  # the inputs that the caller leaves out
 
 
 @dataclass(frozen=True, slots=True)

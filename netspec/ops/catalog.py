@@ -32,6 +32,7 @@ from torch.overrides import get_overridable_functions
 
 from netspec.ops import offers
 from netspec.ops.offers import Offer, OfferKind
+from netspec.ops.process_state import silence
 
 Home = Literal["nn", "F", "torch", "Tensor", "init", "registered"]
 
@@ -338,7 +339,8 @@ def _dtypes() -> Mapping[str, torch.dtype]:
 
 def _is_of_tensors(dtype: torch.dtype) -> bool:
     try:
-        torch.empty_strided((1,), (1,), dtype=dtype, device="meta")
+        with silence():
+            torch.empty_strided((1,), (1,), dtype=dtype, device="meta")
     except (NotImplementedError, RuntimeError):
         return False
     return True

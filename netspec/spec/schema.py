@@ -249,7 +249,7 @@ Layers: TypeAlias = Annotated[
 class Input(_Model):
     """An input in full. A letter in `shape` is a free size; `example` gives sizes to try it at.
 
-    With a `default`, an expression, the caller may leave it out.
+    With a `default`, an expression or null, the caller may leave it out.
     """
 
     shape: list[Number]

@@ -31,3 +31,11 @@ def test_names_of_layers_are_not_lost_in_a_list() -> None:
     mended = text.replace("as: list", "as: dict").replace("heads[0]", "heads.cls")
     model = netspec.build(netspec.loads(mended.replace("heads[1]", "heads['box']")))
     assert list(model.state_dict()) == ["heads.cls.weight", "heads.box.weight"]
+
+
+def test_an_input_whose_default_is_null_is_none_where_it_is_left_out() -> None:
+    model = netspec.build(CASES / "10_input_default_null.yaml")
+    x, c = torch.randn(2, 4), torch.randn(2, 4)
+    assert torch.equal(model(x), model.fc(x))
+    assert torch.equal(model(x, None), model.fc(x))
+    assert torch.equal(model(x, c), model.fc(x) + c)

@@ -8,7 +8,7 @@ from torch import nn
 
 from netspec.checks.inplace.decide import Decision, decide
 from netspec.checks.inplace.record import Record, record
-from netspec.ir.graph import Child, NewGraph, NewList, NewSequence, Program
+from netspec.ir.graph import Child, NewDict, NewGraph, NewList, NewSequence, Program
 from netspec.ir.walk.ask import Refuses
 from netspec.ops.facts import TensorType, contiguous
 
@@ -39,7 +39,7 @@ def _has_activation(child: Child) -> bool:
         if one.activation:
             return True
         match one.new:
-            case NewSequence(children) | NewList(children):
+            case NewSequence(children) | NewList(children) | NewDict(children):
                 waiting += children
             case NewGraph(graph) if id(graph) not in met:
                 met.add(id(graph))
@@ -49,13 +49,17 @@ def _has_activation(child: Child) -> bool:
     return False
 
 
-def _probed(program: Program) -> Iterator[tuple[Sequence[TensorType], bool]]:
+def _probed(program: Program) -> Iterator[tuple[Sequence[TensorType | None], bool]]:
     for number, probe in enumerate(program.probes):
         yield _types(program, number), probe.training
 
 
 def _if_it_runs(
-    program: Program, module: nn.Module, types: Sequence[TensorType], training: bool, auto: bool
+    program: Program,
+    module: nn.Module,
+    types: Sequence[TensorType | None],
+    training: bool,
+    auto: bool,
 ) -> list[Record]:
     """A record in a mode, or at sizes, at which nobody has run the program yet."""
     try:
@@ -64,15 +68,15 @@ def _if_it_runs(
         return []
 
 
-def _types(program: Program, number: int) -> tuple[TensorType, ...]:
-    """The types of the inputs at the probe of this number."""
+def _types(program: Program, number: int) -> tuple[TensorType | None, ...]:
+    """The types of the inputs at the probe of this number; None for one that is left out there."""
     return tuple([_type(port.facts[number]) for port in program.inputs])
 
 
 def _large(program: Program) -> tuple[TensorType, ...]:
     """The inputs with each free size large; free is a size that differs between the probes."""
     types = zip(*[_types(program, number) for number in range(len(program.probes))], strict=True)
-    return tuple([_enlarged(each) for each in types])
+    return tuple([_enlarged([one for one in each if one is not None]) for each in types])
 
 
 def _enlarged(types: Sequence[TensorType]) -> TensorType:
@@ -81,6 +85,6 @@ def _enlarged(types: Sequence[TensorType]) -> TensorType:
     return contiguous(shape, types[0].dtype)
 
 
-def _type(fact: object) -> TensorType:
-    assert isinstance(fact, TensorType), "an input is a tensor"
+def _type(fact: object) -> TensorType | None:
+    assert fact is None or isinstance(fact, TensorType), "an input is a tensor, or left out"
     return fact

@@ -95,7 +95,11 @@ class Record:
 
 
 def record(
-    program: Program, module: nn.Module, types: Sequence[TensorType], training: bool, auto: bool
+    program: Program,
+    module: nn.Module,
+    types: Sequence[TensorType | None],
+    training: bool,
+    auto: bool,
 ) -> Record:
     """A run on inputs of these types. `auto`: activations could overwrite, even if none asks.
 
@@ -109,8 +113,11 @@ def record(
         recorder.add(parameter, "parameter", name)
     for name, buffer in module.named_buffers():
         recorder.add(buffer, "buffer", name)
-    inputs = []
+    inputs: list[torch.Tensor | None] = []
     for port, fact in zip(program.inputs, types, strict=True):
+        if fact is None:
+            inputs.append(None)
+            continue
         tensor = torch.empty_strided(fact.shape, fact.stride, dtype=fact.dtype, device="meta")
         tensor.requires_grad_(tensor.is_floating_point() or tensor.is_complex())
         recorder.add(tensor, "input", port.name)

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from netspec.errors import did_you_mean
 from netspec.ir.effects import has_effects
+from netspec.ir.expr import Comparison, Const
 from netspec.ir.graph import Place
 from netspec.ir.lower.collected import collection_given, is_collection
 from netspec.ir.lower.containers import merge_taps
 from netspec.ir.lower.context import Lowered, Operand, Refused, refuse
 from netspec.ir.lower.device import PORT, device_of
-from netspec.ir.lower.evaluate import evaluate_plain
+from netspec.ir.lower.evaluate import choose, evaluate_plain
 from netspec.ir.lower.finish import finish
 from netspec.ir.lower.instances import GraphInstance
 from netspec.ir.lower.mismatch import wrong_input
@@ -249,8 +250,9 @@ def _lower_block(
     inner.block = definition.name
     fill_args(definition, block.args, inner, here, set(extra))
     if document is not None:
+        given = _with_defaults(document, dict(zip(block.inputs, ports, strict=False)), inner, here)
         defaults = _add_defaults(document, block.inputs[len(inputs) :], inner, here)
-        check_declared(document, [*inputs, *defaults], inner, here, place, scope)
+        check_declared(document, [*given, *defaults], inner, here, place, scope)
     wanted: dict[str, list[str]] = {}
     for path in taps:
         first, _, rest = path.partition(".")
@@ -261,6 +263,28 @@ def _lower_block(
     scope.context.steps.lower_layers(block.layers, inner, here.at("layers"))
     lowered = finish(graph, inner, block.outputs, taps, form, here, block.init)
     return replace(lowered, takes_device=PORT in graph.captures)
+
+
+def _with_defaults(
+    document: Document, given: Mapping[str, Operand], scope: Scope, here: Place
+) -> list[Operand]:
+    """The inputs that a part is given; what is None, or may be, is as if it were left out."""
+    found = []
+    for name, operand in given.items():
+        default = default_of(document.inputs[name])
+        if default is not None and None in operand.facts:
+            place = here.at("inputs", name)
+            value = evaluate_default(default, None, name, scope, place)
+            missing = Comparison(operand.expr, ("is",), (Const(None),))
+            absent = tuple(fact is None for fact in operand.facts)
+            chosen = value
+            if not all(absent):
+                chosen = choose(Operand(missing, absent, sized=False), value, operand)
+            if not value.static or value.facts[0] is not None:
+                operand = scope.graph.assign(name, chosen, place)
+                scope.names[name] = Binding(place, operand)
+        found.append(operand)
+    return found
 
 
 def _add_defaults(
@@ -344,6 +368,8 @@ def check_declared(
             size if _is_free(size) else evaluate_plain(size, scope, at).facts[0] for size in shape
         ]
         for index, fact in enumerate(operand.facts[: scope.context.tried]):
+            if fact is None and default_of(declared) is not None:
+                continue  # where it is left out
             if not isinstance(fact, TensorType):
                 told = f"input `{name}` of the part is not a tensor"
                 raise refuse("NS212", told, caller.key_span())

@@ -146,7 +146,8 @@ def _without_rate_in_eval(bound: Bound, scope: Scope, place: Place) -> Bound:
 def _off_in_eval(rate: Operand, scope: Scope, place: Place) -> Operand:
     """`p if self.training else 0.0`. torch looks at a rate in train mode alone, so it is here."""
     number = rate.facts[0]
-    if type(number) not in (int, float) or rate.modal or (rate.static and number == 0):
+    by_mode = rate.modal and not scope.context.asks_given(rate)
+    if type(number) not in (int, float) or by_mode or (rate.static and number == 0):
         return rate
     if not 0 <= number <= 1:  # type: ignore[operator]
         fact = f"`{RATE}` is a probability, from 0 to 1, and this is {number}"

@@ -89,7 +89,8 @@ def refuse(
 class Operand:
     """An expression and what is known of it at each probe.
 
-    `sized` where it depends on a free size or on a tensor's data, `modal` where on `training`.
+    `sized` where it depends on a free size or on a tensor's data, `modal` where on `training`, or
+    on an input's being given.
     """
 
     expr: Expr
@@ -181,6 +182,8 @@ class Context:
     texts: dict[str, Meaning] = field(default_factory=dict)  # that stand in the place of values
     doubts: int = 0
     readings: Readings = field(default_factory=Readings)
+    none_inputs: set[str] = field(default_factory=set)  # whose default came to be None
+    seen_at: tuple[int, ...] | None = None  # at which probe each one's facts are looked up
 
     def enter(self, name: str, place: Place) -> None:
         """Into a block or container; `leave` comes after. Raises Refused where there is no end."""
@@ -221,6 +224,59 @@ class Context:
         finally:
             self.problems[told:] = map(by, self.problems[told:])
 
+    @contextmanager
+    def narrowed(self, condition: Operand | None, truth: bool = True) -> Iterator[None]:
+        """What is lowered meanwhile runs only where a condition is true, or is not.
+
+        An input that is None in some probes is looked up where the condition lets it be.
+        """
+        before = self.seen_at
+        if condition is not None and not condition.is_unknown and self._may_miss:
+            self.seen_at = self._reached(condition.facts, truth)
+        try:
+            yield
+        finally:
+            self.seen_at = before
+
+    def asks_given(self, operand: Operand) -> bool:
+        """Whether it depends on an input's being given: it differs at the same sizes and mode."""
+        if operand.is_unknown or not self._may_miss:
+            return False
+        facts: dict[object, Fact] = {}
+        pairs = zip(self.probes, operand.facts, strict=True)
+        return any(not same(facts.setdefault((p.index, p.training), f), f) for p, f in pairs)
+
+    def differs_by_size(self, found: tuple[Fact, ...]) -> bool:
+        """Whether it differs where the mode, and which inputs are given, are the same."""
+        facts: dict[object, Fact] = {}
+        pairs = zip(self.probes, found, strict=True)
+        return any(not same(facts.setdefault((p.training, p.left_out), f), f) for p, f in pairs)
+
+    @property
+    def _may_miss(self) -> bool:
+        return bool(self.probes[-1].left_out)
+
+    def _reached(self, facts: tuple[Fact, ...], truth: bool) -> tuple[int, ...]:
+        """For each probe one at which the condition holds, of the same sizes and mode."""
+        holds = [i for i, fact in enumerate(facts) if bool(fact) is truth]
+        known = {(p.index, p.training, p.left_out): i for i, p in enumerate(self.probes)}
+        found = []
+        others = [self.probes[i].left_out for i in holds]
+        for probe in self.probes:
+            nearest = min(others, key=lambda o: len(o ^ probe.left_out), default=probe.left_out)
+            same = known[(probe.index, probe.training, nearest)]
+            found.append(same if self.seen_at is None else self.seen_at[same])
+        return tuple(found)
+
+    def seen(self, operand: Operand) -> Operand:
+        """An operand where the conditions around it hold: a tensor or None, if they decide that."""
+        if self.seen_at is None or operand.static or operand.is_unknown:
+            return operand
+        facts = tuple(operand.facts[i] for i in self.seen_at)
+        if all(fact is None for fact in facts):
+            return self.const(None)
+        return operand if facts == operand.facts else replace(operand, facts=facts)
+
     def const(self, value: object, origin: str | None = None) -> Operand:
         """A value known now."""
         return Operand(Const(value, origin), (value,) * len(self.probes), sized=False)
@@ -250,7 +306,7 @@ class Context:
                 found.append(find(index))
             except (Refused, OperatorRejects):
                 self.lost.add(self.probes[index].index)
-                found.append(found[self._first(self.probes[index].training)])
+                found.append(found[self._first(self.probes[index])])
         return tuple(found)
 
     def doubted(self, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
@@ -273,9 +329,10 @@ class Context:
         others = (i for i, p in enumerate(self.probes[: self.tried]) if p.index != first.index)
         return next(others, 0)
 
-    def _first(self, training: bool) -> int:
-        modes = [probe.training for probe in self.probes]
-        return modes.index(training)
+    def _first(self, like: Probe) -> int:
+        """The first probe of the same mode, in which the same inputs are given."""
+        kinds = [(probe.training, probe.left_out) for probe in self.probes]
+        return kinds.index((like.training, like.left_out))
 
     def ask(
         self,
@@ -383,7 +440,12 @@ class Context:
 
 
 def _works_text(failed: Probe, works: Sequence[Probe]) -> str:
-    """Where an operation is not refused: at other sizes, or in the other mode."""
+    """Where an operation is not refused: at other sizes, in the other mode, with an input given."""
+    given = [p for p in works if (p.sizes, p.training) == (failed.sizes, failed.training)]
+    if given:
+        names = " and ".join(f"`{name}`" for name in sorted(failed.left_out - given[0].left_out))
+        others = " and ".join(f"`{name}`" for name in sorted(given[0].left_out - failed.left_out))
+        return f"it works where {names} is given" if names else f"it works without {others}"
     for probe in works:
         if probe.training == failed.training:
             return f"it works at {sizes_text(probe)}"

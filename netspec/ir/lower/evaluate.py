@@ -137,6 +137,8 @@ def static_value(value: object, scope: Scope, place: Place, what: str) -> Any:
         raise Refused
     if not operand.static and not operand.is_known:
         on = "a free size, or on a tensor's values" if operand.sized else "the mode"
+        if scope.context.asks_given(operand):
+            on = "whether an input is given"
         note = _sizes_note(scope, operand)
         if asks_dtype(operand):
             on, note = OF_THE_MODEL, None
@@ -146,6 +148,8 @@ def static_value(value: object, scope: Scope, place: Place, what: str) -> Any:
 
 
 def _sizes_note(scope: Scope, operand: Operand) -> str | None:
+    if scope.context.asks_given(operand):
+        return "an input that may be left out is given in one call, and not in another"
     if operand.modal and not operand.sized:
         modes = {p.training: f for p, f in zip(scope.context.probes, operand.facts, strict=True)}
         return f"it is {modes[True]} in train mode, and {modes[False]} in eval mode"
@@ -251,7 +255,7 @@ def _name(name: str, scope: Scope, place: Place) -> Operand | Module:
     if name == "_":
         if scope.previous is None:
             raise refuse("NS207", "`_` has no value here: nothing comes before", place.span())
-        return scope.previous
+        return scope.context.seen(scope.previous)
     binding = scope.find(name)
     if binding is not None and not (name in scope.args and binding.holds(place)):
         if binding.value is not None:
@@ -311,7 +315,10 @@ def _attribute(found: Operand | Module, name: str, scope: Scope, place: Place) -
     if is_collection(operand):
         raise collection_given(scope, place, f"`.{name}`", operand)
     if not all(isinstance(fact, TensorType) for fact in operand.facts):  # not in one mode, maybe
-        raise refuse("NS304", f"only a tensor has `.{name}`", place.span())
+        help = None
+        if operand.is_tensor and scope.context.asks_given(operand):
+            help = "it is None where an input is left out: write `… if c is not None else …`"
+        raise refuse("NS304", f"only a tensor has `.{name}`", place.span(), help)
     expr = Attribute(operand.expr, name)
     if name in ("T", "mT"):
         return _run(f".{name}", lambda x: getattr(x, name), [operand], expr, scope, place)
@@ -529,16 +536,24 @@ def _compare(
 
 
 def _compare_identity(symbol: str, operands: list[Operand], scope: Scope, place: Place) -> Operand:
-    """`a is None`: known of a tensor or a tuple of them; whether two tensors are one is not."""
+    """`a is None`: known of a tensor or a tuple of them; whether two tensors are one is not.
+
+    What is None in one mode, or where it is left out, is asked for when the model runs.
+    """
     pairs = list(zip(*(operand.facts for operand in operands), strict=True))
     if any(all(_is_tensor(fact) for fact in pair) for pair in pairs):
         raise refuse("NS304", f"`{symbol}` is not for two tensors", place.span())
     found = tuple(COMPARE[symbol](*pair) for pair in pairs)
     left, right = operands
-    of_kind = left.is_tensor or right.is_tensor or None in (left.facts[0], right.facts[0])
+    of_kind = any(map(_is_tensor, left.facts + right.facts)) or None in (
+        left.facts[0],
+        right.facts[0],
+    )
     expr = Comparison(left.expr, (symbol,), (right.expr,))
     if all(operand.static for operand in operands) or (of_kind and are_same(found)):
         return scope.context.settle(expr, found, left)
+    if of_kind and not scope.context.differs_by_size(found):
+        return Operand(expr, found, sized=False, modal=True)
     return Operand(expr, found, *join(operands))
 
 
@@ -550,7 +565,8 @@ def _logic(symbol: str, items: list[ast.expr], scope: Scope, place: Place) -> Op
     kept: list[Operand] = []
     doubt = False
     for node in items:
-        operand = _part(node, scope, place) if doubt else _evaluate(node, scope, place)
+        with scope.context.narrowed(_so_far(symbol, kept), symbol == "and"):
+            operand = _part(node, scope, place) if doubt else _evaluate(node, scope, place)
         doubt = doubt or operand.is_unknown
         if operand.is_tensor:
             fact = f"`{symbol}` is not for tensors; use `&` or `|`"
@@ -568,13 +584,20 @@ def _logic(symbol: str, items: list[ast.expr], scope: Scope, place: Place) -> Op
         kept.append(operand)
     if doubt:
         return scope.context.unknown
-    if len(kept) == 1:
-        return kept[0]
+    found = _so_far(symbol, kept)
+    assert found is not None, "one at least is kept"
+    return found
+
+
+def _so_far(symbol: str, kept: Sequence[Operand]) -> Operand | None:
+    """The `and` or `or` of several operands, or None where there is none."""
+    if len(kept) <= 1 or any(operand.is_unknown for operand in kept):
+        return kept[0] if kept else None
     values: list[Fact] = []
     for column in zip(*(operand.facts for operand in kept), strict=True):
         stop = (v for v in column if bool(v) is (symbol == "or"))
         values.append(next(stop, column[-1]))
-    return Operand(Logic(symbol, tuple(o.expr for o in kept)), tuple(values), *join(kept))
+    return Operand(Logic(symbol, tuple(o.expr for o in kept)), tuple(values), *join([*kept]))
 
 
 def _are_booleans(operands: Sequence[Operand]) -> bool:
@@ -603,7 +626,10 @@ def _choice(test: ast.expr, body: ast.expr, other: ast.expr, scope: Scope, place
         raise refuse("NS304", "a condition is not a tensor; use `where`", place.span())
     if condition.static:
         return _evaluate(body if condition.facts[0] else other, scope, place)
-    return choose(condition, _evaluate(body, scope, place), _evaluate(other, scope, place))
+    with scope.context.narrowed(condition):
+        then = _evaluate(body, scope, place)
+    with scope.context.narrowed(condition, truth=False):
+        return choose(condition, then, _evaluate(other, scope, place))
 
 
 def _part(node: ast.expr, scope: Scope, place: Place) -> Operand:

@@ -104,7 +104,8 @@ class _Question:
         if dimension == _CHANNELS and self._is_unbatched(parameter, source):
             dimension = self._unbatched(parameter, source)
         tried = source.facts[: self.context.tried]
-        sizes = [_size(fact, dimension) for fact in tried]
+        given = [fact for fact in tried if fact is not None]  # None where it is left out
+        sizes = [_size(fact, dimension) for fact in given or tried]
         size = sizes[0]
         if parameter in self.given:
             value = self.given[parameter].facts[0]

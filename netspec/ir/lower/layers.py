@@ -125,13 +125,21 @@ def _lower(
         scope.last_name = name
         binding = Binding(place) if is_group(layer, key, scope) else scope.names[name]
         doubt = condition is not None and condition.is_unknown
-        with scope.context.in_doubt() if doubt else nullcontext():
+        context, start = scope.context, len(scope.graph.body)
+        with context.in_doubt() if doubt else nullcontext(), context.narrowed(condition):
             value = _lower_plain(layer, name, scope, place, inputs)
             if value is None:
-                value = _lower_kind(layer, name, scope, place, inputs, condition)
+                seen = lambda: list(map(context.seen, inputs()))  # noqa: E731
+                value = _lower_kind(layer, name, scope, place, seen, condition)
         if value is None:
             return
         if condition is not None:
+            if len(scope.graph.body) > start and context.asks_given(condition):
+                fact = (
+                    f"`{name}` is computed in several steps, and whether it is depends on an input"
+                )
+                help = "leave `as: inline` out; what is inside of it is read there alone"
+                raise refuse("NS303", fact, place.at("when").span(), help)
             value = choose(condition, value, inputs()[0])
         if value.is_unknown:
             raise Refused

@@ -10,15 +10,28 @@ from netspec.ir.lower.scope import Scope
 from netspec.ops.facts import TensorType
 from netspec.spec.schema import Input
 
+_NONE = "=None"
+
 
 def default_of(declared: object) -> str | None:
     """The expression that an input is where it is left out; None where it has to be given."""
-    return declared.default if isinstance(declared, Input) else None
+    if not isinstance(declared, Input) or "default" not in declared.model_fields_set:
+        return None
+    return declared.default or _NONE
+
+
+def may_be_none(declared: object) -> bool:
+    """Whether the text says that an input is None where it is left out."""
+    default = default_of(declared)
+    return default is not None and default[1:].strip() == _NONE[1:]
 
 
 def or_default(given: Operand, default: str, name: str, scope: Scope, place: Place) -> Operand:
     """An input, or the value of its default where it is None."""
     value = evaluate_default(default, given, name, scope, place)
+    if value.static and value.facts[0] is None:  # by what an arg is, for one
+        scope.context.none_inputs.add(name)
+        return given
     missing = Comparison(given.expr, ("is",), (Const(None),))
     chosen = Operand(Choice(missing, value.expr, given.expr), given.facts)
     return scope.graph.assign(name, chosen, place)
@@ -39,7 +52,7 @@ def evaluate_default(
         fact = f"the default of `{name}` overwrites a value, which is not checked there"
         raise refuse("NS406", fact, at.span(), "write what computes the same in new memory")
     context.overwrites = before
-    if value.is_unknown or given is None:
+    if value.is_unknown or given is None or (value.static and value.facts[0] is None):
         return value
     tried = context.tried
     for own, wanted in zip(value.facts[:tried], given.facts[:tried], strict=True):

@@ -9,7 +9,8 @@ what follows a size and is the same at all of them is another number.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
+from itertools import combinations
 from typing import Any
 
 from netspec.errors import Diagnostic, SpecError
@@ -21,6 +22,7 @@ from netspec.spec.schema import Document, Input
 _PRIMES = (5, 7, 11, 13, 17, 19, 23, 29)
 _SMALL, _FAR = 2, 3  # the numbers of sizes beyond the two that are tried
 _STEP = 101
+_MOST_COMBINED = 3  # inputs of which every combination is tried
 _LARGEST = 20_000
 _READING = re.compile(r"shape|size\(|len\(|numel|ndim|dim\(|/")
 _NUMBER = re.compile(r"\d+")
@@ -118,6 +120,7 @@ def probes_of(
     args: Mapping[str, object],
     sizes: Sizes,
     modes: tuple[bool, ...],
+    left_out: Sequence[frozenset[str]],
     lost: Set[int],
 ) -> tuple[tuple[Probe, ...], int]:
     """The probes, and how many of them the spec has to hold at, which are the first.
@@ -128,11 +131,20 @@ def probes_of(
     beyond = _beyond(spec, args, sizes, lost) if sizes[0] and _reads_sizes(spec) else []
     numbered = list(enumerate([*pairs, *beyond]))
     return tuple(
-        Probe(tuple(pair.items()), mode, index)
+        Probe(tuple(pair.items()), mode, index, missing)
         for part in (numbered[: len(pairs)], numbered[len(pairs) :])
+        for missing in left_out
         for mode in modes
         for index, pair in part
-    ), len(modes) * len(pairs)
+    ), len(left_out) * len(modes) * len(pairs)
+
+
+def left_out_at_once(names: Sequence[str]) -> list[frozenset[str]]:
+    """What a caller may leave out at once, nothing first; of many each alone, and all others."""
+    counts = set(range(len(names) + 1))
+    if len(names) > _MOST_COMBINED:
+        counts = {0, 1, len(names) - 1, len(names)}
+    return [frozenset(some) for count in sorted(counts) for some in combinations(names, count)]
 
 
 def _beyond(

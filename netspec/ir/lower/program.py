@@ -18,12 +18,13 @@ from netspec.ir.lower.evaluate import static_value
 from netspec.ir.lower.finish import check_open_slots, check_outputs, finish
 from netspec.ir.lower.layers import lower_layer, lower_layers
 from netspec.ir.lower.least import check_least
-from netspec.ir.lower.optional import default_of, or_default
+from netspec.ir.lower.optional import default_of, may_be_none, or_default
 from netspec.ir.lower.probes import (
     BOTH_MODES,
     Sizes,
     example_sizes,
     free_sizes,
+    left_out_at_once,
     modes_of,
     other_sizes,
     probes_of,
@@ -33,7 +34,7 @@ from netspec.ir.lower.scope import Binding, GraphBuilder, Scope
 from netspec.limits import raised_help
 from netspec.ops import catalog, facts
 from netspec.ops.elsewhere import told_of_dtype
-from netspec.ops.facts import TensorType
+from netspec.ops.facts import Fact, TensorType
 from netspec.source import Path
 from netspec.spec.complain import unknown_arg
 from netspec.spec.expressions import as_expression, could_be_expression, is_expression
@@ -77,13 +78,15 @@ def lower_as_far(
     except SpecError as error:
         return None, list(error.diagnostics)
     modes = modes_of(spec)
+    none = {name for name, declared in spec.document.inputs.items() if may_be_none(declared)}
     for attempt in range(_ATTEMPTS):
 
         def context_for(probes: tuple[Probe, ...], tried: int) -> Context:
             return Context(probes, tried, activation, find_spec, _STEPS)
 
-        program, context = _lower_at(spec, args, sizes, modes, outputs, context_for)
+        program, context = _lower_at(spec, args, sizes, modes, none, outputs, context_for)
         modes = tuple(dict.fromkeys(probe.training for probe in context.probes))
+        none |= context.none_inputs
         if program is not None:
             return program, []
         other = other_sizes(spec, sizes, context.partial, attempt)
@@ -98,19 +101,22 @@ def _lower_at(
     args: Mapping[str, object],
     sizes: Sizes,
     modes: tuple[bool, ...],
+    none: Set[str],
     outputs: Sequence[str],
     context_for: Callable[[tuple[Probe, ...], int], Context],
 ) -> tuple[Program | None, Context]:
     """One attempt; with other probes again, where those showed that more of them are wanted."""
     lost: Set[int] = frozenset()
     while True:
-        probes, tried = probes_of(spec, args, sizes, modes, lost)
+        left_out = left_out_at_once([name for name in spec.document.inputs if name in none])
+        probes, tried = probes_of(spec, args, sizes, modes, left_out, lost)
         context = context_for(probes, tried)
         program = _lower(spec, args, context, outputs)
-        if context.differs_by_mode:
-            modes = BOTH_MODES
+        if context.differs_by_mode or context.none_inputs - none:  # seen only on the way
+            modes = BOTH_MODES if context.differs_by_mode else modes
+            none = none | context.none_inputs
             continue
-        others, _ = probes_of(spec, args, sizes, modes, context.lost)
+        others, _ = probes_of(spec, args, sizes, modes, left_out, context.lost)
         if program is None or lost or others == probes:
             return program, context
         lost = context.lost
@@ -248,15 +254,18 @@ def _input(name: str, declared: list[int | str] | Input, scope: Scope, place: Pl
         fact = f"there is no dtype `{dtype_name}`"
         raise refuse("NS206", fact, place.at("dtype").span(), told_of_dtype(dtype_name))
     where = place.at("shape") if isinstance(declared, Input) else place
-    types: list[TensorType] = []
+    types: list[Fact] = []
     for probe in scope.context.probes:
+        if name in probe.left_out:
+            types.append(None)
+            continue
         shape = tuple(
             _size(size, dict(probe.sizes), scope, where.at(index))
             for index, size in enumerate(shape_of(declared))
         )
         most = scope.context.limits.input_elements
         if math.prod(shape) > most and len(types) >= scope.context.tried:
-            shape = types[0].shape  # nothing is seen at this size
+            shape = _shape_of_first(types)  # nothing is seen at this size
         if math.prod(shape) > most:
             fact = f"input `{name}` has {math.prod(shape):,} elements"
             help = raised_help("input_elements", most)
@@ -264,6 +273,10 @@ def _input(name: str, declared: list[int | str] | Input, scope: Scope, place: Pl
         types.append(facts.contiguous(shape, dtype))
     optional = default_of(declared) is not None
     return scope.graph.add_input(name, Operand(Value(-1), tuple(types)), optional)
+
+
+def _shape_of_first(types: Sequence[Fact]) -> tuple[int, ...]:
+    return next(fact.shape for fact in types if isinstance(fact, TensorType))
 
 
 def _size(size: int | str, free: Mapping[str, int], scope: Scope, place: Place) -> int:

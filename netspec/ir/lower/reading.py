@@ -43,7 +43,7 @@ def inputs_of(layer: Layer, scope: Scope, place: Place) -> list[Operand]:
     if layer.from_ is None:
         if scope.previous is None:
             raise refuse("NS207", "nothing comes before, so `from` is needed", place.key_span())
-        return [scope.previous]
+        return [scope.context.seen(scope.previous)]
     if not layer.from_:
         fact = f"`from` is empty, and `{place.path[-1]}` needs an input"
         raise refuse("NS212", fact, place.at("from").span(), "name a layer, or leave `from` out")
@@ -113,6 +113,8 @@ def static_arguments(layer: Layer, scope: Scope, place: Place) -> dict[str, Oper
             found[key] = scope.context.const(operand.facts[0])
         elif not operand.static and not operand.is_unknown:
             on = "a tensor" if operand.is_tensor else "a free size or the mode"
+            if scope.context.asks_given(operand):
+                on = "whether an input is given"
             if asks_dtype(operand):
                 on = OF_THE_MODEL
             fact = f"`{key}` depends on {on}, and a module's arguments are known when it is built"

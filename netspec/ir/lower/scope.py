@@ -241,7 +241,7 @@ class Scope:
         crossed: list[GraphBuilder] = []
         while scope is not None:
             if name in scope.names and not scope.names[name].is_open:
-                return _brought_in(scope.names[name], name, crossed)
+                return self._seen(_brought_in(scope.names[name], name, crossed))
             if scope.outer is not None and scope.outer.graph is not scope.graph:
                 crossed.append(scope.graph)
             scope = scope.outer
@@ -255,6 +255,10 @@ class Scope:
                 return scope.names[name]
             scope = scope.outer
         return None
+
+    def _seen(self, binding: Binding) -> Binding:
+        value = binding.value and self.context.seen(binding.value)
+        return binding if value is binding.value else replace(binding, value=value)
 
     def later(self, name: str) -> Place | None:
         """The layer of this name that is still to come, here or around."""

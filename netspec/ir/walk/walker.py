@@ -144,7 +144,7 @@ class _Frame:
 
 
 def walk(
-    program: Program, module: nn.Module, inputs: Sequence[torch.Tensor], watcher: Watcher
+    program: Program, module: nn.Module, inputs: Sequence[torch.Tensor | None], watcher: Watcher
 ) -> Any:
     """What the program gives for these `meta` inputs, in the mode of this module, its model."""
     with without_fast_path():
