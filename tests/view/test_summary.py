@@ -178,7 +178,7 @@ def test_sizes_that_the_model_does_not_take() -> None:
     with pytest.raises(SpecError) as caught:
         summary_of("unet", H=33)
     assert caught.value.diagnostics[0].code == "NS301"
-    assert "`UNet` does not take N = 1, H = 33, W = 64" in caught.value.diagnostics[0].fact
+    assert "`UNet` does not take N = 1, H = 33, W = 96" in caught.value.diagnostics[0].fact
 
 
 def test_no_random_number_is_drawn() -> None:

@@ -150,11 +150,10 @@ def left_out_at_once(names: Sequence[str]) -> list[frozenset[str]]:
 def _beyond(
     spec: Spec, args: Mapping[str, object], sizes: Sizes, lost: Set[int]
 ) -> list[dict[str, int]]:
-    """Small sizes, large ones, and those of the first probe.
+    """Sizes of one, large ones, odd ones, and those of the first probe.
 
-    The small ones are 1, or odd ones where that was refused, and in an image, whose kernels it is
-    too small for. The large ones lie beyond all numbers that the spec has, or where those were
-    refused they are the largest of these.
+    The large ones lie beyond all numbers that the spec has, or where those were refused they are
+    the largest of these. The odd ones are for images, and for what takes no size of one.
     """
     numbers = _numbered(spec.document)
     texts = [source.text or repr(source.value) for source in spec.files]
@@ -162,14 +161,15 @@ def _beyond(
     known = [n for n in map(int, found) if n <= _LARGEST]
     most = max([*known, *sizes[0].values(), *sizes[1].values()])
     step = 0 if _FAR in lost else _STEP
+    beyond = [
+        dict.fromkeys(numbers, 1),
+        {name: most + step * (k + 1) for k, name in enumerate(numbers)},
+    ]
     sides = [name for name, (_, first) in numbers.items() if not first]
-    odd = _SMALL in lost or len(sides) > 1
-    small = {
-        name: _PRIMES[number % len(_PRIMES)] if odd and not first else 1
-        for name, (number, first) in numbers.items()
-    }
-    large = {name: most + step * (k + 1) for k, name in enumerate(numbers)}
-    return [small, large, sizes[0]]
+    if len(sides) > 1 or _SMALL in lost:
+        odd = {name: _PRIMES[k % len(_PRIMES)] for k, name in enumerate(sides)}
+        beyond.append(dict.fromkeys(numbers, 1) | odd)
+    return [*beyond, sizes[0]]
 
 
 def _reads_sizes(spec: Spec) -> bool:
