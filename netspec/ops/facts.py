@@ -469,7 +469,7 @@ def _on_meta(
     positional = [to_value(a) for a in args]
     named = {name: to_value(value) for name, value in kwargs.items()}
     large = guard.is_large((*positional, *named.values()))
-    with guard.OnMeta() if large else nullcontext():  # type: ignore[no-untyped-call]
+    with guard.OnMeta() if large else nullcontext():
         if any(_has_tensor(a) for a in (*args, *kwargs.values())):
             return target(*positional, **named)
         if target is torch.normal:  # the only factory that does not heed the context below

@@ -68,7 +68,7 @@ def text_of(name: str) -> str:
 def test_a_text_is_answered_at_once(name: str) -> None:
     expected = TEXTS[name][0]
     found = play_in_time(lambda: text_of(name)).found
-    assert {one.code for one in found} == ({expected} if expected else set())
+    assert expected in {one.code for one in found} if expected else found == ()
     assert all(one.span.line for one in found)
 
 
@@ -76,7 +76,8 @@ def test_a_text_is_answered_at_once(name: str) -> None:
 @pytest.mark.parametrize("name", TEXTS)
 def test_each_form_gives_a_model_or_a_placed_error(name: str, form: str) -> None:
     found = netspec.check(netspec.loads(text_of(name)), act=form)
-    assert {one.code for one in found} == ({TEXTS[name][0]} - {None})
+    expected = TEXTS[name][0]
+    assert expected in {one.code for one in found} if expected else found == ()
 
 
 # What is ordinary is quick
@@ -136,7 +137,9 @@ def test_work_is_the_same_in_each_check() -> None:
 def test_more_work_is_allowed_to_who_asks_for_it() -> None:
     text = text_of("a_hang_diff_x20").replace("8000", "2000")
     assert netspec.check(netspec.loads(text), limits={"work": 1_000})[0].code == "NS217"
-    few = spec("  a: {call: diff, n: 4000}\n", inputs="{x: [N, 9000]}")
+    few = spec("".join(f"  a{n}: {{call: diff, n: {900 + n}}}\n" for n in range(9)),
+               inputs="{x: [N, 9000]}")  # fmt: skip
+    assert netspec.check(netspec.loads(few))[0].code == "NS217"
     assert netspec.check(netspec.loads(few), limits={"work": 10**9}) == ()
 
 
