@@ -56,6 +56,9 @@ TEXTS: dict[str, tuple[str | None, str]] = {
     "blocks that all differ": ("NS217", spec("  a: {repeat: 9000, block: B, w: =i}\n",
         "blocks:\n  B:\n    args: {w: 0}\n    layers: {a: =x * w}\n")),
     "a quantized tensor": ("NS207", spec("  a: =quantize_per_tensor(x, 0.1, 1, qint8)\n")),
+    "channels of one example": ("NS301", spec(
+        "  a: {module: ConvTranspose2d, in_channels: 3, out_channels: 2, kernel_size: 1}\n",
+        inputs="{x: [4, 5, 6]}")),
     "a sparse tensor": ("NS301", spec("  a: =x.to_sparse().to_dense()\n")),
 }  # fmt: skip
 
