@@ -189,7 +189,7 @@ def captured() -> Iterator[int]:
 def build(spec: netspec.Spec | None) -> None:
     """Makes the model on `meta`, writes its source, and reads the spec's dump."""
     assert spec is not None, "it was accepted"
-    for act in ("module", "functional"):
+    for act in ("module", "functional", "inplace"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's own, as of a model that is written by hand
             model = netspec.build(spec, act=act, device="meta")

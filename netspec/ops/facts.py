@@ -46,7 +46,9 @@ _NO_ANSWER = re.compile(  # of the call itself; what may be overwritten is asked
 _MEDIUM = 32
 _FEW = 4_096  # elements with which the CPU is asked as they are
 _EXACT = 8  # numbers up to it tell kinds of calls apart; of sizes above it there are smaller ones
-_SHORT = (5, 7)  # sequences
+_SHORT = (2, 3)  # sequences
+_FEW_TENSORS = 8  # that a layer has; a module with more has layers of its own
+_A_TENSOR = 350  # the work that each of those is
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +216,7 @@ def run_module(
     if pointwise and keeps_type((key, training), twin, args[0]):
         return args[0]
     memo = (key, training, memo_key(args), memo_key(kwargs))
+    pay_once(("layers", memo), _A_TENSOR * max(0, tensors_of(module) - _FEW_TENSORS))
     found = _over_time(memo, module, training, args, kwargs)
     if found is None:
         found = _run(memo, _MetaCall(module, training), args, kwargs)
@@ -466,7 +469,7 @@ def _on_meta(
     positional = [to_value(a) for a in args]
     named = {name: to_value(value) for name, value in kwargs.items()}
     large = guard.is_large((*positional, *named.values()))
-    with guard.OnMeta() if large else nullcontext():  # type: ignore[no-untyped-call]
+    with guard.OnMeta() if large else nullcontext():
         if any(_has_tensor(a) for a in (*args, *kwargs.values())):
             return target(*positional, **named)
         if target is torch.normal:  # the only factory that does not heed the context below
@@ -740,6 +743,12 @@ def elements_of(module: nn.Module) -> int:
     """How many elements a module's parameters and buffers have."""
     tensors = [*module.parameters(), *module.buffers()]
     return sum(tensor.numel() for tensor in tensors)
+
+
+@lru_cache(maxsize=4096)
+def tensors_of(module: nn.Module) -> int:
+    """How many parameters a module and all inside of it have."""
+    return sum(1 for _ in module.parameters())
 
 
 def _needs_data(error: Exception) -> bool:

@@ -18,34 +18,43 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from netspec.limits import spend
 
+MAX_STEPS = 3_000  # of one question, so that one cannot spend all
 MAX_ELEMENTS = 20_000_000  # of one result on the CPU
 LARGE = 64  # a number above it may be a count of many steps
 LARGE_SIZE = 10_000  # and so may a size
 
 # Work, in the unit of budgets.
-_A_STEP = 40
+_A_STEP = 60
+_A_KERNEL = 40  # of a run of the whole model
 _A_VIEW = 3
 _ONCE = {getattr(torch.Tag, name, None) for name in ("pointwise", "reduction", "inplace")}
 _ELEMENTS = 250  # that a kernel computes in one unit, if each takes a while
 
 
 class TooMuch(Exception):
-    """An operator would take too much memory, only to be asked."""
+    """An operator would take too many steps, or too much memory, only to be asked."""
 
 
 class OnMeta(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Takes the steps of what runs inside off the budget. Raises OutOfWork."""
+    """Takes the steps of what runs inside off the budget. Raises TooMuch, OutOfWork."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.steps = 0
 
     def __torch_dispatch__(
         self, func: Any, types: object, args: Any = (), kwargs: Any = None
     ) -> object:
+        self.steps += 1
+        if self.steps > MAX_STEPS:
+            raise TooMuch(f"it takes more than {MAX_STEPS:,} steps")
         spend(_A_STEP)
         return func(*args, **(kwargs or {}))
 
 
 def spend_step(func: Any, args: Any) -> None:
     """Takes a step of a whole run on `meta` off the budget, before it is taken."""
-    spend(_A_STEP + _A_VIEW * _most_outputs(func, args))
+    spend(_A_KERNEL + _A_VIEW * _most_outputs(func, args))
 
 
 def _most_outputs(func: Any, args: Any) -> int:

@@ -31,7 +31,6 @@ from netspec.spec.schema import expand_short
 
 _MOST_CHAINS = 4
 _SIZE_TYPE = re.compile(r"\btorch\.Size\b")
-_WORDS = {1: "channels", -1: "features"}
 _SIDES = re.compile(r"^(?:Conv|ConvTranspose|BatchNorm|InstanceNorm)(\d)d$")
 
 # A parameter of the operation, and what it was given.
@@ -115,7 +114,7 @@ def wrong_size(
 ) -> Refused:
     """An input-side size that the spec gives, and that the input does not have."""
     given, steps = (look := _Look(scope, 0, partly=False)).given(parameter, operand)
-    noun = f"input {_WORDS[dimension]}"
+    noun = "input features" if dimension == -1 else "input channels"
     noun = noun if wanted != 1 else noun.removesuffix("s")
     what = told_as(name, place, operator)
     fact = f"{what} expects {wanted} {noun}, and {given.gives(given.size(dimension))}"
