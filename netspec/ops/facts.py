@@ -360,7 +360,7 @@ def meta_module(
             module = _new_on_meta(cls, args, named)
     except Exception as error:
         if operator.offer is None:
-            raise OperatorRejects(_words(error)) from None
+            raise OperatorRejects(first_line(error)) from None
         module = _new_on_cpu(cls, args, named).to("meta")  # its code may look at numbers
     if len(_modules) > _MOST_MODULES:
         _modules.clear()
@@ -393,7 +393,7 @@ def _new_on_cpu(
         with own_random_state(), silence():
             return cls(*args, **kwargs)
     except Exception as error:
-        raise OperatorRejects(_words(error)) from None
+        raise OperatorRejects(first_line(error)) from None
 
 
 def type_of(tensor: torch.Tensor) -> TensorType:
@@ -455,9 +455,9 @@ def _result(
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         if _needs_data(error):
             return _on_cpu(target, args, kwargs)
-        raise OperatorRejects(_words(error)) from None
+        raise OperatorRejects(first_line(error)) from None
     except Exception as error:  # an operator may refuse in any way: assert, KeyError, overflow
-        raise OperatorRejects(_words(error)) from None
+        raise OperatorRejects(first_line(error)) from None
 
 
 def _on_meta(
@@ -512,7 +512,7 @@ def _on_cpu(
             refusal = error
     if not found:
         assert refusal is not None, "it gave nothing, so it refused"
-        raise OperatorRejects(_words(refusal))
+        raise OperatorRejects(first_line(refusal))
     if any(fact != found[0] for fact in found):
         raise OperatorRejects("the shape of its result depends on the values of its input")
     return found[0]
@@ -747,7 +747,7 @@ def _needs_data(error: Exception) -> bool:
     return "meta" in text.lower() and ("data" in text or "item()" in text or "Meta" in text)
 
 
-def _words(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     text = str(error).strip()
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

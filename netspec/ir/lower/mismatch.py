@@ -31,7 +31,7 @@ from netspec.spec.schema import expand_short
 
 _MOST_CHAINS = 4
 _SIZE_TYPE = re.compile(r"\btorch\.Size\b")
-_WORDS = {1: "channels", -1: "features"}
+_WORDS = {0: "channels", 1: "channels", -1: "features"}
 _SIDES = re.compile(r"^(?:Conv|ConvTranspose|BatchNorm|InstanceNorm)(\d)d$")
 
 # A parameter of the operation, and what it was given.
