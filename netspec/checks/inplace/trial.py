@@ -286,10 +286,12 @@ def _placed(base: torch.Tensor, region: Region) -> torch.Tensor:
 def _same(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
     if one is None or other is None:
         return one is other
-    return one.dtype == other.dtype and torch.equal(
-        torch.nan_to_num(one.float() if not one.is_complex() else torch.view_as_real(one)),
-        torch.nan_to_num(other.float() if not other.is_complex() else torch.view_as_real(other)),
-    )
+    return one.dtype == other.dtype and torch.equal(_numbers(one), _numbers(other))
+
+
+def _numbers(tensor: torch.Tensor) -> torch.Tensor:
+    """All of its bits, so that NaN is equal to NaN."""
+    return torch.nan_to_num(torch.view_as_real(tensor) if tensor.is_complex() else tensor)
 
 
 def _lie_alike(one: torch.Tensor, other: torch.Tensor) -> bool:
