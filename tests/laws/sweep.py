@@ -48,8 +48,9 @@ _DTYPES = (
 )  # fmt: skip
 _NO_DERIVATIVE = re.compile(  # of an input; where a parameter needs it, a note tells it
     "derivative for .* is not implemented|not differentiable with respect to"
-    "|not support automatic differentiation|elements of input should be between 0 and 1"
+    "|not support automatic differentiation"
 )
+_OF_VALUES = re.compile("between 0 and 1|non-negative|negative entry|positive-definite|singular")
 _NO_KERNEL = re.compile("not implemented for '(Half|BFloat16|ComplexHalf)'")  # on the CPU
 _WORDS = ("mean", "sum", "none", "reflect", "zeros", "relu", "left", "right", "ij", "bilinear",
           "same", "valid", "fro", "floor", "trunc", "reduced", "nearest")  # fmt: skip
@@ -250,7 +251,7 @@ def _run_mode(
             refusals.append(f"{form}: {type(error).__name__}: {str(error).strip()[:160]}")
             if results:
                 return f"only {refusals[-1]}"
-            if _NO_KERNEL.search(str(error)):
+            if _NO_KERNEL.search(str(error)) or _OF_VALUES.search(str(error)):
                 return None
             continue
         for form, result in results.items():
