@@ -51,6 +51,7 @@ _NO_DERIVATIVE = re.compile(
 _MEDIUM = 32
 _FEW = 4_096  # elements with which the CPU is asked as they are
 _EXACT = 8  # numbers up to it tell kinds of calls apart; of sizes above it there are smaller ones
+_STATE = ("_parameters", "_buffers")
 _SHORT = (5, 7)  # sequences
 
 
@@ -323,9 +324,15 @@ def _on_cpu_device(module: nn.Module) -> nn.Module:
             args, kwargs = _arguments[module]  # what it holds beside its state has numbers, too
             return _new_on_cpu(type(module), args, kwargs)
         return deepcopy(module).to_empty(device="cpu")
-    if module._modules:
+    if not _holds_state_alone(module):
         return deepcopy(module).to_empty(device="cpu")
     return _leaf_like(module, {}, "cpu")
+
+
+def _holds_state_alone(module: nn.Module) -> bool:
+    """Whether all its tensors are its own parameters and buffers; an RNN lists them once more."""
+    others = [value for name, value in vars(module).items() if name not in _STATE]
+    return not module._modules and not any(isinstance(v, torch.Tensor) for v in tree_leaves(others))
 
 
 def _leaf_like(module: nn.Module, sizes: Mapping[int, int], device: str) -> nn.Module:
@@ -503,6 +510,8 @@ def _on_cpu(
         raise OperatorRejects("it has no `meta` facts, and the inputs are too large to try it on")
     found: list[Fact] = []
     refusal: Exception | None = None
+    # ctc_loss trusts its lengths in the backward pass, and crashes
+    backward = backward and not any(map(_has_whole_numbers, (*args, *kwargs.values())))
     # Only zeros and ones where several tensors have to agree: ctc_loss trusts its lengths.
     alone = sum(isinstance(a, (TensorType, tuple)) for a in (*args, *kwargs.values())) == 1
     fills = (0, 1, MANY) if alone else (0, 1)
@@ -528,6 +537,15 @@ def _on_cpu(
     if any(fact != found[0] for fact in found):
         raise OperatorRejects("the shape of its result depends on the values of its input")
     return found[0]
+
+
+def _has_whole_numbers(fact: Fact) -> bool:
+    """Whether a tensor of integers or booleans is in it."""
+    if isinstance(fact, tuple):
+        return any(map(_has_whole_numbers, fact))
+    return isinstance(fact, TensorType) and not (
+        fact.dtype.is_floating_point or fact.dtype.is_complex
+    )
 
 
 def _in_a_graph(value: object) -> object:
@@ -711,7 +729,7 @@ def smaller_calls(
     if isinstance(target, _CpuCopy):
         tensors = target.module.state_dict(keep_vars=True).values()
         own = {size for tensor in tensors for size in tensor.shape}
-        if own and not target.module._modules:
+        if own and _holds_state_alone(target.module):
             smaller = _fewer(sizes | own, most)
             small = _CpuCopy(target.module, target.training, smaller)
             yield small, _resized(args, smaller), _resized(kwargs, smaller)
