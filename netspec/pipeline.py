@@ -14,6 +14,8 @@ import torch
 from torch import nn
 
 from netspec import find
+from netspec.checks.dtypes import find_dtype_clash
+from netspec.checks.gradients import notes_without_derivative
 from netspec.checks.inplace.check import decide_in_place
 from netspec.checks.inplace.decide import Decision
 from netspec.checks.inplace.tell import refusals
@@ -222,9 +224,11 @@ def build(
     gives the same ones everywhere; on `"meta"` nothing is allocated. `seed` leaves the global
     random state as it was. `plugins`, by their names, are loaded and enabled for this call: then
     the spec can name the layers that they registered. `limits` are for specs that are larger than
-    a stranger's may be: `{"elements": 10**12}`. Raises SpecError with every mistake in the spec.
+    a stranger's may be: `{"elements": 10**12}`. Raises SpecError with every mistake in the spec,
+    and where a layer does not run in `dtype`.
     """
     compiled = compile_spec(source, args, act, overrides, outputs, plugins, limits)
+    _check_dtype(compiled, dtype)
     target = torch.device(device) if device is not None else None
     if target is not None and target.type == "meta":
         model = compiled.built.empty()
@@ -240,6 +244,16 @@ def build(
     return model if dtype is None else model.to(_dtype(dtype))
 
 
+def _check_dtype(compiled: Compiled, dtype: str | torch.dtype | None) -> None:
+    """Raises SpecError where a layer does not run in this dtype."""
+    wanted = None if dtype is None else _dtype(dtype)
+    if wanted is None or not wanted.is_floating_point or wanted is torch.float32:
+        return
+    problems = find_dtype_clash(compiled.program, compiled.built.empty(), wanted)
+    if problems:
+        raise SpecError(problems)
+
+
 def check(
     source: AnySource,
     *,
@@ -247,15 +261,25 @@ def check(
     act: Act = "module",
     overrides: Overrides | None = None,
     outputs: Sequence[str] | None = None,
+    dtype: str | torch.dtype | None = None,
     plugins: Sequence[str] | None = None,
     limits: AnyLimits = None,
 ) -> tuple[Diagnostic, ...]:
-    """What is wrong with a spec, in the order of its lines; nothing, if it can be built."""
+    """What is wrong with a spec, in the order of its lines; nothing, if it can be built.
+
+    With `dtype`, what would not run after `build(…, dtype=dtype)`, too.
+    """
     try:
-        compile_spec(source, args, act, overrides, outputs, plugins, limits)
+        compiled = compile_spec(source, args, act, overrides, outputs, plugins, limits)
+        _check_dtype(compiled, dtype)
     except SpecError as error:
         return error.diagnostics
     return ()
+
+
+def gradient_notes(compiled: Compiled) -> tuple[str, ...]:
+    """A line for each layer of which torch has no derivative, and which needs one."""
+    return notes_without_derivative(compiled.program, compiled.built.empty())
 
 
 def to_python(

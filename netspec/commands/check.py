@@ -12,6 +12,7 @@ from netspec.commands.collect import Checked, collect, given_args
 from netspec.commands.given import Changes, compile_given, read_changes
 from netspec.display import visible
 from netspec.errors import Diagnostic, SpecError
+from netspec.pipeline import gradient_notes
 from netspec.tell.data import Found, json_of, sarif_of
 from netspec.tell.pages import read_pages
 from netspec.tell.terminal import print_error, tell
@@ -27,22 +28,24 @@ def check_command(options: Namespace) -> int:
     specs = collect(options.specs)
     args = given_args(specs, changes.args)
     found: list[Found] = []
+    notes: list[str] = []
     for spec in specs:
-        found += _check(spec, replace(changes, args=args[spec.name]))
+        found += _check(spec, replace(changes, args=args[spec.name]), notes)
     found = _once(found)
     if options.json:
         _write_json(json_of(found))
     elif options.sarif:
         _write_json(sarif_of(found, read_pages()))
     else:
-        _tell_people(specs, found)
+        _tell_people(specs, found, notes)
     return 1 if found else 0
 
 
-def _check(spec: Checked, changes: Changes) -> list[Found]:
+def _check(spec: Checked, changes: Changes, notes: list[str]) -> list[Found]:
+    """What is wrong with a spec; what is worth a note beside is put to the others."""
     try:
         if spec.alone:
-            compile_given(spec.given, changes)
+            notes += gradient_notes(compile_given(spec.given, changes))
     except SpecError as error:
         return [Found(spec.name, diagnostic) for diagnostic in error.diagnostics]
     return [Found(spec.name, diagnostic) for diagnostic in spec.problems]
@@ -57,10 +60,12 @@ def _write_json(value: object) -> None:
     sys.stdout.write(f"{json.dumps(value, indent=2)}\n")
 
 
-def _tell_people(specs: Sequence[Checked], found: Sequence[Found]) -> None:
+def _tell_people(specs: Sequence[Checked], found: Sequence[Found], notes: Sequence[str]) -> None:
     tell([_with_file(one, specs) for one in found], sys.stdout)
     if found:
         sys.stdout.write("\n")
+    for note in dict.fromkeys(notes):
+        sys.stdout.write(f"note: {visible(note)}\n")
     sys.stdout.write(f"{_verdict(specs, found)}\n")
 
 

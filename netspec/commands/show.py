@@ -10,6 +10,7 @@ from dataclasses import replace
 from netspec.checks.inplace.tell import decisions_json, decisions_text
 from netspec.commands.given import compile_given, read_changes
 from netspec.errors import SpecError
+from netspec.pipeline import gradient_notes
 from netspec.tell.terminal import look_of, print_error
 from netspec.view.summary import Summary, summarize, summary_json
 from netspec.view.table import summary_text
@@ -36,6 +37,8 @@ def show_command(options: Namespace) -> int:
     sys.stdout.write(summary_text(shown, look_of(sys.stdout).width))
     if compiled.decisions:
         sys.stdout.write(f"\n{decisions_text(compiled.decisions)}")
+    for note in gradient_notes(compiled):
+        sys.stdout.write(f"\nnote: {note}\n")
     return 0
 
 

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias, cast
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves, tree_map
 
 from netspec.limits import pay_once, spent
 from netspec.ops import catalog, guard, offers
@@ -43,12 +44,18 @@ _NO_ANSWER = re.compile(  # of the call itself; what may be overwritten is asked
     "Could not run|depends on the values|too large|it makes|more than .* steps"
     "|single memory location"
 )
+_TOO_MUCH = re.compile("more than .* steps")
+_NO_DERIVATIVE = re.compile(
+    "derivative for .* not implemented|not differentiable with respect to"
+    "|not support automatic differentiation"
+)
 _MEDIUM = 32
 _FEW = 4_096  # elements with which the CPU is asked as they are
 _EXACT = 8  # numbers up to it tell kinds of calls apart; of sizes above it there are smaller ones
-_SHORT = (2, 3)  # sequences
 _FEW_TENSORS = 8  # that a layer has; a module with more has layers of its own
 _A_TENSOR = 350  # the work that each of those is
+_STATE = ("_parameters", "_buffers")
+_SHORT = (5, 7)  # sequences
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +229,7 @@ def run_module(
         found = _run(memo, _MetaCall(module, training), args, kwargs)
     small = elements_of(module) + elements(found) <= MAX_TINY
     if small and _asks_for_cpu(args, dict(kwargs)):
-        return _remembered(("cpu", memo), lambda: _or_on_cpu(found, twin, args, dict(kwargs)))
+        found = _remembered(("cpu", memo), lambda: _or_on_cpu(found, twin, args, dict(kwargs)))
     _remembered(("kernel", memo), lambda: _check_kernel(memo, twin, args, dict(kwargs), found))
     return found
 
@@ -321,9 +328,15 @@ def _on_cpu_device(module: nn.Module) -> nn.Module:
             args, kwargs = _arguments[module]  # what it holds beside its state has numbers, too
             return _new_on_cpu(type(module), args, kwargs)
         return deepcopy(module).to_empty(device="cpu")
-    if module._modules:
+    if not _holds_state_alone(module):
         return deepcopy(module).to_empty(device="cpu")
     return _leaf_like(module, {}, "cpu")
+
+
+def _holds_state_alone(module: nn.Module) -> bool:
+    """Whether all its tensors are its own parameters and buffers; an RNN lists them once more."""
+    others = [value for name, value in vars(module).items() if name not in _STATE]
+    return not module._modules and not any(isinstance(v, torch.Tensor) for v in tree_leaves(others))
 
 
 def _leaf_like(module: nn.Module, sizes: Mapping[int, int], device: str) -> nn.Module:
@@ -363,7 +376,7 @@ def meta_module(
             module = _new_on_meta(cls, args, named)
     except Exception as error:
         if operator.offer is None:
-            raise OperatorRejects(_words(error)) from None
+            raise OperatorRejects(first_line(error)) from None
         module = _new_on_cpu(cls, args, named).to("meta")  # its code may look at numbers
     if len(_modules) > _MOST_MODULES:
         _modules.clear()
@@ -396,7 +409,7 @@ def _new_on_cpu(
         with own_random_state(), silence():
             return cls(*args, **kwargs)
     except Exception as error:
-        raise OperatorRejects(_words(error)) from None
+        raise OperatorRejects(first_line(error)) from None
 
 
 def type_of(tensor: torch.Tensor) -> TensorType:
@@ -449,7 +462,7 @@ def _result(
         if isinstance(target, _MetaCall):
             return found
         if elements(found) <= MAX_TINY and _asks_for_cpu(args, kwargs):
-            return _or_on_cpu(found, target, args, kwargs)
+            found = _or_on_cpu(found, target, args, kwargs)
         if asks_kernel and not _is_plain_arithmetic(target, args):
             _check_kernel(key, target, args, kwargs, found)
         return found
@@ -458,9 +471,9 @@ def _result(
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         if _needs_data(error):
             return _on_cpu(target, args, kwargs)
-        raise OperatorRejects(_words(error)) from None
+        raise OperatorRejects(first_line(error)) from None
     except Exception as error:  # an operator may refuse in any way: assert, KeyError, overflow
-        raise OperatorRejects(_words(error)) from None
+        raise OperatorRejects(first_line(error)) from None
 
 
 def _on_meta(
@@ -490,35 +503,68 @@ def _on_cpu(
     kwargs: Mapping[str, Fact],
     bounds: Callable[[], AbstractContextManager[object]] = guard.OnCpu,
     one: bool = False,
+    backward: bool = False,
 ) -> Fact:
     """The fact of an operator from small tensors on the CPU: of zeros, of ones, of many numbers.
 
-    With `one`, of the first of these that it takes. Raises OperatorRejects where it refuses all, or
-    where its result's shape depends on the values.
+    With `one`, of the first of these that it takes; with `backward`, its gradient has to go back,
+    too. Raises OperatorRejects where it refuses all, or where its result's shape depends on values.
     """
     if sum(elements(a) for a in (*args, *kwargs.values())) > MAX_TINY:
         raise OperatorRejects("it has no `meta` facts, and the inputs are too large to try it on")
     found: list[Fact] = []
     refusal: Exception | None = None
+    # ctc_loss trusts its lengths in the backward pass, and crashes
+    backward = backward and not any(map(_has_whole_numbers, (*args, *kwargs.values())))
     # Only zeros and ones where several tensors have to agree: ctc_loss trusts its lengths.
     alone = sum(isinstance(a, (TensorType, tuple)) for a in (*args, *kwargs.values())) == 1
     fills = (0, 1, MANY) if alone else (0, 1)
     for fill in (*fills, UNIT) if one else fills:
         try:
-            with torch.no_grad(), own_random_state(), silence(), bounds():
+            grad = torch.enable_grad() if backward else torch.no_grad()
+            with grad, own_random_state(), silence(), bounds():
                 positional = [to_value(a, fill) for a in args]
                 named = {name: to_value(value, fill) for name, value in kwargs.items()}
-                found.append(fact_of(target(*positional, **named)))
+                if backward:
+                    positional, named = tree_map(_in_a_graph, (positional, named))
+                result = target(*positional, **named)
+                if backward:
+                    _go_back(result)
+                found.append(fact_of(result))
             if one:
                 break
         except Exception as error:  # an operator may refuse in any way
             refusal = error
     if not found:
         assert refusal is not None, "it gave nothing, so it refused"
-        raise OperatorRejects(_words(refusal))
+        raise OperatorRejects(first_line(refusal))
     if any(fact != found[0] for fact in found):
         raise OperatorRejects("the shape of its result depends on the values of its input")
     return found[0]
+
+
+def _has_whole_numbers(fact: Fact) -> bool:
+    """Whether a tensor of integers or booleans is in it."""
+    if isinstance(fact, tuple):
+        return any(map(_has_whole_numbers, fact))
+    return isinstance(fact, TensorType) and not (
+        fact.dtype.is_floating_point or fact.dtype.is_complex
+    )
+
+
+def _in_a_graph(value: object) -> object:
+    """A tensor as the value of a layer is: it requires grad, and is no leaf."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    differentiable = value.is_floating_point() or value.is_complex()
+    return value.requires_grad_().view_as(value) * 1 if differentiable else value
+
+
+def _go_back(result: object) -> None:
+    """A backward pass from all of a result that requires grad."""
+    tensors = [t for t in tree_leaves(result) if isinstance(t, torch.Tensor) and t.requires_grad]
+    if tensors:
+        torch.autograd.backward(tensors, [torch.ones_like(t) for t in tensors])
 
 
 def _asks_for_cpu(args: tuple[Fact, ...], kwargs: Mapping[str, Fact]) -> bool:
@@ -537,7 +583,8 @@ def _or_on_cpu(
     try:
         return _on_cpu(target, args, kwargs)
     except OperatorRejects as error:
-        if _is_of_the_cpu(error, target, args, kwargs):
+        unanswered = _TOO_MUCH.search(str(error))
+        if unanswered or _is_of_the_cpu(error, target, args, kwargs):
             return found
         raise
 
@@ -613,7 +660,7 @@ def _check_kernel(
     bounds = guard.OnCpu if elements(found) > MAX_TINY or _has_large((args, named)) else nullcontext
     for small_target, small_args, small_named in smaller_calls(target, args, named):
         try:
-            _on_cpu(small_target, small_args, dict(small_named), bounds, one=True)
+            _on_cpu(small_target, small_args, dict(small_named), bounds, True, backward=True)
         except OperatorRejects:  # of these sizes; its own are asked next
             continue
         _note_taken(kind)
@@ -629,13 +676,18 @@ def _check_kernel(
 
 
 def _refusal_on_cpu(
-    target: Callable[..., object], args: tuple[Fact, ...], kwargs: tuple[tuple[str, Fact], ...]
+    target: Callable[..., object],
+    args: tuple[Fact, ...],
+    kwargs: tuple[tuple[str, Fact], ...],
+    backward: bool = True,
 ) -> OperatorRejects | None:
     """The CPU's refusal of a call, if it is one that other devices share."""
     named = dict(kwargs)
     try:
-        _on_cpu(target, args, named, one=True)
+        _on_cpu(target, args, named, one=True, backward=backward)
     except OperatorRejects as error:
+        if _NO_DERIVATIVE.search(str(error)):  # which is told in a note
+            return _refusal_on_cpu(target, args, kwargs, backward=False)
         if not (_NO_ANSWER.search(str(error)) or _is_of_the_cpu(error, target, args, named)):
             return error
     return None
@@ -682,7 +734,7 @@ def smaller_calls(
     if isinstance(target, _CpuCopy):
         tensors = target.module.state_dict(keep_vars=True).values()
         own = {size for tensor in tensors for size in tensor.shape}
-        if own and not target.module._modules:
+        if own and _holds_state_alone(target.module):
             smaller = _fewer(sizes | own, most)
             small = _CpuCopy(target.module, target.training, smaller)
             yield small, _resized(args, smaller), _resized(kwargs, smaller)
@@ -712,15 +764,24 @@ def _resized(fact: Any, sizes: Mapping[int, int]) -> Any:
 
 
 def kind_of(key: Any) -> object:
-    """A memo's key in which all sizes but one and none are one, and so are large numbers."""
-    if isinstance(key, TensorType):
-        in_order = key.stride == contiguous(key.shape, key.dtype).stride
-        return tuple([min(size, 2) for size in key.shape]), in_order, key.dtype
-    if isinstance(key, tuple):
-        return tuple([kind_of(item) for item in key])
-    if type(key) is int and abs(key) > _EXACT:
-        return "many" if key > 0 else "few"
-    return key
+    """A memo's key without what differs among calls of a kind.
+
+    Of sizes it holds which are equal, 0 or 1; large numbers are all one.
+    """
+    labels: dict[int, int] = {}
+
+    def kind(part: Any) -> object:
+        if isinstance(part, TensorType):
+            in_order = part.stride == contiguous(part.shape, part.dtype).stride
+            sizes = [n if n < 2 else labels.setdefault(n, len(labels) + 2) for n in part.shape]
+            return tuple(sizes), in_order, part.dtype
+        if isinstance(part, tuple):
+            return tuple([kind(item) for item in part])
+        if type(part) is int and abs(part) > _EXACT:
+            return "many" if part > 0 else "few"
+        return part
+
+    return kind(key)
 
 
 def _is_plain_arithmetic(target: Callable[..., object], args: tuple[Fact, ...]) -> bool:
@@ -756,7 +817,7 @@ def _needs_data(error: Exception) -> bool:
     return "meta" in text.lower() and ("data" in text or "item()" in text or "Meta" in text)
 
 
-def _words(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     text = str(error).strip()
     lines = [line for line in text.splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

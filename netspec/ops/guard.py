@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from netspec.limits import spend
 
 MAX_STEPS = 3_000  # of one question, so that one cannot spend all
+MAX_WORK = 50_000  # likewise, on the CPU
 MAX_ELEMENTS = 20_000_000  # of one result on the CPU
 LARGE = 64  # a number above it may be a count of many steps
 LARGE_SIZE = 10_000  # and so may a size
@@ -70,13 +71,21 @@ def _most_outputs(func: Any, args: Any) -> int:
 class OnCpu(OnMeta):  # type: ignore[no-untyped-call]
     """Bounds the memory and the work that each step takes, too. Raises TooMuch, OutOfWork."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.work = 0
+
     def __torch_dispatch__(
         self, func: Any, types: object, args: Any = (), kwargs: Any = None
     ) -> object:
         kwargs = kwargs or {}
         expected = _on_meta(func, args, kwargs)
         _check_elements(expected)
-        spend(_work(func, (args, kwargs), expected))
+        work = _work(func, (args, kwargs), expected)
+        self.work += work
+        if self.work > MAX_WORK:
+            raise TooMuch("it takes more than so many steps as a question may take")
+        spend(work)
         found = super().__torch_dispatch__(func, types, args, kwargs)
         _check_elements(found)
         return found

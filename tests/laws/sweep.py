@@ -11,6 +11,7 @@ shows one again.
 from __future__ import annotations
 
 import random
+import re
 import sys
 import time
 import warnings
@@ -45,6 +46,12 @@ _DTYPES = (
     *("float32",) * 14, "float64", "float16", "bfloat16", "int64", "int64", "int32", "bool",
     "complex64", "uint8",
 )  # fmt: skip
+_NO_DERIVATIVE = re.compile(  # of an input; where a parameter needs it, a note tells it
+    "derivative for .* is not implemented|not differentiable with respect to"
+    "|not support automatic differentiation"
+)
+_OF_VALUES = re.compile("between 0 and 1|non-negative|negative entry|positive-definite|singular")
+_NO_KERNEL = re.compile("not implemented for '(Half|BFloat16|ComplexHalf)'")  # on the CPU
 _WORDS = ("mean", "sum", "none", "reflect", "zeros", "relu", "left", "right", "ij", "bilinear",
           "same", "valid", "fro", "floor", "trunc", "reduced", "nearest")  # fmt: skip
 _CAST = ("float16", "float64", "bfloat16", "int64", "bool")
@@ -68,6 +75,7 @@ class Draw:
             "module": catalog.module_names, "act": catalog.activation_names,
             "function": catalog.function_names, "method": catalog.method_names,
         }[kind]()  # fmt: skip
+        names = tuple(name for name in names if "empty" not in name)  # whose values are any
         self.before()
         getattr(self, kind)(self.random.choice(names))
         spec = {"netspec": 1, "name": "Net", "inputs": self.inputs, "layers": self.layers}
@@ -86,7 +94,9 @@ class Draw:
 
     def shape(self) -> list[Any]:
         rank = self.random.choice((0, 1, 2, 2, 3, 3, 4, 4, 5))
-        return [self.random.choice(_SIZES) for _ in range(rank)]
+        shape = [self.random.choice(_SIZES) for _ in range(rank)]
+        free = [i for i, size in enumerate(shape) if size == "N"]
+        return [3 if i in free[1:] else size for i, size in enumerate(shape)]
 
     def module(self, name: str) -> None:
         cls = catalog.find_module(name)
@@ -94,7 +104,7 @@ class Draw:
         layer = {"module": name, **self.arguments(signatures_of(cls)[0].parameters)}
         takes = [p for p in forward_signature_of(cls.target).parameters if p.required]
         if len(takes) > 1:
-            layer["from"] = ["=_" if False else self.tensor() for _ in takes]
+            layer["from"] = [self.tensor() for _ in takes]
         self.layers["o"] = layer
 
     def act(self, name: str) -> None:
@@ -203,9 +213,8 @@ def judge(text: str) -> str:
         return f"no place: {odd[0].fact}" if odd else "refused"
     except Exception as error:
         return f"raises {type(error).__name__}: {error}"
-    told = netspec.check(netspec.loads(text))
-    assert not told, "what can be built has no mistakes"
-    return _run_all(compiled)
+    found = _run_all(compiled)
+    return "right" if _NO_DERIVATIVE.search(found) else found
 
 
 def _run_all(compiled: dict[str, Compiled]) -> str:
@@ -242,6 +251,8 @@ def _run_mode(
             refusals.append(f"{form}: {type(error).__name__}: {str(error).strip()[:160]}")
             if results:
                 return f"only {refusals[-1]}"
+            if _NO_KERNEL.search(str(error)) or _OF_VALUES.search(str(error)):
+                return None
             continue
         for form, result in results.items():
             other = _difference(result, results["module"])
@@ -255,6 +266,8 @@ def _run_mode(
 
 
 def _difference(one: Result, other: Result) -> str | None:
+    if any(value.dtype is torch.complex32 for value in one.outputs.values()):
+        return None  # the CPU compares none
     return (
         first_difference(one.outputs, other.outputs)
         or first_difference(one.gradients, other.gradients)

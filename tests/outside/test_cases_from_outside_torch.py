@@ -9,6 +9,7 @@ import torch
 
 import netspec
 from netspec import SpecError
+from netspec.cli import main
 
 CASES = Path(__file__).parents[1] / "cases" / "outside"
 
@@ -167,7 +168,8 @@ def test_what_the_caller_gave_stays_as_it_was(name: str) -> None:
         ("{call: instance_norm, running_mean: =m, running_var: =v, from: x}",
          "x: [N, 8, 4], m: [8], v: [8]"),
         ("'=embedding(x, m, max_norm=1.0)'", "x: {shape: [N], dtype: int64}, m: [5, 3]"),
-        ("'=embedding(x, weight=m, max_norm=1.0)'", "x: {shape: [4096, 512], dtype: int64}, m: [5000, 300]"),
+        ("'=embedding(x, weight=m, max_norm=1.0)'",
+         "x: {shape: [4096, 512], dtype: int64}, m: [5000, 300]"),
         ("{call: embedding_bag, weight: =m, max_norm: 1.0, from: x}",
          "x: {shape: [N, 2], dtype: int64}, m: [5, 3]"),
     ],
@@ -201,15 +203,18 @@ def test_what_writes_the_same_bytes_is_counted_by_torch_all_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    "layers",
+    ("first", "second"),
     [
-        "  fc: {module: Linear, out_features: 8}\n  a: {call: relu_}\n  b: =a.add_(1)\n",
-        "  fc: {module: Linear, out_features: 8}\n  a: {call: sigmoid_}\n  b: {call: mul_, other: 2}\n",
-        "  fc: {module: Linear, out_features: 8}\n  a: {module: ReLU, inplace: true}\n  b: {call: tanh_}\n",
-        "  fc: {module: Linear, out_features: 8}\n  a: {call: exp_}\n  b: {module: Dropout, inplace: true}\n",
+        ("{call: relu_}", "=a.add_(1)"),
+        ("{call: sigmoid_}", "{call: mul_, other: 2}"),
+        ("{module: ReLU, inplace: true}", "{call: tanh_}"),
+        ("{call: exp_}", "{module: Dropout, inplace: true}"),
     ],
-)  # fmt: skip
-def test_what_a_call_in_place_keeps_of_its_result_is_not_overwritten(layers: str) -> None:
+)
+def test_what_a_call_in_place_keeps_of_its_result_is_not_overwritten(
+    first: str, second: str
+) -> None:
+    layers = f"  fc: {{module: Linear, out_features: 8}}\n  a: {first}\n  b: {second}\n"
     assert codes(spec(layers)) == ["NS403"]
 
 
@@ -225,3 +230,61 @@ def test_activations_in_place_do_not_overwrite_what_the_one_before_keeps(
         model(torch.ones(3, 8)).sum().backward()
         grads.append(model.fc.weight.grad)
     assert torch.equal(*grads)
+
+
+# Another dtype than the spec's
+
+
+def test_what_does_not_run_in_a_dtype_is_told_with_a_place() -> None:
+    case = CASES / "07b_zeros_stay_float32.yaml"
+    assert netspec.check(case) == ()
+    (found,) = netspec.check(case, dtype="bfloat16")
+    assert found.code == "NS301" and found.fact.startswith("`conv` does not run in bfloat16")
+    assert found.span.line and found.help is not None and "dtype=x.dtype" in found.help
+    with pytest.raises(SpecError, match="does not run in bfloat16"):
+        netspec.build(case, dtype="bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [
+        ("=fc @ eye(8)", False),
+        ("=fc @ eye(8, dtype=x.dtype)", True),
+        ("=linear(fc, ones(3, 8))", False),
+        ("=linear(fc, ones(3, 8).to(fc))", True),
+        ("=fc * tensor([2.0])", True),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_dtype_fits_or_not(value: str, fits: bool, dtype: torch.dtype) -> None:
+    text = spec(f"  fc: {{module: Linear, out_features: 8}}\n  o: '{value}'\n")
+    assert (netspec.check(netspec.loads(text), dtype=dtype) == ()) is fits
+    model = netspec.build(netspec.loads(text)).to(dtype)
+    if fits:
+        model(torch.ones(2, 8, dtype=dtype))
+    else:
+        with pytest.raises(RuntimeError):
+            model(torch.ones(2, 8, dtype=dtype))
+
+
+# What has no derivative
+
+
+def test_what_has_no_derivative_is_told_once_as_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    case = str(CASES / "a_backward_floor_divide.yaml")
+    for command in ("check", "show"):
+        assert main([command, case]) == 0
+        told = capsys.readouterr().out
+        note = "note: `b` (a_backward_floor_divide.yaml:6) has no derivative"
+        assert told.count(note) == 1
+
+
+@pytest.mark.parametrize("value", ["=x // 2", "=fc.argmax(1)", "=fc.floor()", "=fc.sign()"])
+def test_what_has_one_or_needs_none_gets_no_note(
+    value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "net.yaml"
+    linear = "  fc: {module: Linear, out_features: 8}\n"
+    file.write_text(spec(f"{linear}  o: '{value}'\noutputs: [o, fc]\n"))
+    assert main(["check", str(file)]) == 0
+    assert "note" not in capsys.readouterr().out

@@ -20,6 +20,7 @@ from netspec.ops.process_state import own_random_state
 
 _MOST = 4_000_000  # elements of a storage that is tried at its own size
 _TINY = 5  # the largest size of a dimension where sizes don't matter
+_BATCH = 64  # of the first one: of a few numbers the last bits may happen to be equal
 _SEED = 0
 _MOST_REMEMBERED = 2_000
 _SCALES = (0.3, 3.0)  # each value is tried near zero and far from it
@@ -64,8 +65,10 @@ def try_in_place(pair: Pair, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
 
 
 def _tiny(tensor: torch.Tensor) -> torch.Tensor:
-    """A small dense tensor whose dimensions lie in memory in the same order."""
+    """A rather small dense tensor whose dimensions lie in memory in the same order."""
     size = [min(size, _TINY) for size in tensor.shape]
+    if size and size[0] > 1:
+        size[0] = _BATCH
     strides = tensor.stride()
     order = sorted(range(tensor.dim()), key=lambda i: (-strides[i], i))
     return torch.empty_permuted(size, order, dtype=tensor.dtype, device=tensor.device)
@@ -268,7 +271,8 @@ def _random(like: torch.Tensor, alone: bool, scale: float) -> torch.Tensor:
         shape = (max(reach, min(_elements_of_storage(like), _MOST)),)
     if not (like.is_floating_point() or like.is_complex()):
         return torch.randint(0, 2, shape).to(like.dtype)
-    values = torch.randn(shape) * scale
+    wide = torch.float64 if like.dtype is torch.float64 else torch.float32
+    values = torch.randn(shape, dtype=wide) * scale
     values.view(-1)[::7] = 0.0
     return values.to(like.dtype).requires_grad_()
 
@@ -282,10 +286,12 @@ def _placed(base: torch.Tensor, region: Region) -> torch.Tensor:
 def _same(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
     if one is None or other is None:
         return one is other
-    return one.dtype == other.dtype and torch.equal(
-        torch.nan_to_num(one.float() if not one.is_complex() else torch.view_as_real(one)),
-        torch.nan_to_num(other.float() if not other.is_complex() else torch.view_as_real(other)),
-    )
+    return one.dtype == other.dtype and torch.equal(_numbers(one), _numbers(other))
+
+
+def _numbers(tensor: torch.Tensor) -> torch.Tensor:
+    """All of its bits, so that NaN is equal to NaN."""
+    return torch.nan_to_num(torch.view_as_real(tensor) if tensor.is_complex() else tensor)
 
 
 def _lie_alike(one: torch.Tensor, other: torch.Tensor) -> bool:

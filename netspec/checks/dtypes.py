@@ -1,0 +1,105 @@
+"""A program run in another dtype than its spec's: floating inputs, parameters and buffers have it.
+
+What `forward` makes keeps its own dtype, `zeros` float32, and torch mixes two of them in some
+operators only. So each is asked on `meta`, and as `meta` looks at shapes alone, its kernel, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+
+from netspec.errors import Diagnostic, Span
+from netspec.ir.graph import Program
+from netspec.ir.walk.ask import Refuses, ask
+from netspec.ir.walk.walker import Runs, Step, walk
+from netspec.ops import facts
+from netspec.ops.facts import OperatorRejects, TensorType
+
+
+def find_dtype_clash(
+    program: Program, module: nn.Module, dtype: torch.dtype
+) -> tuple[Diagnostic, ...]:
+    """The first layer that does not run in this dtype, if there is one; `module` is on `meta`."""
+    inputs = []
+    for port in program.inputs:
+        fact = port.facts[0]
+        assert isinstance(fact, TensorType), "an input is a tensor"
+        own = dtype if fact.dtype.is_floating_point else fact.dtype
+        inputs.append(torch.empty_strided(fact.shape, fact.stride, dtype=own, device="meta"))
+    watcher = _Watcher()
+    try:
+        with torch.no_grad():
+            walk(program, module.to(dtype).eval(), inputs, watcher)
+    except _Clash as clash:
+        return (_told(program, clash, dtype),)
+    return ()
+
+
+class _Clash(Exception):
+    """An operator that does not take its operands in these dtypes; the text is torch's own."""
+
+    def __init__(self, step: Step, mixed: bool, words: str) -> None:
+        super().__init__(words)
+        self.step = step
+        self.mixed = mixed
+
+
+def _told(program: Program, clash: _Clash, dtype: torch.dtype) -> Diagnostic:
+    step, name = clash.step, str(dtype).removeprefix("torch.")
+    span = step.place.key_span() if step.place is not None else Span(program.source.file)
+    first = program.inputs[0].name
+    help = (
+        f"what `forward` makes is float32 by itself: write `dtype={first}.dtype` where it is made"
+    )
+    fact = f"`{step.path}` does not run in {name}: {clash}"
+    return Diagnostic("NS301", fact, span, (), help if clash.mixed else None)
+
+
+@dataclass(slots=True)
+class _Watcher(Runs):
+    steps: list[Step] = field(default_factory=list)
+
+    def step(self, step: Step, run: Callable[[], Any]) -> Any:
+        self.steps.append(step)
+        value = run()
+        self.steps.pop()
+        return value
+
+    def call(
+        self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Any:
+        tensors = [v for v in tree_leaves((args, dict(kwargs))) if isinstance(v, torch.Tensor)]
+        if isinstance(target, nn.Module):
+            tensors += target.parameters()
+        mixed = len({t.dtype for t in tensors if t.is_floating_point()}) > 1
+        try:
+            if mixed:
+                _ask_kernel(target, args, kwargs)
+            return ask(target, args, kwargs)[0]
+        except (OperatorRejects, Refuses) as error:
+            raise _Clash(self.steps[-1], mixed, facts.first_line(error)) from None
+
+
+def _ask_kernel(
+    target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> None:
+    """Nothing, where the CPU takes operands of several dtypes. Raises OperatorRejects."""
+    try:
+        given = tuple([facts.fact_of(value) for value in args])
+        named = tuple([(name, facts.fact_of(value)) for name, value in kwargs.items()])
+    except OperatorRejects:  # a value that is no fact: nothing is known of it
+        return
+    if isinstance(target, nn.Module):
+        facts.run_module(target, object(), target.training, given, named)
+        return
+
+    def call(*values: Any) -> Any:
+        return target(*values[: len(args)], **dict(zip(kwargs, values[len(args) :], strict=True)))
+
+    facts.run(object(), call, (*given, *[value for _, value in named]))
