@@ -581,7 +581,7 @@ def _or_on_cpu(
     if _small_one_agrees(target, args, kwargs):
         return found
     try:
-        return _on_cpu(target, args, kwargs)
+        return _on_cpu(target, args, kwargs, guard.on_cpu_for_a_while)
     except OperatorRejects as error:
         unanswered = _TOO_MUCH.search(str(error))
         if unanswered or _is_of_the_cpu(error, target, args, kwargs):
@@ -684,7 +684,7 @@ def _refusal_on_cpu(
     """The CPU's refusal of a call, if it is one that other devices share."""
     named = dict(kwargs)
     try:
-        _on_cpu(target, args, named, one=True, backward=backward)
+        _on_cpu(target, args, named, guard.on_cpu_for_a_while, one=True, backward=backward)
     except OperatorRejects as error:
         if _NO_DERIVATIVE.search(str(error)):  # which is told in a note
             return _refusal_on_cpu(target, args, kwargs, backward=False)
