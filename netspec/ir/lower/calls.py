@@ -214,7 +214,7 @@ def _result(
     train = _in_train_mode(bound)
     found = scope.context.ask(run, refusal, partial(run, called=train) if train else None)
     scope.context.overwrites |= any(map(writes, (bound,) if train is None else (bound, train)))
-    _check_rank(operator, bound, found[0], scope, place)
+    _check_rank(operator, bound, found, scope, place)
     if scope.entry is None:
         scope.context.check_made(found[0], place)
     exprs: tuple[Expr, ...] = tuple(o.expr for o in bound.args)
@@ -228,22 +228,35 @@ def _result(
     return Operand(expr, found, sized or any(map(has_tensor, found)), modal)
 
 
-def _check_rank(operator: Operator, bound: Bound, found: Fact, scope: Scope, place: Place) -> None:
+def _check_rank(
+    operator: Operator, bound: Bound, found: tuple[Fact, ...], scope: Scope, place: Place
+) -> None:
     """The result has as many dimensions where a free size is 1. Raises Refused (NS303)."""
-    twin = scope.context.twin
-    if not isinstance(found, TensorType):
-        return
-    for pair in dict.fromkeys(p for o in bound.operands() for p in _free_in(o, twin)):
-        args = tuple([_with_one(o, pair, twin) for o in bound.args])
-        kwargs = tuple([(name, _with_one(o, pair, twin)) for name, o in bound.kwargs])
+    twin, ones = scope.context.twin, scope.context.at_ones
+    pairs = list(dict.fromkeys(p for o in bound.operands() for p in _free_in(o, twin)))
+
+    def differs(some: list[tuple[int, int]]) -> bool | None:
+        args = tuple([_with_ones(o, some, twin) for o in bound.args])
+        kwargs = tuple([(name, _with_ones(o, some, twin)) for name, o in bound.kwargs])
         try:
-            one = facts.run_function(operator, args, kwargs)
+            return _rank(facts.run_function(operator, args, kwargs)) != _rank(found[0])
         except OperatorRejects:
-            continue
-        if isinstance(one, TensorType) and len(one.shape) != len(found.shape):
-            tensor = next(o for o in bound.operands() if pair in _free_in(o, twin))
-            takes_dim = any(p.name == "dim" for s in signatures_of(operator) for p in s.parameters)
-            raise rank_of_one(scope, place, operator.name, tensor, pair, takes_dim)
+            return None
+
+    if not pairs or not isinstance(found[0], TensorType):
+        return
+    any_differs = differs(pairs) if ones is None else _rank(found[ones]) != _rank(found[0])
+    if any_differs is False:
+        return
+    one = next((pair for pair in pairs if differs([pair])), None)
+    if one is not None:
+        tensor = next(o for o in bound.operands() if one in _free_in(o, twin))
+        takes_dim = any(p.name == "dim" for s in signatures_of(operator) for p in s.parameters)
+        raise rank_of_one(scope, place, operator.name, tensor, one, takes_dim)
+
+
+def _rank(fact: Fact) -> int | None:
+    return len(fact.shape) if isinstance(fact, TensorType) else None
 
 
 def _free_in(operand: Operand, twin: int) -> list[tuple[int, int]]:
@@ -254,13 +267,13 @@ def _free_in(operand: Operand, twin: int) -> list[tuple[int, int]]:
     return [pair for pair in zip(fact.shape, other.shape, strict=False) if pair[0] != pair[1]]
 
 
-def _with_one(operand: Operand, pair: tuple[int, int], twin: int) -> Fact:
-    """The operand's fact with 1 in the place of this free size."""
+def _with_ones(operand: Operand, pairs: Sequence[tuple[int, int]], twin: int) -> Fact:
+    """The operand's fact with 1 in the place of these free sizes."""
     fact, other = operand.facts[0], operand.facts[twin]
     if not isinstance(fact, TensorType) or not isinstance(other, TensorType):
         return fact
     sizes = zip(fact.shape, other.shape, strict=False)
-    shape = tuple([1 if size == pair else size[0] for size in sizes])
+    shape = tuple([1 if size in pairs else size[0] for size in sizes])
     return facts.contiguous(shape, fact.dtype)
 
 

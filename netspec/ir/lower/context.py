@@ -323,6 +323,15 @@ class Context:
         return tuple(other if beyond and p.index == last else fact for p, fact in pairs)
 
     @property
+    def at_ones(self) -> int | None:
+        """The probe of the first one's mode at which each size is 1, where it was not refused."""
+        mode = self.probes[0].training
+        for index, probe in enumerate(self.probes[self.tried :], self.tried):
+            if probe.training == mode and all(size == 1 for _, size in probe.sizes):
+                return None if probe.index in self.lost else index
+        return None
+
+    @property
     def twin(self) -> int:
         """The probe that has the first one's mode, and other sizes where there are any."""
         first = self.probes[0]
