@@ -182,7 +182,7 @@ def _try_at(
 ) -> Trial:
     apart = _run(pair.outside, args, kwargs, tensors, scale)
     inside = _run(pair.inside, args, kwargs, tensors, scale)
-    if apart.refusal is not None:
+    if apart.refusal is not None and inside.refusal in (None, apart.refusal):
         return Trial()  # the run on `meta` says what is wrong with it
     if inside.refusal is not None:
         return Trial(inside.refusal)
