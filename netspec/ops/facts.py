@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache, partial
+from itertools import chain
 from operator import add, mul, sub, truediv
 from typing import Any, TypeAlias, cast
 
@@ -310,7 +311,7 @@ class _CpuCopy:
     made: nn.Module | None = None
 
     def __call__(self, *args: object, **kwargs: object) -> object:
-        if self.made is None and not elements_of(self.module):
+        if self.made is None and not _has_tensors(self.module):
             self.made = self.module.train(self.training)
         elif self.made is None and self.sizes:
             self.made = _leaf_like(self.module, self.sizes, "cpu").train(self.training)
@@ -319,6 +320,10 @@ class _CpuCopy:
                 raise OperatorRejects("its parameters are too large to try it on the CPU")
             self.made = _on_cpu_device(self.module).train(self.training)
         return self.made(*args, **kwargs)
+
+
+def _has_tensors(module: nn.Module) -> bool:
+    return any(True for _ in chain(module.parameters(), module.buffers()))
 
 
 def _on_cpu_device(module: nn.Module) -> nn.Module:

@@ -40,7 +40,8 @@ def help_for_statement(body: str) -> str | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            (statement,) = ast.parse(body).body
+            # a whole file's syntax error makes Python look for that file
+            (statement,) = ast.parse(body, mode="single").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     match statement:

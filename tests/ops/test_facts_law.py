@@ -517,7 +517,7 @@ NOT_COMPARED: Mapping[str, str] = {
         "of sparse tensors, which no spec can make",
         "Tensor.ccol_indices", "Tensor.coalesce", "Tensor.col_indices", "torch.col_indices_copy",
         "Tensor.crow_indices", "torch.crow_indices_copy", "torch.hspmm", "Tensor.indices", "torch.indices_copy",
-        "Tensor.row_indices", "=smm", "Tensor.sparse_mask", "=sspaddmm", "Tensor.values", "torch.values_copy",
+        "Tensor.row_indices", "=smm", "Tensor.sparse_mask", "=sspaddmm", "Tensor.to_sparse", "Tensor.values", "torch.values_copy",
     ),
     **named(
         "of complex tensors, of which torch's samples are not used",

@@ -50,14 +50,15 @@ NOT_SEEN: Mapping[str, set[str]] = {
         "NS204_in_an_expression", "NS205_in_an_expression", "NS205_param_of_integers",
         "NS206_attribute", "NS206_function_in_expression", "NS206_function_that_is_not_for_specs",
         "NS205_name_is_a_number", "NS206_name_by_expression", "NS205_default_is_no_tensor",
+        "NS205_text_from_an_arg_of_a_block",
     },
     "the order of keys, what stands beside one, and what a key's own text says": {
         "NS205_input_after_one_with_a_default", "NS205_init_of_rows_by_steps",
         "NS205_when_of_an_output", "NS206_init_of_no_layer",
     },
     "another part of the file, or another file, says what there is": {
-        "NS203_block_argument", "NS203_of_a_part", "NS206_block", "NS206_block_in_a_block",
-        "NS206_part", "NS206_variant_of_no_spec",
+        "NS203_act_fn", "NS203_block_argument", "NS203_of_a_part", "NS206_block",
+        "NS206_block_in_a_block", "NS206_part", "NS206_variant_of_no_spec",
     },
     "only the module knows: what divides what, which parameters it has": {
         "NS205_groups_of_a_convolution", "NS205_heads_of_attention",
