@@ -67,4 +67,4 @@ def test_the_law_can_say_no(names: list[tuple[Any, str]], monkeypatch: pytest.Mo
     for owner, name in names:
         monkeypatch.setattr(owner, name, nothing)
     with pytest.raises(AssertionError):
-        over(Search(150), networks(), lambda network: judge(network, Tally()))
+        over(Search(600), networks(), lambda network: judge(network, Tally()))
