@@ -40,7 +40,9 @@ _WIDER = {  # what a GPU has kernels for, and the CPU not always
 _TINY = ((2, 3), (3, 5))  # batch and other sizes at which an activation is asked
 _MEMO_LIMIT = 20_000
 _MOST_MODULES = 2_000
-_A_QUESTION = 300  # the work of one, on `meta`; and so about of making a module
+_A_QUESTION = 200  # the work of one, on `meta`
+_A_MODULE = 500  # and of making one there
+_A_KIND = 30  # that of looking whether such a call was tried before
 _NO_ANSWER = re.compile(  # of the call itself; what may be overwritten is asked later
     "Could not run|depends on the values|too large|it makes|more than .* steps"
     "|single memory location"
@@ -231,7 +233,9 @@ def run_module(
     small = elements_of(module) + elements(found) <= MAX_TINY
     if small and _asks_for_cpu(args, dict(kwargs)):
         found = _remembered(("cpu", memo), lambda: _or_on_cpu(found, twin, args, dict(kwargs)))
-    _remembered(("kernel", memo), lambda: _check_kernel(memo, twin, args, dict(kwargs), found))
+    _remembered(
+        ("kernel", memo), lambda: _check_kernel(memo, twin, args, dict(kwargs), found), _A_KIND
+    )
     return found
 
 
@@ -370,7 +374,7 @@ def meta_module(
     Raises OperatorRejects with torch's own words where the constructor refuses its arguments.
     """
     key = (*operator.key, memo_key(args), memo_key(kwargs))
-    pay_once(("module", key), _A_QUESTION)
+    pay_once(("module", key), _A_MODULE)
     found = _modules.get(key)
     if found is not None:
         return found, key
@@ -432,11 +436,11 @@ def _run(
     return _remembered(key, lambda: _result(key, target, args, dict(kwargs), asks_kernel))
 
 
-def _remembered(key: object, find: Callable[[], Fact]) -> Fact:
+def _remembered(key: object, find: Callable[[], Fact], work: int = _A_QUESTION) -> Fact:
     found = _memo.get(key, _memo)
     if found is _memo:
         before = spent()
-        pay_once(key, _A_QUESTION)
+        pay_once(key, work)
         try:
             found = find()
         except OperatorRejects as error:
@@ -445,10 +449,10 @@ def _remembered(key: object, find: Callable[[], Fact]) -> Fact:
             _memo.clear()
             _work.clear()
         _memo[key] = found
-        if spent() - before > _A_QUESTION:
+        if spent() - before > work:
             _work[key] = spent() - before
     else:
-        pay_once(key, _work.get(key, _A_QUESTION))
+        pay_once(key, _work.get(key, work))
     if isinstance(found, OperatorRejects):
         raise OperatorRejects(str(found))
     return found

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.flop_counter import flop_registry
 
 from netspec.limits import spend
 
@@ -30,6 +31,7 @@ _A_KERNEL = 40  # of a run of the whole model
 _A_VIEW = 3
 _ONCE = {getattr(torch.Tag, name, None) for name in ("pointwise", "reduction", "inplace")}
 _ELEMENTS = 250  # that a kernel computes in one unit, if each takes a while
+_FLOPS = 4_000
 
 
 class TooMuch(Exception):
@@ -96,13 +98,17 @@ def on_cpu_for_a_while() -> OnCpu:
     return OnCpu(MAX_WORK)
 
 
-def _work(func: Any, given: object, expected: object) -> int:
-    """About how much a kernel computes: as a product of matrices does of tensors of these sizes.
+def _work(func: Any, given: tuple[Any, Any], expected: object) -> int:
+    """About how much a kernel computes: what torch says, or as a product of matrices does.
 
-    A product of m×k and k×n elements takes √(mk·kn·mn) steps, and so about do a convolution and
-    `cdist`; a decomposition of m×n, which torch does not count to its core, takes mn·min(m, n).
+    A product of m×k and k×n elements takes √(mk·kn·mn) steps, and so about does `cdist`; a
+    decomposition of m×n, which torch does not count to its core, takes mn·min(m, n).
     What gives as much as it finds looks at each element once.
     """
+    formula = flop_registry.get(func._overloadpacket)
+    if formula is not None and expected is not None:
+        args, kwargs = given
+        return int(formula(*args, **kwargs, out_val=expected)) // _FLOPS
     tensors = [*_tensors((given, expected))]
     all_elements = sum(t.numel() for t in tensors)
     if func.is_view or expected is None or _ONCE & {*func.tags}:
