@@ -297,7 +297,7 @@ def sweep(seed: int, numbers: range, out: Any = None) -> tuple[Counter[str], lis
         start = time.process_time()
         found = judge(text)
         seconds = time.process_time() - start
-        if seconds > 2:
+        if seconds > 10:  # a machine that is busy takes longer
             found = f"takes {seconds:.1f} s ({found})"
         counts[found if found in ("refused", "right") else "finding"] += 1
         if found not in ("refused", "right"):
