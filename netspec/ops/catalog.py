@@ -232,6 +232,7 @@ def dict_members() -> frozenset[str]:
     return frozenset(dir(torch.nn.ModuleDict()))
 
 
+@cache
 def schemas_of(name: str) -> tuple[torch.FunctionSchema, ...]:
     """The ATen schemas of an operator that give tensors and want no output to write into."""
     found = torch._C._jit_get_schemas_for_operator(f"aten::{name}")

@@ -59,6 +59,7 @@ _FEW_TENSORS = 8  # that a layer has; a module with more has layers of its own
 _A_TENSOR = 350  # the work that each of those is
 _STATE = ("_parameters", "_buffers")
 _SHORT = (5, 7)  # sequences
+_FLOAT = "float"  # what a float's key begins with
 
 
 @dataclass(frozen=True, slots=True)
@@ -775,7 +776,8 @@ def _resized(fact: Any, sizes: Mapping[int, int]) -> Any:
 def kind_of(key: Any) -> object:
     """A memo's key without what differs among calls of a kind.
 
-    Of sizes it holds which are equal, 0 or 1; large numbers are all one.
+    Of sizes it holds which are equal, 0 or 1; large numbers are all one, and so are fractions on
+    the same side of 0 and of 1, where a probability ends.
     """
     labels: dict[int, int] = {}
 
@@ -784,6 +786,8 @@ def kind_of(key: Any) -> object:
             in_order = part.stride == contiguous(part.shape, part.dtype).stride
             sizes = [n if n < 2 else labels.setdefault(n, len(labels) + 2) for n in part.shape]
             return tuple(sizes), in_order, part.dtype
+        if isinstance(part, tuple) and part[:1] == (_FLOAT,):
+            return _side_of(float(part[1]))
         if isinstance(part, tuple):
             return tuple([kind(item) for item in part])
         if type(part) is int and abs(part) > _EXACT:
@@ -791,6 +795,13 @@ def kind_of(key: Any) -> object:
         return part
 
     return kind(key)
+
+
+def _side_of(number: float) -> object:
+    """Where a fraction lies among 0 and 1; what is none tells itself."""
+    if not math.isfinite(number) or number in (0, 1):
+        return (_FLOAT, repr(number))
+    return (_FLOAT, "below 0" if number < 0 else "above 1" if number > 1 else "between")
 
 
 def _is_plain_arithmetic(target: Callable[..., object], args: tuple[Fact, ...]) -> bool:
@@ -887,7 +898,7 @@ def memo_key(fact: object) -> object:
     if isinstance(fact, tuple):
         return tuple([memo_key(item) for item in fact])
     if isinstance(fact, float):
-        return ("float", repr(fact))  # 0.0 and -0.0 are two, nan is one
+        return (_FLOAT, repr(fact))  # 0.0 and -0.0 are two, nan is one
     if isinstance(fact, bool):
         return ("bool", fact)
     return fact

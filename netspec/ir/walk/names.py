@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from netspec.ir.expr import Call, CallPart, Choice, Expr, Method, Part, Training
 from netspec.ir.graph import (
@@ -30,12 +30,14 @@ def path_of_statement(statement: Assign, prefix: str) -> str:
     return f"{prefix}.{name}" if prefix else name
 
 
-def kind_of_statement(statement: Assign, owner: Child | None) -> str:
+def kind_of_statement(
+    statement: Assign, find: Callable[[Sequence[str | int]], Child | None]
+) -> str:
     """`Conv2d`, `max_pool2d`, `=bn2 + x`; `Linear (head)` where another layer's module is used."""
     expr = _acting(statement.expr)
     part = _part_of(expr)
     if part:
-        child = child_at(owner, part)
+        child = find(part)
         kind = kind_of_child(child) if child else str(part[-1])
         own = str(part[-1]) == _name_of(statement)
         return kind if own else f"{kind} ({'.'.join(map(str, part))})"
@@ -89,16 +91,23 @@ def _part_of(expr: Expr) -> tuple[str | int, ...]:
 def child_at(child: Child | None, path: Sequence[str | int]) -> Child | None:
     """The child at a path of names and indexes; None inside of torch's own modules."""
     for key in path:
-        match child.new if child else None:
-            case NewGraph(graph):
-                children = graph.children
-            case NewSequence(children) | NewList(children) | NewDict(children):
-                pass
-            case _:
-                return None
-        found = (item for item in children if item.name == str(key))
-        child = children[key] if isinstance(key, int) else next(found, None)
+        children = children_of(child)
+        if isinstance(key, int):
+            child = children[key] if children else None
+        else:
+            child = next((item for item in children if item.name == key), None)
     return child
+
+
+def children_of(child: Child | None) -> Sequence[Child]:
+    """What is registered below; nothing inside of torch's own modules."""
+    match child.new if child else None:
+        case NewGraph(graph):
+            return graph.children
+        case NewSequence(children) | NewList(children) | NewDict(children):
+            return children
+        case _:
+            return ()
 
 
 def _text_of(place: Place | None) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -51,7 +51,13 @@ from netspec.ir.graph import (
 )
 from netspec.ir.lower.numbers import BINARY, BUILTINS, COMPARE, UNARY
 from netspec.ir.walk.ask import Refuses, plain_value
-from netspec.ir.walk.names import child_at, kind_of_child, kind_of_statement, path_of_statement
+from netspec.ir.walk.names import (
+    child_at,
+    children_of,
+    kind_of_child,
+    kind_of_statement,
+    path_of_statement,
+)
 from netspec.ops.overwriting import MethodOf
 from netspec.ops.process_state import without_fast_path
 
@@ -63,13 +69,23 @@ class Bound:
     child: Child | None  # None for a module inside one of torch's
     module: Any
     path: str
+    _named: dict[str, Child] = field(default_factory=dict, repr=False, compare=False)
+
+    def below(self, path: Sequence[str | int]) -> Child | None:
+        """The child at a path from here; None inside of torch's own modules."""
+        first, *rest = path
+        if isinstance(first, int):
+            return child_at(self.child, path)
+        if not self._named:
+            self._named.update((child.name, child) for child in children_of(self.child))
+        return child_at(self._named.get(first), rest)
 
     def inner(self, key: str | int) -> Any:
         """What is registered below under this name or index; a parameter is just itself."""
         found = self.module[key] if isinstance(key, int) else getattr(self.module, key)
         if not isinstance(found, nn.Module):
             return found
-        return Bound(child_at(self.child, (key,)), found, join_path(self.path, str(key)))
+        return Bound(self.below((key,)), found, join_path(self.path, str(key)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +229,7 @@ class _Walker:
             return
         step = Step(
             path_of_statement(statement, frame.this.path),
-            kind_of_statement(statement, frame.this.child),
+            kind_of_statement(statement, frame.this.below),
             frame.depth,
             statement.place,
         )
