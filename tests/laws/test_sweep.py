@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 import torch
 
+from tests.laws.search import FRESH_SEED
 from tests.laws.sweep import Draw, judge, sweep
-
-FRESH = random.SystemRandom().randrange(10**6)
 
 
 @pytest.mark.parametrize(
     ("seed", "count"),
     [
         pytest.param(11, 150, id="pinned"),
-        pytest.param(FRESH, 250, id="fresh"),
-        pytest.param(FRESH, 20_000, id="many", marks=pytest.mark.hunt),
+        pytest.param(FRESH_SEED, 250, id="fresh"),
+        pytest.param(FRESH_SEED, 20_000, id="many", marks=pytest.mark.hunt),
     ],
 )
 def test_what_is_accepted_runs_in_all_forms_and_modes(seed: int, count: int) -> None:
