@@ -94,7 +94,7 @@ def _must_be_scalar(
             with warnings.catch_warnings():
                 warnings.filterwarnings("error", "Using a target size")
                 result = module(*given)
-        except UserWarning:
+        except (UserWarning, RuntimeError, ValueError, IndexError):  # other numbers of rows, too
             listed = ", ".join(f"`{name}` {list(shape)}" for name, (shape, _) in types.items())
             fact = f"the loss compares what is of different shapes: {listed}"
             raise RunError(Diagnostic("NS702", fact, place_of("loss", overrides))) from None

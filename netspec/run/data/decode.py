@@ -76,7 +76,9 @@ def _open(path: Path) -> Image.Image:
     """A file of the formats whose endings are read. Raises some of _BROKEN."""
     if not path.is_file():
         raise ValueError("it is no plain file")
-    return Image.open(path, formats=_FORMATS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what Pillow passes over in a file
+        return Image.open(path, formats=_FORMATS)
 
 
 def opened(path: Path) -> Image.Image:
