@@ -26,7 +26,7 @@ class Limits:
     elements: int = 20_000_000_000  # of all parameters, buffers and constants
     input_elements: int = 2**40
     text: int = 1_000_000  # bytes, with those of all files that it names
-    work: int = 1_000_000  # and WORK_FOR_A_BYTE more for each byte of the text
+    work: int = 1_250_000  # and WORK_FOR_A_BYTE more for each byte of the text
 
 
 AnyLimits = Limits | Mapping[str, int] | None

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
@@ -27,10 +27,11 @@ LARGE_SIZE = 10_000  # and so may a size
 
 # Work, in the unit of budgets.
 _A_STEP = 60
+_A_SMALL_STEP = 15  # on the CPU, beside its work
 _A_KERNEL = 40  # of a run of the whole model
 _A_VIEW = 3
 _ONCE = {getattr(torch.Tag, name, None) for name in ("pointwise", "reduction", "inplace")}
-_ELEMENTS = 250  # that a kernel computes in one unit, if each takes a while
+_ELEMENTS = 800  # that a kernel computes in one unit, if each takes a while
 _FLOPS = 4_000
 
 
@@ -40,6 +41,8 @@ class TooMuch(Exception):
 
 class OnMeta(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Takes the steps of what runs inside off the budget. Raises TooMuch, OutOfWork."""
+
+    price: ClassVar[int] = _A_STEP
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -51,7 +54,7 @@ class OnMeta(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.steps += 1
         if self.steps > MAX_STEPS:
             raise TooMuch(f"it takes more than {MAX_STEPS:,} steps")
-        spend(_A_STEP)
+        spend(self.price)
         return func(*args, **(kwargs or {}))
 
 
@@ -72,6 +75,8 @@ def _most_outputs(func: Any, args: Any) -> int:
 
 class OnCpu(OnMeta):  # type: ignore[no-untyped-call]
     """Bounds the memory and the work that each step takes, too. Raises TooMuch, OutOfWork."""
+
+    price: ClassVar[int] = _A_SMALL_STEP
 
     def __init__(self, most_work: float = math.inf) -> None:
         super().__init__()

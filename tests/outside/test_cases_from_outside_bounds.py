@@ -30,6 +30,8 @@ from scripts._fuzz_law import slowness
 from tests.hostile import many, play_in_time, spec
 
 CASES = Path(__file__).parents[1] / "cases" / "outside"
+# What spends the whole budget takes about 2 s, and other work on the machine slows it.
+MOST_SECONDS = 5.0
 FORMS = ("module", "functional", "inplace")
 
 # Texts that took seconds, or that raised something else: the code that is told now, if any.
@@ -63,6 +65,12 @@ TEXTS: dict[str, tuple[str | None, str]] = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module", autouse=True)
+def torch_has_imported() -> None:
+    """What torch imports when it is first asked is no part of a text's time."""
+    netspec.check("lenet")
+
+
 def text_of(name: str) -> str:
     return TEXTS[name][1] or (CASES / f"{name}.yaml").read_text(encoding="utf-8")
 
@@ -70,7 +78,7 @@ def text_of(name: str) -> str:
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_text_is_answered_at_once(name: str) -> None:
     expected = TEXTS[name][0]
-    found = play_in_time(lambda: text_of(name)).found
+    found = play_in_time(lambda: text_of(name), MOST_SECONDS).found
     assert expected in {one.code for one in found} if expected else found == ()
     assert all(one.span.line for one in found)
 
