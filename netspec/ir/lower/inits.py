@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
 
 from torch import nn
 
 from netspec.errors import did_you_mean
+from netspec.ir.expr import Const
 from netspec.ir.graph import (
     Child,
     Init,
@@ -21,7 +22,10 @@ from netspec.ir.graph import (
 )
 from netspec.ir.lower.context import Refused, refuse
 from netspec.ir.lower.instances import meta_modules_of, parameters_of
+from netspec.ir.lower.mismatch import refused_init
 from netspec.ir.lower.state import check_init
+from netspec.ops import facts
+from netspec.ops.facts import Fact, OperatorRejects
 
 
 def check_inits(children: tuple[Child, ...]) -> None:
@@ -71,8 +75,28 @@ def guarded(
                 raise _overwritten(rule, step, ".".join(at))
         guarded = any(getattr(m, rule.parameter) is None for m in met)
         but = tuple(path for path, name in whole if (path, name) in covered)
+        if but:
+            known = {k: f for c in children for k, f in parameters_of(c.new, f"{c.name}.").items()}
+            paths = (path for path, _ in covered if path not in but)
+            _check_rule(rule, {known.get(f"{path}.{rule.parameter}") for path in paths})
+        else:
+            tensors = (getattr(module, rule.parameter) for module in met)
+            _check_rule(rule, {facts.type_of(t) for t in tensors if t is not None})
         found.append(replace(rule, guarded=guarded, but=but))
     return tuple(found)
+
+
+def _check_rule(rule: InitRule, types: Set[Fact]) -> None:
+    """The function takes each kind of parameter that it is called with. Raises Refused."""
+    kwargs = tuple((key, v.value) for key, v in rule.kwargs if isinstance(v, Const))
+    for fact in sorted(types - {None}, key=repr):
+        try:
+            facts.run_function(rule.operator, (fact,), kwargs)
+        except OperatorRejects as error:
+            assert rule.place is not None, "a rule is written somewhere"
+            name = f"{rule.module.name}.{rule.parameter}"
+            called = rule.operator.name
+            raise refused_init(rule.place, name, called, fact, str(error)) from None
 
 
 def _distinct_modules(children: Sequence[Child], seen: set[int]) -> Iterator[nn.Module]:
