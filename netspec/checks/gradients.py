@@ -19,15 +19,26 @@ from netspec.ir.walk.ask import Refuses, ask
 from netspec.ir.walk.walker import Runs, Step, walk
 from netspec.ops.facts import TensorType
 
+_MOST_CALLS = 2_000
+
+
+class _Enough(Exception):
+    """So many calls were looked at."""
+
 
 def notes_without_derivative(program: Program, module: nn.Module) -> tuple[str, ...]:
-    """A line for each layer that ends all gradients with an error; `module` is on `meta`."""
+    """A line for each layer that ends all gradients with an error; `module` is on `meta`.
+
+    Of a model with very many layers the first are looked at.
+    """
     watcher = _Watcher()
     try:
         with torch.enable_grad():
             walk(program, module.train(), _inputs(program), watcher)
     except Refuses:  # a batch norm takes no batch of one in train mode
         return ()
+    except _Enough:
+        pass
     return tuple(map(_note, watcher.found.values()))
 
 
@@ -52,6 +63,7 @@ def _inputs(program: Program) -> list[torch.Tensor]:
 class _Watcher(Runs):
     found: dict[str, Step] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
+    calls: int = 0
 
     def step(self, step: Step, run: Callable[[], Any]) -> Any:
         self.steps.append(step)
@@ -62,6 +74,9 @@ class _Watcher(Runs):
     def call(
         self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
+        self.calls += 1
+        if self.calls > _MOST_CALLS:
+            raise _Enough
         value, _ = ask(target, args, kwargs)
         if any(map(_has_no_derivative, tree_leaves(value))):
             self.found.setdefault(self.steps[-1].path, self.steps[-1])

@@ -228,8 +228,8 @@ def module_members() -> frozenset[str]:
 
 @cache
 def dict_members() -> frozenset[str]:
-    """What an nn.ModuleDict has and no item of it may be called: `keys`, `pop`."""
-    return frozenset(dir(torch.nn.ModuleDict()))
+    """What an nn.ModuleDict or an nn.ParameterDict has and no item may be called: `keys`, `pop`."""
+    return frozenset((*dir(torch.nn.ModuleDict()), *dir(torch.nn.ParameterDict())))
 
 
 @cache

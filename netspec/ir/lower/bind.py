@@ -223,6 +223,8 @@ def words_for(operand: Operand) -> str:
             return "a tensor"
         case mark if mark is TENSORS:
             return "a tuple of tensors"
+        case mark if mark is DEVICE:
+            return "a device"
         case None:
             return "null"
         case bool() as value:

@@ -523,6 +523,9 @@ def _compare(
         return scope.context.unknown
     if symbols in (("is",), ("is not",)):
         return _compare_identity(symbols[0], operands, scope, place)
+    if any(isinstance(o.facts[0], tuple) and has_tensor(o.facts[0]) for o in operands):
+        fact = f"`{symbols[0]}` of tuples with tensors in them has no answer"
+        raise refuse("NS304", fact, place.span(), "compare items of them: `a[0] == b[0]`")
     if _holds_tensor(operands) and symbols[0] in ("is", "is not", "in", "not in"):
         raise refuse("NS304", f"`{symbols[0]}` is not for tensors", place.span())
     if _holds_tensor(operands) and len(symbols) > 1:

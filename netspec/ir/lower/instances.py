@@ -125,7 +125,7 @@ class ModuleInstance(Instance):
         sized = sized_inputs(self.operator, own)
         replaced = with_tensors((signature,), self.name, args, kwargs, scope, place, tensors=sized)
         if replaced is not None:
-            self._made(scope, replaced.args)
+            self._made(scope, [context.unknown] * len(args))  # its arguments are checked yet
             raise replaced.refused
         module = None if misplaced else self._made(scope, args)
         self.slot.called = True

@@ -10,6 +10,7 @@ from dataclasses import replace
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.ir.expr import Value
 from netspec.ir.graph import Child, Place, Probe, Program
+from netspec.ir.limits import MAX_LEFT_OUT
 from netspec.ir.lower.blocks import check_unused, fill_args
 from netspec.ir.lower.containers import merge_taps
 from netspec.ir.lower.context import Activation, Context, Operand, Refused, Steps, TooMany, refuse
@@ -79,6 +80,11 @@ def lower_as_far(
         return None, list(error.diagnostics)
     modes = modes_of(spec)
     none = {name for name, declared in spec.document.inputs.items() if may_be_none(declared)}
+    if len(none) > MAX_LEFT_OUT:
+        place = Place(spec.source, ("inputs",))
+        fact = f"{len(none)} inputs may be None, and each is tried with and without the others"
+        help = f"at most {MAX_LEFT_OUT} may; give the others a tensor as their default"
+        return None, [Diagnostic("NS217", fact, place.key_span(), help=help)]
     for attempt in range(_ATTEMPTS):
 
         def context_for(probes: tuple[Probe, ...], tried: int) -> Context:
