@@ -524,6 +524,8 @@ def _on_cpu(
         raise OperatorRejects("it has no `meta` facts, and the inputs are too large to try it on")
     found: list[Fact] = []
     refusal: Exception | None = None
+    # A backward pass looks at the numbers of indexes, offsets and lengths, and these are made up.
+    backward = backward and not any(map(_has_whole_numbers, (*args, *kwargs.values())))
     # Only zeros and ones where several tensors have to agree: ctc_loss trusts its lengths.
     alone = sum(isinstance(a, (TensorType, tuple)) for a in (*args, *kwargs.values())) == 1
     fills = (0, 1, MANY) if alone else (0, 1)
@@ -549,6 +551,15 @@ def _on_cpu(
     if any(fact != found[0] for fact in found):
         raise OperatorRejects("the shape of its result depends on the values of its input")
     return found[0]
+
+
+def _has_whole_numbers(fact: Fact) -> bool:
+    """Whether a tensor of integers or booleans is in it."""
+    if isinstance(fact, tuple):
+        return any(map(_has_whole_numbers, fact))
+    return isinstance(fact, TensorType) and not (
+        fact.dtype.is_floating_point or fact.dtype.is_complex
+    )
 
 
 def _in_a_graph(value: object) -> object:

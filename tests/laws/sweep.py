@@ -51,7 +51,7 @@ _NO_DERIVATIVE = re.compile(  # of an input; where a parameter needs it, a note 
     "|not support automatic differentiation"
 )
 _OF_VALUES = re.compile(
-    "between 0 and 1|p_in|non-negative|negative entry|positive-definite|singular"
+    "bool tensor is not supported|result type .* can't be cast|between 0 and 1|p_in|non-negative|negative entry|positive-definite|singular"
 )
 _NO_KERNEL = re.compile("not implemented for '(Half|BFloat16|ComplexHalf)'")  # on the CPU
 _WORDS = ("mean", "sum", "none", "reflect", "zeros", "relu", "left", "right", "ij", "bilinear",
