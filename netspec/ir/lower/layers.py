@@ -253,10 +253,23 @@ def _lower_kind(
     if transparent and (condition is None or layer.as_ == "inline"):
         assert isinstance(layer, ContainerLayer), "only containers are transparent"
         return containers.lower_inline(layer, name, scope, place, inputs())
-    binding = declare(layer, name, scope, place)
     if layer.declare or layer.holds:
+        declare(layer, name, scope, place)
         return None
-    return call_registered(layer, binding, scope, place, inputs())
+    given_to_it = _before_the_layer(inputs, scope)
+    binding = declare(layer, name, scope, place)
+    if given_to_it is None:
+        raise Refused
+    return call_registered(layer, binding, scope, place, given_to_it)
+
+
+def _before_the_layer(inputs: Callable[[], list[Operand]], scope: Scope) -> list[Operand] | None:
+    """The inputs, in which the layer's own name still means what it meant; None where refused."""
+    try:
+        return inputs()
+    except Refused as refused:
+        scope.context.report(refused)
+        return None
 
 
 def _check_input_of_value(layer: ValueLayer, text: str, place: Place) -> None:
