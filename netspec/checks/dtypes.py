@@ -7,7 +7,6 @@ operators only. So each is asked on `meta`, and as `meta` looks at shapes alone,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from netspec.errors import Diagnostic, Span
 from netspec.ir.graph import Program
 from netspec.ir.walk.ask import Refuses, ask
-from netspec.ir.walk.walker import Runs, Step, walk
+from netspec.ir.walk.walker import RunsInSteps, Step, walk
 from netspec.ops import facts
 from netspec.ops.facts import OperatorRejects, TensorType
 
@@ -61,16 +60,7 @@ def _told(program: Program, clash: _Clash, dtype: torch.dtype) -> Diagnostic:
     return Diagnostic("NS301", fact, span, (), help if clash.mixed else None)
 
 
-@dataclass(slots=True)
-class _Watcher(Runs):
-    steps: list[Step] = field(default_factory=list)
-
-    def step(self, step: Step, run: Callable[[], Any]) -> Any:
-        self.steps.append(step)
-        value = run()
-        self.steps.pop()
-        return value
-
+class _Watcher(RunsInSteps):
     def call(
         self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from netspec.ir.graph import Program
 from netspec.ir.walk.ask import Refuses, ask
-from netspec.ir.walk.walker import Runs, Step, walk
+from netspec.ir.walk.walker import RunsInSteps, Step, walk
 from netspec.ops.facts import TensorType
 
 _MOST_CALLS = 2_000
@@ -60,16 +60,9 @@ def _inputs(program: Program) -> list[torch.Tensor]:
 
 
 @dataclass(slots=True)
-class _Watcher(Runs):
+class _Watcher(RunsInSteps):
     found: dict[str, Step] = field(default_factory=dict)
-    steps: list[Step] = field(default_factory=list)
     calls: int = 0
-
-    def step(self, step: Step, run: Callable[[], Any]) -> Any:
-        self.steps.append(step)
-        value = run()
-        self.steps.pop()
-        return value
 
     def call(
         self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_map
 
 from netspec.checks.inplace.record import tensors_in
 from netspec.ir.graph import Program
-from netspec.ir.walk.walker import Runs, Step, walk
+from netspec.ir.walk.walker import RunsInSteps, walk
 from netspec.ops import catalog, offers
 from netspec.ops.effects import sharing
 from netspec.ops.offers import Offer
@@ -36,17 +36,10 @@ def broken_word(
 
 
 @dataclass
-class _Doubt(Runs):
+class _Doubt(RunsInSteps):
     """Runs a program, and asks every registered thing twice: what it would do, and does."""
 
     found: list[str] = field(default_factory=list)
-    _steps: list[Step] = field(default_factory=list)
-
-    def step(self, step: Step, run: Callable[[], Any]) -> Any:
-        self._steps.append(step)
-        value = run()
-        self._steps.pop()
-        return value
 
     def call(
         self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -58,7 +51,7 @@ class _Doubt(Runs):
         believed = _believed(offer, target, args, kwargs)
         twin = _twin_value(offer, args, kwargs)
         value = target(*args, **kwargs)
-        line = self._steps[-1].line if self._steps else 0
+        line = self.steps[-1].line if self.steps else 0
         problem = _result_differs(offer, value, believed, args, kwargs) or _writes(
             offer, target, value, twin, before, args, kwargs
         )

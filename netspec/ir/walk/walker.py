@@ -151,6 +151,19 @@ class Runs:
 
 
 @dataclass(slots=True)
+class RunsInSteps(Runs):
+    """The same, which knows the steps that it is in, the innermost last."""
+
+    steps: list[Step] = field(default_factory=list)
+
+    def step(self, step: Step, run: Callable[[], Any]) -> Any:
+        self.steps.append(step)
+        value = run()
+        self.steps.pop()
+        return value
+
+
+@dataclass(slots=True)
 class _Frame:
     """One call of a graph: its module, and the values so far."""
 
