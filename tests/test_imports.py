@@ -38,10 +38,10 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "registration": {"spec", "ops", "ir"},
     "pipeline": BELOW_PIPELINE | {"find", "recipe", "plugins"},
     "__init__": BELOW_PIPELINE | {"pipeline", "proof", "registration", "run"},
-    "tell": {"display", "errors", "__init__"},
+    "reporting": {"display", "errors", "__init__"},
     "proof": BELOW_PIPELINE | {"pipeline", "plugins"},
-    "commands": BELOW_PIPELINE | {"pipeline", "find", "tell", "proof", "plugins"},
-    "run": BELOW_PIPELINE | {"pipeline", "find", "recipe", "tell", "plugins", "__init__"},
+    "commands": BELOW_PIPELINE | {"pipeline", "find", "reporting", "proof", "plugins"},
+    "run": BELOW_PIPELINE | {"pipeline", "find", "recipe", "reporting", "plugins", "__init__"},
     "cli": {"display", "errors", "__init__", "commands", "run"},
 }
 ONLY_IN: Mapping[str, set[str]] = {

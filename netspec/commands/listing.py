@@ -11,7 +11,7 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 from netspec import find
-from netspec.commands.sizes import parameters_of
+from netspec.commands.parameter_index import parameters_of
 from netspec.display import aligned, columns, cut, padded, visible
 from netspec.errors import SpecError
 from netspec.ops import offers
@@ -20,7 +20,7 @@ from netspec.ops.catalog import operator_of
 from netspec.ops.offers import Offer
 from netspec.ops.signatures import signatures_of
 from netspec.plugins import enabled, installed
-from netspec.tell.terminal import look_of, print_error
+from netspec.reporting.terminal import look_of, print_error
 from netspec.view.json_schema.words import sentence
 
 

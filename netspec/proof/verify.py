@@ -15,9 +15,9 @@ from netspec.ops.facts import TensorType
 from netspec.ops.process_state import own_random_state
 from netspec.pipeline import FORMS, AnySource, Compiled, compile_spec
 from netspec.plugins import enabled
-from netspec.proof.again import changed_step
 from netspec.proof.compare import Result, first_difference, named_tensors, run_once
-from netspec.proof.registered import broken_word
+from netspec.proof.determinism import changed_step
+from netspec.proof.registration_contract import broken_word
 from netspec.spec.overrides import Overrides
 
 _SEED = 0

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.pipeline import Compiled
+from netspec.reporting.terminal import print_error
 from netspec.run.batch_sizes import check_evaluation
 from netspec.run.command import run_command, typed_overrides
 from netspec.run.data.dataset import Data, Examples
@@ -31,7 +32,6 @@ from netspec.run.scores import ClassScore, class_scores, confusion_lines, score_
 from netspec.run.settings import EvalSettings, read_eval_settings
 from netspec.run.subject import find_subject
 from netspec.run.terminal import quiet, say
-from netspec.tell.terminal import print_error
 
 EVALUATION = "evaluation.json"
 EVALUATIONS = "evaluations"

@@ -13,11 +13,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from netspec.errors import SpecError
+from netspec.reporting.terminal import print_error
 from netspec.run.command import run_command, typed_overrides
 from netspec.run.overrides import key_of
 from netspec.run.placing import going_on, placed
 from netspec.run.terminal import called, quiet, say, shown, tell_point, tell_result
-from netspec.tell.terminal import print_error
 
 if TYPE_CHECKING:
     from netspec.run.sweeper_direction import Direction

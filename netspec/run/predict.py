@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from netspec.display import visible
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.plugins import enabled
+from netspec.reporting.terminal import print_error
 from netspec.run.arguments import add_plugins, count
 from netspec.run.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
 from netspec.run.data.decode import ENDINGS, Decoder
@@ -26,7 +27,6 @@ from netspec.run.matching import named_outputs
 from netspec.run.scores import aligned
 from netspec.run.terminal import say
 from netspec.run.trained import read_image_facts, read_trained
-from netspec.tell.terminal import print_error
 
 _BATCH = 64
 

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from netspec.emit.text import write_text as write_source
 from netspec.errors import Diagnostic, RunError, Span, SpecError
+from netspec.reporting.terminal import print_error
 from netspec.run import folder as files
 from netspec.run.command import told
 from netspec.run.continuing import other_data
@@ -34,7 +35,6 @@ from netspec.run.report.files import PointFile
 from netspec.run.report.write import foreign_report
 from netspec.run.settings import read_settings
 from netspec.run.terminal import called, quiet, say, shown
-from netspec.tell.terminal import print_error
 from netspec.view.summary import Summary, summarize
 from netspec.view.table import bytes_text
 

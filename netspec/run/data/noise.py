@@ -10,10 +10,10 @@ from torch import Tensor
 
 from netspec.errors import Diagnostic, RunError
 from netspec.run.data.arrays import Arrays, Column
-from netspec.run.data.complain import override_span
 from netspec.run.data.dataset import Data, Field, Wanted
 from netspec.run.data.seeds import generator_for
 from netspec.run.data.settings import RandomSettings
+from netspec.run.data.validation_errors import override_span
 
 _BYTES = 4  # of a number
 _MOST = 1 << 34  # bytes that are made up

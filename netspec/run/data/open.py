@@ -8,7 +8,6 @@ from typing import Any
 
 from netspec.errors import Diagnostic, RunError, did_you_mean
 from netspec.run.data.cifar import cifar_data
-from netspec.run.data.complain import override_span
 from netspec.run.data.dataset import Data, Wanted
 from netspec.run.data.idx import embedded_data, idx_data
 from netspec.run.data.noise import random_data
@@ -28,6 +27,7 @@ from netspec.run.data.settings import (
 )
 from netspec.run.data.tabular import csv_data
 from netspec.run.data.text import python_docs_data, text_data
+from netspec.run.data.validation_errors import override_span
 
 __all__ = ["Wanted", "open_data", "settings_of"]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from netspec.errors import Diagnostic, RunError
-from netspec.run.data.complain import override_span
+from netspec.run.data.validation_errors import override_span
 
 _DIGITS = 6  # of the moments that are computed, so that a file can say them again
 

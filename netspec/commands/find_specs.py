@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netspec import find
-from netspec.commands.given import STDIN, name_of
+from netspec.commands.spec_argument import STDIN, name_of
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.limits import Limits
 from netspec.source import Source, from_mapping

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import netspec
 from netspec.errors import Diagnostic
-from netspec.tell.pages import Page
+from netspec.reporting.pages import Page
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LINK = re.compile(r"\](?=\()")

@@ -14,9 +14,9 @@ from netspec.errors import Diagnostic, Span, SpecError
 from netspec.limits import raised, read_limits
 from netspec.pipeline import Act, Compiled, compile_spec, read_activation
 from netspec.plugins import enabled, load
+from netspec.reporting.terminal import print_error
 from netspec.source import Source, read_text
 from netspec.spec.overrides import Override, parse_overrides
-from netspec.tell.terminal import print_error
 
 T = TypeVar("T")
 STDIN, STDIN_NAME = "-", "<stdin>"
