@@ -107,7 +107,7 @@ def _run_of_specs(command: str, given: list[str]) -> int:
 
 def _run_of_runs(command: str, given: list[str]) -> int:
     if command == "train":
-        from netspec.run.main import train_command
+        from netspec.run.train_command import train_command
 
         return train_command(given)
     if command == "eval":
@@ -122,7 +122,7 @@ def _run_of_runs(command: str, given: list[str]) -> int:
         from netspec.run.sample import sample_command
 
         return sample_command(given)
-    from netspec.run.main import report_command
+    from netspec.run.train_command import report_command
 
     return report_command(given)
 

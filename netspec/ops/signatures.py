@@ -22,7 +22,7 @@ from netspec.ops.arguments import (
     Parameter,
     SequenceOf,
     Signature,
-    fit,
+    coerce,
 )
 from netspec.ops.catalog import Operator, find_module, module_names, schemas_of
 from netspec.ops.hints import either, read_hint
@@ -265,7 +265,7 @@ def _class_names() -> Mapping[str, str]:
 
 def _widened(parameter: Parameter) -> Parameter:
     """The parameter, made to take its own default, as hints forget `| None`, or say int for 1.0."""
-    if parameter.required or not isinstance(fit(parameter, parameter.default), Misfit):
+    if parameter.required or not isinstance(coerce(parameter, parameter.default), Misfit):
         return parameter
     accepts = either(parameter.accepts, read_hint(type(parameter.default)))
     return Parameter(parameter.name, accepts, False, parameter.keyword_only, parameter.default)

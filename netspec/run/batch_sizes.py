@@ -23,7 +23,7 @@ from netspec.run.data.batches import batch_sizes
 from netspec.run.data.dataset import Data, Examples
 from netspec.run.data.settings import Settings as DataSettings
 from netspec.run.data.validation_errors import override_span
-from netspec.run.matching import (
+from netspec.run.data_compatibility import (
     example_batch,
     line_span,
     named_outputs,

@@ -36,7 +36,7 @@ from netspec.run.overrides import (
     not_an_override,
     parsed,
 )
-from netspec.run.placing import quoted
+from netspec.run.run_folder_overrides import quoted
 
 PACKAGE = Path(__file__).resolve().parent.parent
 _FULL_ERROR = "HYDRA_FULL_ERROR"

@@ -15,10 +15,10 @@ from netspec.plugins import enabled
 from netspec.reporting.terminal import print_error
 from netspec.run.arguments import add_plugins, count, positive, whole
 from netspec.run.checkpoint import find_checkpoint, read_checkpoint
+from netspec.run.data_compatibility import named_outputs
 from netspec.run.device import find_device
-from netspec.run.matching import named_outputs
 from netspec.run.terminal import say
-from netspec.run.trained import TextFacts, read_text_facts, read_trained
+from netspec.run.training_info import TextFacts, read_text_facts, read_trained
 
 _BYTES = 256
 

@@ -10,8 +10,8 @@ from netspec.errors import Diagnostic, RunError, did_you_mean
 from netspec.run.data.cifar import cifar_data
 from netspec.run.data.dataset import Data, Wanted
 from netspec.run.data.idx import embedded_data, idx_data
-from netspec.run.data.noise import random_data
 from netspec.run.data.npz import npz_data
+from netspec.run.data.random_data import random_data
 from netspec.run.data.settings import (
     CifarSettings,
     CsvSettings,

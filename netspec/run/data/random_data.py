@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from netspec.errors import Diagnostic, RunError
-from netspec.run.data.arrays import Arrays, Column
 from netspec.run.data.dataset import Data, Field, Wanted
-from netspec.run.data.seeds import generator_for
+from netspec.run.data.in_memory import Arrays, Column
+from netspec.run.data.seeded import generator_for
 from netspec.run.data.settings import RandomSettings
 from netspec.run.data.validation_errors import override_span
 

@@ -16,7 +16,7 @@ from netspec.errors import SpecError
 from netspec.reporting.terminal import print_error
 from netspec.run.command import run_command, typed_overrides
 from netspec.run.overrides import key_of
-from netspec.run.placing import going_on, placed
+from netspec.run.run_folder_overrides import going_on, placed
 from netspec.run.terminal import called, quiet, say, shown, tell_point, tell_result
 
 if TYPE_CHECKING:
@@ -48,10 +48,10 @@ def train_job(config: DictConfig) -> float | None:
 
     In a sweep errors are raised, for the sweep to tell; else they are told here, and end all.
     """
-    from netspec.run.fit import train
     from netspec.run.folder import status_of
-    from netspec.run.keeper import Interrupted
+    from netspec.run.run_callback import Interrupted
     from netspec.run.settings import read_settings
+    from netspec.run.training import train
 
     hydra = HydraConfig.get()
     overrides = [text for text in typed_overrides() if key_of(text) not in _OF_FOLDER]
@@ -76,10 +76,10 @@ def train_job(config: DictConfig) -> float | None:
 
 def _point(config: DictConfig, overrides: list[str], folder: Path, number: int) -> float | None:
     """One point of a sweep. What fails is written down before it is raised."""
-    from netspec.run.fit import train
-    from netspec.run.keeper import Interrupted
-    from netspec.run.record import write_failure
+    from netspec.run.run_callback import Interrupted
+    from netspec.run.run_metadata import write_failure
     from netspec.run.settings import read_settings
+    from netspec.run.training import train
 
     tell_point(number, overrides)
     try:

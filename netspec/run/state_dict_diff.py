@@ -32,7 +32,7 @@ class Misshapen:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fit:
+class StateDictDiff:
     """How a file's tensors fit a model; names are without what was `removed` from all of them."""
 
     found: Mapping[str, Tensor]  # by the model's keys, in its shapes
@@ -78,7 +78,7 @@ def _listed(what: str, names: Sequence[str]) -> Iterator[str]:
         yield f"{what} {shown}{more}"
 
 
-def fit(model: nn.Module, tensors: Mapping[str, Tensor], prefix: str = "") -> Fit:
+def compare(model: nn.Module, tensors: Mapping[str, Tensor], prefix: str = "") -> StateDictDiff:
     """Compare a file's tensors with a model's parameters and buffers; nothing is changed.
 
     Only keys that begin with `prefix` are looked at, without it. Prefixes of DDP, torch.compile and
@@ -104,7 +104,7 @@ def fit(model: nn.Module, tensors: Mapping[str, Tensor], prefix: str = "") -> Fi
     unknown = tuple(name for name in given if name not in own)
     before, inner = _before(own, given), _before(given, own)
     alike = () if before or inner else tuple(_pairs(missing, unknown, own, given))
-    return Fit(
+    return StateDictDiff(
         found=fitting,
         missing=missing,
         unknown=unknown,

@@ -12,7 +12,7 @@ from torch import Tensor
 from netspec.errors import Diagnostic, RunError, Span
 from netspec.run.data.dataset import Batch, Data, Examples, digest
 from netspec.run.overrides import key_of
-from netspec.run.trained import Trained
+from netspec.run.training_info import Trained
 
 _UNKNOWN = -1
 _SIZED = ("image_folder",)  # sources that cut images to a size

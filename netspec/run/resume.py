@@ -11,9 +11,9 @@ from omegaconf import OmegaConf
 from netspec.errors import Diagnostic, RunError, Span
 from netspec.run import folder as files
 from netspec.run.checkpoint import read_checkpoint
-from netspec.run.prepare import Prepared
+from netspec.run.preflight import Prepared
 from netspec.run.settings import Settings, shown
-from netspec.run.trained import Trained, read_trained
+from netspec.run.training_info import Trained, read_trained
 
 _FIXED = (
     "model", "data", "loss", "optimizer", "task", "seed", "precision", "act", "weights", "freeze",

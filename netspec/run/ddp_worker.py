@@ -1,4 +1,4 @@
-"""One of the other processes of a run: `python -m netspec.run.worker`, told on stdin what to do."""
+"""Another process of a run: `python -m netspec.run.ddp_worker`, told on stdin what to do."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def main() -> int:
     told = json.load(sys.stdin)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's to answer
     from netspec.errors import SpecError
-    from netspec.run.fit import train
-    from netspec.run.keeper import Interrupted
+    from netspec.run.run_callback import Interrupted
     from netspec.run.settings import Settings
     from netspec.run.terminal import quiet
+    from netspec.run.training import train
 
     quiet()
     try:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from netspec.run.data.dataset import Batch, digest
-from netspec.run.data.scale import Scale
+from netspec.run.data.normalize import Scale
 
 _MOST_BYTES = (
     1 << 29

@@ -9,8 +9,8 @@ from netspec.errors import Diagnostic, Span
 from netspec.ir.lower.context import Activation
 from netspec.pipeline import Compiled, compile_recipe
 from netspec.run.data.dataset import Batch
-from netspec.run.matching import output_span
-from netspec.run.prepare import Prepared
+from netspec.run.data_compatibility import output_span
+from netspec.run.preflight import Prepared
 
 _HELP = (
     "lower optimizer.lr, clip gradients (trainer.gradient_clip=1), or warm up (scheduler.warmup)"

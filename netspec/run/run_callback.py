@@ -23,7 +23,7 @@ from pydantic import BaseModel
 
 from netspec.run.checkpoint import read_checkpoint, write_checkpoint
 from netspec.run.folder import BEST, HISTORY, LAST, write_text
-from netspec.run.prepare import Prepared
+from netspec.run.preflight import Prepared
 from netspec.run.processes import WORKER
 from netspec.run.task import Task
 

@@ -16,11 +16,11 @@ from netspec.recipe import Recipe
 from netspec.run.batch_sizes import check_batches
 from netspec.run.data.batches import epoch_length
 from netspec.run.data.dataset import Data, Wanted
-from netspec.run.data.open import open_data, settings_of
+from netspec.run.data.sources import open_data, settings_of
+from netspec.run.data_compatibility import input_order, run_placed, wanted_by
 from netspec.run.device import find_device
 from netspec.run.freezing import freeze_at
 from netspec.run.kept_spec import kept_spec
-from netspec.run.matching import input_order, run_placed, wanted_by
 from netspec.run.metrics import Monitor, check_metrics, choose_metrics, choose_monitor
 from netspec.run.model import ModelChoice, compile_choice, read_choice
 from netspec.run.objective import Scoring, make_objective

@@ -18,12 +18,12 @@ import netspec
 from netspec.checks.inplace.tell import decisions_text
 from netspec.run import folder as files
 from netspec.run.device import Device
-from netspec.run.keeper import Interrupted, Keeper
-from netspec.run.measure import Measured
+from netspec.run.evaluate_split import Measured
+from netspec.run.initial_model import Start
 from netspec.run.overrides import as_written
-from netspec.run.prepare import Prepared
+from netspec.run.preflight import Prepared
 from netspec.run.processes import rank
-from netspec.run.start import Start
+from netspec.run.run_callback import Interrupted, Keeper
 from netspec.spec.dump import dump_spec
 from netspec.view.summary import summarize
 from netspec.view.table import summary_text

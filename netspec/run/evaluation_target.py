@@ -14,14 +14,14 @@ from netspec.errors import Diagnostic, RunError, Span
 from netspec.pipeline import Compiled
 from netspec.run.checkpoint import Checkpoint, find_checkpoint, load_own, read_checkpoint
 from netspec.run.data.dataset import Data
-from netspec.run.data.open import open_data, settings_of
 from netspec.run.data.settings import Settings as DataSettings
-from netspec.run.matching import input_order, wanted_by
+from netspec.run.data.sources import open_data, settings_of
+from netspec.run.data_compatibility import input_order, wanted_by
+from netspec.run.evaluation_data import check_same_classes, data_settings, with_own_characters
 from netspec.run.metrics import choose_metrics
 from netspec.run.model import read_choice
 from netspec.run.objective import Scoring, make_objective
-from netspec.run.other_data import check_same_classes, data_settings, with_own_characters
-from netspec.run.prepare import compile_with_data
+from netspec.run.preflight import compile_with_data
 from netspec.run.settings import (
     ActSettings,
     EvalActSettings,
@@ -30,7 +30,7 @@ from netspec.run.settings import (
     TrainerSettings,
     place_of,
 )
-from netspec.run.trained import Trained, read_trained
+from netspec.run.training_info import Trained, read_trained
 from netspec.run.weights import Loaded, load_for_run
 
 

@@ -18,22 +18,22 @@ from torch import nn
 from netspec.errors import Diagnostic, RunError, Span
 from netspec.run import folder as files
 from netspec.run.checkpoint import load_own, read_checkpoint
-from netspec.run.continuing import refuse_changed, refuse_taken, resumable
 from netspec.run.data.batches import Batches
-from netspec.run.data.open import settings_of
+from netspec.run.data.sources import settings_of
 from netspec.run.device import Device, find_device
-from netspec.run.enabling import enabled_for_run
-from netspec.run.keeper import Keeper, SafeIO
-from netspec.run.measure import Measured, measure_split
+from netspec.run.evaluate_split import Measured, measure_split
+from netspec.run.initial_model import Start, make_start
 from netspec.run.optim import Length
-from netspec.run.prepare import Prepared, prepare
+from netspec.run.preflight import Prepared, prepare
 from netspec.run.processes import Workers, rank, world_size
 from netspec.run.progress import Bar
-from netspec.run.record import Record, describe_run, write_start
 from netspec.run.report.curves import curves_svg
+from netspec.run.resume import refuse_changed, refuse_taken, resumable
+from netspec.run.run_callback import Keeper, SafeIO
+from netspec.run.run_metadata import Record, describe_run, write_start
+from netspec.run.run_plugins import enabled_for_run
 from netspec.run.sample import sample_text
 from netspec.run.settings import Settings
-from netspec.run.start import Start, make_start
 from netspec.run.strategy import find_strategy
 from netspec.run.sweeper_direction import Direction, check_direction
 from netspec.run.task import Task

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from netspec.run.freezing import Frozen, freeze_at
-from netspec.run.prepare import Prepared
+from netspec.run.preflight import Prepared
 from netspec.run.settings import place_of
 from netspec.run.weights import Loaded, digest_of, load_for_run
 
