@@ -283,7 +283,7 @@ def test_what_is_allowed_is_not_reported(tmp_path: Path) -> None:
     files = {
         "__init__.py": "from importlib import import_module\ndef f(n):\n    import_module(n)",
         "errors.py": "from __future__ import annotations\nimport re\nre.compile('a')",
-        "ops/hints.py": "import builtins\nbuiltins.max(1, 2)",
+        "ops/type_hints.py": "import builtins\nbuiltins.max(1, 2)",
         "source.py": "import yaml\nfrom netspec import errors",
         "spec/load.py": "import yaml\nfrom netspec.spec.schema import Spec\nfrom . import schema",
         "ops/facts.py": "import torch\nfrom ..errors import Span\nfrom netspec.ops import catalog",

@@ -10,7 +10,7 @@ from netspec.errors import Span
 from netspec.ir.expr import Expr
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact
-from netspec.ops.offers import Offer
+from netspec.ops.registry import Registered
 from netspec.source import Path
 from netspec.spec.expressions import name_stretch, narrowed, stretch_of
 from netspec.spec.overrides import Text
@@ -295,4 +295,4 @@ class Program:
     inputs: tuple[Port, ...]
     source: Text
     overwrites: bool = False  # some call asks to overwrite its input
-    offers: tuple[Offer, ...] = ()  # what Python code registered, and the program names
+    registry: tuple[Registered, ...] = ()  # what Python code registered, and the program names

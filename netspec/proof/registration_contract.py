@@ -14,10 +14,10 @@ from torch.utils._pytree import tree_map
 from netspec.checks.inplace.record import tensors_in
 from netspec.ir.graph import Program
 from netspec.ir.walk.walker import RunsInSteps, walk
-from netspec.ops import catalog, offers
+from netspec.ops import catalog, registry
 from netspec.ops.effects import sharing
-from netspec.ops.offers import Offer
 from netspec.ops.process_state import own_random_state, silence
+from netspec.ops.registry import Registered
 from netspec.proof.compare import named_tensors, same
 
 
@@ -44,19 +44,19 @@ class _Doubt(RunsInSteps):
     def call(
         self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        offer = offers.of_target(type(target) if isinstance(target, nn.Module) else target)
-        if offer is None:
+        registered = registry.of_target(type(target) if isinstance(target, nn.Module) else target)
+        if registered is None:
             return target(*args, **kwargs)
         before = [tensor.clone() for tensor in tensors_in((args, dict(kwargs)))]
-        believed = _believed(offer, target, args, kwargs)
-        twin = _twin_value(offer, args, kwargs)
+        believed = _believed(registered, target, args, kwargs)
+        twin = _twin_value(registered, args, kwargs)
         value = target(*args, **kwargs)
         line = self.steps[-1].line if self.steps else 0
-        problem = _result_differs(offer, value, believed, args, kwargs) or _writes(
-            offer, target, value, twin, before, args, kwargs
+        problem = _result_differs(registered, value, believed, args, kwargs) or _writes(
+            registered, target, value, twin, before, args, kwargs
         )
         if problem is not None:
-            self.found.append(f"`{offer.name}` (line {line}) {problem}")
+            self.found.append(f"`{registered.name}` (line {line}) {problem}")
         return value
 
 
@@ -69,7 +69,10 @@ class _Outcome:
 
 
 def _believed(
-    offer: Offer, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    registered: Registered,
+    target: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
 ) -> _Outcome | None:
     """None where only the CPU knows: then there is no word to break."""
     memories: dict[int, torch.Tensor] = {}
@@ -87,9 +90,9 @@ def _believed(
     positional, named = tree_map(on_meta, args), tree_map(on_meta, dict(kwargs))
     call: Callable[..., Any]
     try:
-        if offer.fake is not None:
+        if registered.fake is not None:
             before = (target,) if isinstance(target, nn.Module) else ()
-            value = offer.fake(*before, *positional, **named)
+            value = registered.fake(*before, *positional, **named)
         else:
             call = deepcopy(target).to("meta") if isinstance(target, nn.Module) else target
             with silence():
@@ -106,11 +109,11 @@ def _outcome(value: Any, args: Any, kwargs: Any) -> _Outcome:
 
 
 def _result_differs(
-    offer: Offer, value: Any, believed: _Outcome | None, args: Any, kwargs: Any
+    registered: Registered, value: Any, believed: _Outcome | None, args: Any, kwargs: Any
 ) -> str | None:
     if believed is None:
         return None
-    who = "its fake" if offer.fake is not None else "its run on `meta`"
+    who = "its fake" if registered.fake is not None else "its run on `meta`"
     found = _outcome(value, args, kwargs)
     if len(found.types) != len(believed.types):
         return f"gives {len(found.types)} tensors, and {who} says {len(believed.types)}"
@@ -127,7 +130,7 @@ def _result_differs(
 
 
 def _writes(
-    offer: Offer,
+    registered: Registered,
     target: Callable[..., Any],
     value: Any,
     twin: Any,
@@ -137,7 +140,7 @@ def _writes(
 ) -> str | None:
     inputs = list(tensors_in((args, dict(kwargs))))
     changed = [i for i, (x, old) in enumerate(zip(inputs, before, strict=True)) if not same(x, old)]
-    overwriting = offer.name.endswith("_") or getattr(target, "inplace", False) is True
+    overwriting = registered.name.endswith("_") or getattr(target, "inplace", False) is True
     if not overwriting:
         return "changes its input, and says nothing of it" if changed else None
     if any(i > 0 for i in changed):
@@ -145,18 +148,18 @@ def _writes(
     if twin is not None:
         pairs = list(zip(named_tensors(value, ""), named_tensors(twin, ""), strict=False))
         if not all(same(a, b) for (_, a), (_, b) in pairs):
-            return f"gives other values than `{offer.name[:-1]}`, in whose place it is"
+            return f"gives other values than `{registered.name[:-1]}`, in whose place it is"
         if not same(inputs[0], next(tensors_in(value))):
             return "does not leave its result in its input"
     return None
 
 
-def _twin_value(offer: Offer, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+def _twin_value(registered: Registered, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """What the twin in new memory gives for the same input, as it was."""
-    if offer.kind != "function" or not offer.name.endswith("_"):
+    if registered.kind != "function" or not registered.name.endswith("_"):
         return None
-    twin = catalog.find_function(offer.name[:-1])
-    assert twin is not None, f"`{offer.name}` was registered with its twin"
+    twin = catalog.find_function(registered.name[:-1])
+    assert twin is not None, f"`{registered.name}` was registered with its twin"
     copies = tree_map(lambda v: v.clone() if isinstance(v, torch.Tensor) else v, args)
     state = torch.get_rng_state()
     value = twin.target(*copies, **kwargs)

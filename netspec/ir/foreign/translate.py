@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from netspec.ir.foreign.written import Written, read_layer
 from netspec.ops import catalog
 from netspec.ops.catalog import Operator
-from netspec.ops.elsewhere import INPUT_SIZES, argument_of, module_of
+from netspec.ops.foreign_names import INPUT_SIZES, argument_of, module_of
 from netspec.ops.signatures import signatures_of
 from netspec.source import Plain
 from netspec.spec.dump import flow_text

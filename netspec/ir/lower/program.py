@@ -34,8 +34,8 @@ from netspec.ir.lower.probes import (
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope
 from netspec.limits import raised_help
 from netspec.ops import catalog, facts
-from netspec.ops.elsewhere import told_of_dtype
 from netspec.ops.facts import Fact, TensorType
+from netspec.ops.foreign_names import told_of_dtype
 from netspec.source import Path
 from netspec.spec.complain import unknown_arg
 from netspec.spec.expressions import as_expression, could_be_expression, is_expression

@@ -26,7 +26,7 @@ from netspec.ops.arguments import (
     coerce,
     describe,
 )
-from netspec.ops.hints import either
+from netspec.ops.type_hints import either
 
 Json: TypeAlias = dict[str, object]
 

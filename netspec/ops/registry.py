@@ -1,7 +1,8 @@
-"""What Python code offered to specs, beside torch's own: classes and functions by their names.
+"""What Python code registered for specs, beside torch's own: classes and functions by their names.
 
-An offer made while a plugin was loaded is the plugin's, and there where the plugin is enabled; any
-other is this process's own, and always there. A spec reaches none of this but by a name.
+What is registered while a plugin is loaded is the plugin's, and visible where the plugin is
+enabled; all else is this process's own, and always there. A spec reaches none of this but by a
+name.
 """
 
 from __future__ import annotations
@@ -12,20 +13,20 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-OfferKind = Literal["module", "function"]
+RegisteredKind = Literal["module", "function"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Offer:
+class Registered:
     """A class or a function under the name that specs write: `Swish`, `mylib/Swish`.
 
     `infer` are constructor arguments that the inputs of the call decide, as expressions. `fake`
     gives the result on `meta` in the place of the target. `function` is, of an activation's class,
-    the name of its function. `home` is the plugin that offered it, or else the Python `module`.
+    the name of its function. `home` is the plugin that registered it, or else the Python `module`.
     """
 
     name: str
-    kind: OfferKind
+    kind: RegisteredKind
     target: Callable[..., Any]
     home: str
     plugin: str | None
@@ -53,17 +54,19 @@ class Offer:
         return self.name.rpartition("/")[2]
 
 
-_all: dict[tuple[str | None, OfferKind, str], Offer] = {}
-_by_target: dict[int, Offer] = {}
+_all: dict[tuple[str | None, RegisteredKind, str], Registered] = {}
+_by_target: dict[int, Registered] = {}
 _loading: ContextVar[str | None] = ContextVar("netspec plugin being loaded", default=None)
 _enabled: ContextVar[tuple[str, ...]] = ContextVar("netspec plugins enabled", default=())
-_used: ContextVar[dict[Offer, None] | None] = ContextVar("netspec offers used", default=None)
+_used: ContextVar[dict[Registered, None] | None] = ContextVar(
+    "netspec registrations used", default=None
+)
 
 
-def add(offer: Offer) -> None:
-    """Note an offer; one of the same target takes the place of the one before."""
-    _all[offer.plugin, offer.kind, offer.name] = offer
-    _by_target[id(offer.target)] = offer
+def add(registered: Registered) -> None:
+    """Keep a registration; one of the same target takes the place of the one before."""
+    _all[registered.plugin, registered.kind, registered.name] = registered
+    _by_target[id(registered.target)] = registered
 
 
 def state() -> tuple[object, ...]:
@@ -93,7 +96,7 @@ def load_as(plugin: str) -> Iterator[None]:
 
 @contextmanager
 def enable(plugins: tuple[str, ...]) -> Iterator[None]:
-    """These plugins' offers are there inside, beside those that are there already."""
+    """What these plugins registered is visible inside, beside what is already."""
     token = _enabled.set(tuple(dict.fromkeys((*_enabled.get(), *plugins))))
     try:
         yield
@@ -102,9 +105,9 @@ def enable(plugins: tuple[str, ...]) -> Iterator[None]:
 
 
 @contextmanager
-def noting() -> Iterator[dict[Offer, None]]:
-    """The offers that were found by name inside, in the order of their first use."""
-    used: dict[Offer, None] = {}
+def recording_use() -> Iterator[dict[Registered, None]]:
+    """What was found by name inside, in the order of their first use."""
+    used: dict[Registered, None] = {}
     token = _used.set(used)
     try:
         yield used
@@ -112,63 +115,63 @@ def noting() -> Iterator[dict[Offer, None]]:
         _used.reset(token)
 
 
-def find(kind: OfferKind, name: str) -> Offer | None:
-    """The offer of this name that is there."""
+def find(kind: RegisteredKind, name: str) -> Registered | None:
+    """What is visible under this name."""
     for plugin in (None, *_enabled.get()):
-        offer = _all.get((plugin, kind, name))
-        if offer is not None:
+        registered = _all.get((plugin, kind, name))
+        if registered is not None:
             used = _used.get()
             if used is not None:
-                used[offer] = None
-            return offer
+                used[registered] = None
+            return registered
     return None
 
 
-def present(kind: OfferKind | None = None) -> list[Offer]:
-    """All offers that are there, by their names."""
+def visible(kind: RegisteredKind | None = None) -> list[Registered]:
+    """All that is visible, by its names."""
     there = (None, *_enabled.get())
     found = [o for (plugin, k, _), o in _all.items() if plugin in there and kind in (None, k)]
-    return sorted(found, key=lambda offer: (offer.name, offer.kind))
+    return sorted(found, key=lambda registered: (registered.name, registered.kind))
 
 
-def adopt(plugin: str, module: str) -> None:
+def reassign(plugin: str, module: str) -> None:
     """What this module registered while another plugin was loaded is this plugin's as well."""
-    for offer in list(_all.values()):
-        if offer.plugin is not None and (f"{offer.module}.").startswith(f"{module}."):
-            add(replace(offer, plugin=plugin, home=plugin))
+    for registered in list(_all.values()):
+        if registered.plugin is not None and (f"{registered.module}.").startswith(f"{module}."):
+            add(replace(registered, plugin=plugin, home=plugin))
 
 
 def namespaces() -> set[str]:
     """The namespaces of what is there."""
-    return {offer.namespace for offer in present() if offer.namespace}
+    return {registered.namespace for registered in visible() if registered.namespace}
 
 
-def owned_by(plugin: str | None) -> list[Offer]:
-    """What a plugin offered, enabled or not; for None, this process's own."""
-    return [offer for offer in _all.values() if offer.plugin == plugin]
+def owned_by(plugin: str | None) -> list[Registered]:
+    """What a plugin registered, enabled or not; for None, this process's own."""
+    return [registered for registered in _all.values() if registered.plugin == plugin]
 
 
-def elsewhere(kind: OfferKind, name: str) -> list[str]:
+def in_other_plugins(kind: RegisteredKind, name: str) -> list[str]:
     """The plugins that were loaded, are not enabled here, and have this name."""
     there = (None, *_enabled.get())
     return [p for p, k, n in _all if (k, n) == (kind, name) and p is not None and p not in there]
 
 
-def of_target(target: object) -> Offer | None:
-    """The offer whose class or function this is."""
-    offer = _by_target.get(id(target))
-    return offer if offer is not None and offer.target is target else None
+def of_target(target: object) -> Registered | None:
+    """The registration whose class or function this is."""
+    registered = _by_target.get(id(target))
+    return registered if registered is not None and registered.target is target else None
 
 
-def symbol_of(offer: Offer) -> str:
+def symbol_of(registered: Registered) -> str:
     """What Python code calls it: by its own name, unless another that is there has the same."""
-    for other in present():
-        if other.bare == offer.bare and other.target is not offer.target:
-            return offer.name.replace("/", "_")
-    return offer.bare
+    for other in visible():
+        if other.bare == registered.bare and other.target is not registered.target:
+            return registered.name.replace("/", "_")
+    return registered.bare
 
 
 def forget(plugin: str | None = None) -> None:
-    """Drop what this process, or a plugin, offered; for tests."""
+    """Drop what this process, or a plugin, registered; for tests."""
     for key in [key for key in _all if key[0] == plugin]:
         _by_target.pop(id(_all.pop(key).target), None)

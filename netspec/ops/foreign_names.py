@@ -12,8 +12,8 @@ from functools import cache
 import torch
 
 from netspec.errors import did_you_mean
-from netspec.ops import catalog, offers
-from netspec.ops.offers import OfferKind
+from netspec.ops import catalog, registry
+from netspec.ops.registry import RegisteredKind
 
 # Keras, Flax, Paddle and Caffe → the arguments of torch, the first of them that there is.
 _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
@@ -217,9 +217,9 @@ def told_of_function(name: str, in_expression: bool = False) -> str | None:
     return near
 
 
-def _told_of_registered(kind: OfferKind, name: str) -> str | None:
+def _told_of_registered(kind: RegisteredKind, name: str) -> str | None:
     """Of a name that Python code might have registered."""
-    plugins = offers.elsewhere(kind, name)
+    plugins = registry.in_other_plugins(kind, name)
     if plugins:
         return f"the plugin `{plugins[0]}` has it, and is not enabled here"
     if "." in name:
@@ -229,7 +229,7 @@ def _told_of_registered(kind: OfferKind, name: str) -> str | None:
         return None
     known = catalog.module_names() if kind == "module" else catalog.function_names()
     near = did_you_mean(name, [one for one in known if "/" in one])
-    if near is not None or namespace in offers.namespaces():
+    if near is not None or namespace in registry.namespaces():
         return near
     return f"no plugin that is enabled has layers of `{namespace}`"
 

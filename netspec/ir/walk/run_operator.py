@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-from netspec.ops import catalog, facts, offers
+from netspec.ops import catalog, facts, registry
 from netspec.ops.facts import Fact, OperatorRejects
-from netspec.ops.offers import Offer
+from netspec.ops.registry import Registered
 
 # torch takes such an argument, if nobody asks for its gradient.
 _NO_DERIVATIVE = re.compile("not differentiable with respect to|not support automatic differentiat")
@@ -32,12 +32,12 @@ def ask(
     False as well where only what requires grad is refused, as a loss's target may be.
     Raises Refuses where torch does not take the operands on any device.
     """
-    offer = offers.of_target(type(target) if isinstance(target, nn.Module) else target)
-    if offer is not None and offer.fake is not None:
-        return _by_fake(offer, target, args, kwargs), False
+    registered = registry.of_target(type(target) if isinstance(target, nn.Module) else target)
+    if registered is not None and registered.fake is not None:
+        return _by_fake(registered, target, args, kwargs), False
     try:
         value = target(*args, **kwargs)
-        return value, offer is None or not _has_own_backward(value, args, kwargs)
+        return value, registered is None or not _has_own_backward(value, args, kwargs)
     except Exception as error:  # an operator may refuse in any way
         refusal = error
     if _NO_DERIVATIVE.search(str(refusal)):
@@ -66,13 +66,16 @@ def _without_gradients(
 
 
 def _by_fake(
-    offer: Offer, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    registered: Registered,
+    target: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
 ) -> Any:
     """What a fake gives, in the memory that it says: its inputs', or new."""
-    assert offer.fake is not None
+    assert registered.fake is not None
     before = (target,) if isinstance(target, nn.Module) else ()
     try:
-        value = offer.fake(*before, *args, **kwargs)
+        value = registered.fake(*before, *args, **kwargs)
     except Exception as error:  # it may refuse in any way
         raise Refuses(str(error)) from None
     given = {t.untyped_storage()._cdata for t in tree_leaves((args, dict(kwargs))) if _is(t)}
@@ -117,9 +120,9 @@ def _fact_of_call(
     positions, named = given[: len(args)], tuple(zip(kwargs, given[len(args) :], strict=True))
     if isinstance(target, nn.Module):
         return facts.run_module(target, object(), target.training, positions, named)
-    offer = offers.of_target(target)
-    if offer is not None:
-        return facts.run_function(catalog.operator_of(offer), positions, named)
+    registered = registry.of_target(target)
+    if registered is not None:
+        return facts.run_function(catalog.operator_of(registered), positions, named)
 
     def positional(*values: Any) -> Any:
         return target(*values[: len(args)], **dict(zip(kwargs, values[len(args) :], strict=True)))
