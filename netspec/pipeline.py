@@ -32,6 +32,10 @@ from netspec.ir.graph import Place, Program
 from netspec.ir.lower.context import Activation, Form, Refused, refuse
 from netspec.ir.lower.program import lower, lower_as_far
 from netspec.ir.walk.run_operator import Refuses
+from netspec.language.files import CannotOpen, Files, Kept
+from netspec.language.load import Spec, load_spec, plain_source, read_spec
+from netspec.language.overrides import Override, Overrides, apply_overrides, parse_overrides
+from netspec.language.variants import resolved
 from netspec.limits import (
     AnyLimits,
     OutOfWork,
@@ -53,10 +57,6 @@ from netspec.ops.process_state import (
 from netspec.plugins import enabled, how_to_enable, is_enabled
 from netspec.recipe import Recipe, hashable, recipe_of
 from netspec.source import Source, read_text
-from netspec.spec.files import CannotOpen, Files, Kept
-from netspec.spec.load import Spec, load_spec, plain_source, read_spec
-from netspec.spec.overrides import Override, Overrides, apply_overrides, parse_overrides
-from netspec.spec.variants import resolved
 
 AnySource = str | os.PathLike[str] | Mapping[str, object] | Source | Spec
 Act = str | Mapping[str, str]

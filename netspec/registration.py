@@ -14,12 +14,12 @@ from typing import Any, TypeVar, cast, overload
 from torch import nn
 
 from netspec.ir.lower.numbers import BUILTINS
+from netspec.language.expressions import NotAnExpression, names_in, parse_expression
 from netspec.ops import catalog, registry
 from netspec.ops.arguments import Either, Kind, Parameter
 from netspec.ops.overwriting import INPLACE
 from netspec.ops.registry import Registered, RegisteredKind
 from netspec.ops.signatures import forward_signature_of, signatures_of, type_of_default
-from netspec.spec.expressions import NotAnExpression, names_in, parse_expression
 
 Target = TypeVar("Target", bound=Callable[..., Any])
 

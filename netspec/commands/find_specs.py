@@ -11,10 +11,10 @@ from pathlib import Path
 from netspec import find
 from netspec.commands.spec_argument import STDIN, name_of
 from netspec.errors import Diagnostic, Span, SpecError
+from netspec.language.load import load_spec, plain_source
+from netspec.language.overrides import args_of
 from netspec.limits import Limits
 from netspec.source import Source, from_mapping
-from netspec.spec.load import load_spec, plain_source
-from netspec.spec.overrides import args_of
 
 # What makes a file of a folder one of ours; it need not be YAML to be told so.
 _VERSION_KEY = re.compile(rb"""(?:\A\s*\{\s*|^)(["']?)netspec\1\s*:""", re.MULTILINE)

@@ -11,12 +11,12 @@ from typing import TypeVar
 
 from netspec import find
 from netspec.errors import Diagnostic, Span, SpecError
+from netspec.language.overrides import Override, parse_overrides
 from netspec.limits import raised, read_limits
 from netspec.pipeline import Act, Compiled, compile_spec, read_activation
 from netspec.plugins import enabled, load
 from netspec.reporting.terminal import print_error
 from netspec.source import Source, read_text
-from netspec.spec.overrides import Override, parse_overrides
 
 T = TypeVar("T")
 STDIN, STDIN_NAME = "-", "<stdin>"

@@ -18,9 +18,9 @@ from torch import nn
 
 from netspec.emit.nodes import IMPORTS
 from netspec.emit.tree import BUILDER, Written
+from netspec.language.overrides import Text
 from netspec.ops.process_state import own_random_state
 from netspec.ops.registry import Registered
-from netspec.spec.overrides import Text
 
 _MODULE_NAME = "netspec_models"
 

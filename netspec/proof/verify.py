@@ -11,6 +11,7 @@ from torch import nn
 from netspec.display import aligned
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.ir.graph import Program
+from netspec.language.overrides import Overrides
 from netspec.ops.facts import TensorType
 from netspec.ops.process_state import own_random_state
 from netspec.pipeline import FORMS, AnySource, Compiled, compile_spec
@@ -18,7 +19,6 @@ from netspec.plugins import enabled
 from netspec.proof.compare import Result, first_difference, named_tensors, run_once
 from netspec.proof.determinism import changed_step
 from netspec.proof.registration_contract import broken_word
-from netspec.spec.overrides import Overrides
 
 _SEED = 0
 _MOVED = 0.01

@@ -23,6 +23,8 @@ from torch import nn
 
 from netspec.errors import Diagnostic, RunError, Span, did_you_mean
 from netspec.ir.lower.context import Activation
+from netspec.language.files import Kept
+from netspec.language.overrides import Override
 from netspec.limits import AnyLimits, raised, read_limits
 from netspec.ops.process_state import own_random_state
 from netspec.pipeline import Act, Compiled, compile_recipe, read_activation
@@ -32,8 +34,6 @@ from netspec.run.folder import BEST, LAST, replace_file
 from netspec.run.state_codec import flatten, restore
 from netspec.run.state_dict_diff import compare
 from netspec.run.tensors import STATE, read_safetensors
-from netspec.spec.files import Kept
-from netspec.spec.overrides import Override
 
 FORMAT = 1
 

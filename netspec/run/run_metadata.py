@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 import netspec
 from netspec.checks.inplace.tell import decisions_text
+from netspec.language.dump import dump_spec
 from netspec.run import folder as files
 from netspec.run.device import Device
 from netspec.run.evaluate_split import Measured
@@ -24,7 +25,6 @@ from netspec.run.overrides import as_written
 from netspec.run.preflight import Prepared
 from netspec.run.processes import rank
 from netspec.run.run_callback import Interrupted, Keeper
-from netspec.spec.dump import dump_spec
 from netspec.view.summary import summarize
 from netspec.view.table import summary_text
 

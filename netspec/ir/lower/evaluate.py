@@ -58,14 +58,14 @@ from netspec.ir.lower.numbers import (
     compare_all,
 )  # fmt: skip
 from netspec.ir.lower.scope import Binding, Scope, undefined
-from netspec.ops import catalog, facts, registry
-from netspec.ops.facts import Fact, Mapped, OperatorRejects, Slice, TensorType
-from netspec.spec.expressions import (
+from netspec.language.expressions import (
     NotAnExpression,
     is_expression,
     literal,
     parse_expression,
 )  # fmt: skip
+from netspec.ops import catalog, facts, registry
+from netspec.ops.facts import Fact, Mapped, OperatorRejects, Slice, TensorType
 
 _OPS: dict[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",

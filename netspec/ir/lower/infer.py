@@ -13,12 +13,12 @@ from netspec.ir.lower.context import Context, Operand, Refused, refuse
 from netspec.ir.lower.evaluate import evaluate
 from netspec.ir.lower.mismatch import free_size, lacks_batch, wrong_size
 from netspec.ir.lower.scope import Scope
+from netspec.language.expressions import as_expression, names_in
 from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import TensorType
 from netspec.ops.input_sizes import dimension_of
 from netspec.ops.signatures import forward_signature_of
-from netspec.spec.expressions import as_expression, names_in
 
 # The convention of torch.nn: images and signals are N×C×… (or C×…, where a class takes no batch),
 # everything else ends in its features. Parameter → (which input, which of its dimensions).

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pydantic import ValidationError
 
 from netspec.errors import Diagnostic, SpecError, nearest
+from netspec.language.files import CannotOpen, Files, class_name_of
+from netspec.language.overrides import Override, Text, apply_overrides, args_of
+from netspec.language.schema import Document, Variant
+from netspec.language.validation_errors import diagnose, unknown_arg
 from netspec.source import Plain, Source
-from netspec.spec.complain import diagnose, unknown_arg
-from netspec.spec.files import CannotOpen, Files, class_name_of
-from netspec.spec.overrides import Override, Text, apply_overrides, args_of
-from netspec.spec.schema import Document, Variant
 
 _DEEPEST = 16
 

@@ -11,13 +11,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from netspec.errors import MAX_DIAGNOSTICS, Diagnostic, Span, SpecError, nearest
+from netspec.language.expressions import NotAnExpression, is_expression, narrowed, parse_expression
+from netspec.language.files import CannotOpen, Files, class_name_of
+from netspec.language.overrides import Overridden, Text
+from netspec.language.schema import Block, Document, Library, LostLayer
+from netspec.language.validation_errors import diagnose, is_layer, refused_paths
+from netspec.language.variants import resolved
 from netspec.source import Path, Plain, Source
-from netspec.spec.complain import diagnose, is_layer, refused_paths
-from netspec.spec.expressions import NotAnExpression, is_expression, narrowed, parse_expression
-from netspec.spec.files import CannotOpen, Files, class_name_of
-from netspec.spec.overrides import Overridden, Text
-from netspec.spec.schema import Block, Document, Library, LostLayer
-from netspec.spec.variants import resolved
 
 # Without them the rest of a spec cannot be judged.
 _DECISIVE = ("netspec", "args", "inputs", "include", "blocks", "layers")

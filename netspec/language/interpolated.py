@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from netspec.spec.expressions import as_expression
+from netspec.language.expressions import as_expression
 
 _WHOLE = re.compile(r"\$\{\s*([\w.]+)\s*\}")
 _RESOLVER = re.compile(r"\$\{\s*([\w.]+)\s*:\s*([^}]*)\}")

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TypeGuard
 
 from netspec.errors import Span
-from netspec.spec.assigned import IN_PARTS, help_for_statement
+from netspec.language.assigned import IN_PARTS, help_for_statement
 
 MAX_LENGTH = 2_000
 MAX_DEPTH = 40

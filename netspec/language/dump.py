@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
+from netspec.language.load import Spec
+from netspec.language.overrides import Text
 from netspec.source import Plain
-from netspec.spec.load import Spec
-from netspec.spec.overrides import Text
 
 _WIDTH = 100
 _BLOCK_STYLE = ("args", "inputs", "layers", "blocks", "outputs", "init", "include")

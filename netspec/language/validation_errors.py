@@ -8,11 +8,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from netspec.errors import Diagnostic, Span, did_you_mean, nearest
-from netspec.source import Path
-from netspec.spec.expressions import as_expression, could_be_expression
-from netspec.spec.interpolated import help_for_interpolation
-from netspec.spec.overrides import Text
-from netspec.spec.schema import (
+from netspec.language.expressions import as_expression, could_be_expression
+from netspec.language.interpolated import help_for_interpolation
+from netspec.language.overrides import Text
+from netspec.language.schema import (
     KIND_NAMES,
     KINDS,
     VERSION,
@@ -25,6 +24,7 @@ from netspec.spec.schema import (
     Variant,
     kinds_of,
 )  # fmt: skip
+from netspec.source import Path
 
 _EXPECTED = {
     "from": "a name, an expression or a list of them",

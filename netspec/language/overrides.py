@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.language.schema import expand_short
 from netspec.source import Path, Plain, Source, from_mapping, read_text
-from netspec.spec.schema import expand_short
 
 
 @dataclass(frozen=True, slots=True)
