@@ -36,7 +36,7 @@ _TAKEN = frozenset({"self", "build_model", "super", *IMPORTED})
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class Registration:
     """Stands in a class's graph for a constant that may differ from instance to instance."""
 
     index: int
@@ -205,7 +205,7 @@ class _Planner:
         def slot(const: Const, key: str, owner: str) -> Const:
             slots.append(const)
             keys.append((key, owner))
-            return Const(Slot(len(slots) - 1), const.origin)
+            return Const(Registration(len(slots) - 1), const.origin)
 
         def expr_(expr: Expr, key: str, owner: str) -> Expr:
             if isinstance(expr, Const):

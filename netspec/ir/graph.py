@@ -254,7 +254,7 @@ class InitRule:
     parameter: str
     operator: Operator
     kwargs: tuple[tuple[str, Expr], ...]
-    guarded: bool = False  # some of those modules have None there
+    may_be_none: bool = False  # some of those modules have None there
     but: tuple[str, ...] = ()
     place: Place | None = field(default=None, compare=False)
 
