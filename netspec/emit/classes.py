@@ -29,6 +29,7 @@ from netspec.ir.graph import (
     Program,
     Statement,
 )  # fmt: skip
+from netspec.ir.traversal import children_of, map_children
 from netspec.ops.catalog import Operator, module_members, operator_of
 from netspec.ops.facts import memo_key
 
@@ -113,9 +114,9 @@ def _graphs_in(new: New) -> Iterator[Graph]:
     """The graphs that a thing to be made holds, not those inside of them."""
     if isinstance(new, NewGraph):
         yield new.graph
-    elif isinstance(new, (NewSequence, NewList, NewDict)):
-        for child in new.children:
-            yield from _graphs_in(child.new)
+        return
+    for child in children_of(new):
+        yield from _graphs_in(child.new)
 
 
 class _Planner:
@@ -185,17 +186,9 @@ class _Planner:
 
     def resolve(self, new: New) -> New:
         """The same thing with graphs replaced by instances of their classes."""
-        match new:
-            case NewGraph(graph):
-                return self.instance_of[id(graph)]
-            case NewSequence(children):
-                return NewSequence(tuple(replace(c, new=self.resolve(c.new)) for c in children))
-            case NewList(children):
-                return NewList(tuple(replace(c, new=self.resolve(c.new)) for c in children))
-            case NewDict(children):
-                return NewDict(tuple(replace(c, new=self.resolve(c.new)) for c in children))
-            case _:
-                return new
+        if isinstance(new, NewGraph):
+            return self.instance_of[id(new.graph)]
+        return map_children(new, lambda child: replace(child, new=self.resolve(child.new)))
 
     def _abstract(self, graph: Graph) -> _Member:
         """The graph with a slot for each constant."""
@@ -224,12 +217,8 @@ class _Planner:
                         tuple((k, expr_(v, k, owner)) for k, v in kwargs),
                         names,
                     )
-                case NewSequence(children):
-                    return NewSequence(tuple(child_(c) for c in children))
-                case NewList(children):
-                    return NewList(tuple(child_(c) for c in children))
-                case NewDict(children):
-                    return NewDict(tuple(child_(c) for c in children))
+                case NewSequence() | NewList() | NewDict():
+                    return map_children(new, child_)
                 case NewGraph(inner):
                     found = self.instance_of[id(inner)]
                     names = self.classes[found.owner].parameters
