@@ -1,4 +1,4 @@
-"""Programs as text: every kind of node is pinned by some case, and the bytes are always the same."""
+"""Programs as text: some case pins each kind of node, and the bytes are always the same."""
 
 from __future__ import annotations
 
@@ -120,8 +120,9 @@ def test_a_mapping_has_paths_in_the_place_of_lines() -> None:
 
 def test_the_bytes_are_the_same_under_every_seed_of_hashes() -> None:
     code = (
-        "from netspec.pipeline import compile_spec as c; from netspec.ir.printer import program_text"
-        f"; print(*[program_text(c({str(OK[0].parent)!r} + '/' + n + '.yaml').program) for n in "
+        "from netspec.pipeline import compile_spec as c\n"
+        "from netspec.ir.printer import program_text\n"
+        f"print(*[program_text(c({str(OK[0].parent)!r} + '/' + n + '.yaml').program) for n in "
         "('as_dict', 'init_rules', 'input_default_null', 'when_training_into_repeat')])"
     )
     texts = {
