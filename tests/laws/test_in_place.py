@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 
 import netspec
-from netspec.checks.inplace import record, trial
+from netspec.checks.inplace import cpu_trial, trace
 from netspec.checks.inplace.decide import Reason, _Run
 from tests.laws.in_place import NO_EVIDENCE, Tally, judge
 from tests.laws.in_place_networks import Network, networks
@@ -57,7 +57,7 @@ OVERLOOKED: dict[str, list[tuple[Any, str]]] = {
     "what autograd keeps": [(_Run, "_saved")],
     "what is read later": [(_Run, "_read")],
     "what a part is given": [(_Run, "entered_with")],
-    "views of one call": [(trial, "is_one_of_several"), (record, "is_one_of_several")],
+    "views of one call": [(cpu_trial, "is_one_of_several"), (trace, "is_one_of_several")],
 }
 
 

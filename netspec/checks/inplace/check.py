@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from torch import nn
 
 from netspec.checks.inplace.decide import Decision, decide
-from netspec.checks.inplace.record import Record, record
+from netspec.checks.inplace.trace import Record, record
 from netspec.ir.graph import Child, NewDict, NewGraph, NewList, NewSequence, Program
 from netspec.ir.walk.ask import Refuses
 from netspec.ops.facts import TensorType, contiguous

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from netspec.checks.inplace.record import AT_THE_END, Overwriting, Record, Storage
 from netspec.checks.inplace.region import Region, overlap
+from netspec.checks.inplace.trace import AT_THE_END, Overwriting, Record, Storage
 from netspec.ir.walk.walker import Step
 
 

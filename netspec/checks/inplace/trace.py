@@ -13,8 +13,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from netspec.checks.inplace.cpu_trial import Trial, is_one_of_several, refusal_of_part, try_in_place
 from netspec.checks.inplace.region import Region, region_of
-from netspec.checks.inplace.trial import Trial, is_one_of_several, refusal_of_part, try_in_place
 from netspec.ir.graph import NewModule, Program
 from netspec.ir.walk.ask import Refuses, ask
 from netspec.ir.walk.walker import Bound, Step, walk
