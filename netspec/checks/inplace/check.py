@@ -8,7 +8,8 @@ from torch import nn
 
 from netspec.checks.inplace.decide import Decision, decide
 from netspec.checks.inplace.effects import Memo
-from netspec.checks.inplace.trace import Record, record
+from netspec.checks.inplace.overwriting import Record
+from netspec.checks.inplace.trace import record
 from netspec.ir.graph import Child, NewDict, NewGraph, NewList, NewSequence, Program
 from netspec.ir.walk.ask import Refuses
 from netspec.ops.facts import TensorType, contiguous

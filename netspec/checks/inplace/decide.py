@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from netspec.checks.inplace.group import Group, Nesting
+from netspec.checks.inplace.overwriting import Overwriting, Record
 from netspec.checks.inplace.region import overlap
 from netspec.checks.inplace.storage import AT_THE_END
-from netspec.checks.inplace.trace import Overwriting, Record
 from netspec.ir.walk.walker import Step
 
 

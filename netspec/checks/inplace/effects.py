@@ -197,7 +197,8 @@ def _add(value: Any, parts: list[Hashable], memories: dict[int, int]) -> bool:
     if isinstance(value, _PLAIN):
         key = facts.memo_key(value)
         assert isinstance(key, Hashable), "it is of a plain value"
-        parts += (type(value), key)
+        parts.append(type(value))
+        parts.append(key)
         return True
     return False
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from netspec.checks.inplace.overwriting import Overwriting
 from netspec.checks.inplace.region import Region
 from netspec.checks.inplace.storage import Storage
-from netspec.checks.inplace.trace import Overwriting
 from netspec.ir.walk.walker import Step
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,7 +21,8 @@ from netspec.checks.inplace.effects import (
 )
 from netspec.checks.inplace.modes import Functions, Kernels
 from netspec.checks.inplace.nested import tensors_in
-from netspec.checks.inplace.region import Region, region_of
+from netspec.checks.inplace.overwriting import Entered, Overwriting, Record
+from netspec.checks.inplace.region import region_of
 from netspec.checks.inplace.storage import AT_THE_END, Copied, Kind, Storage
 from netspec.ir.graph import NewModule, Program
 from netspec.ir.walk.ask import Refuses, ask
@@ -31,44 +32,6 @@ from netspec.ops.facts import OperatorRejects, TensorType, fact_of
 from netspec.ops.guard import spend_known_call
 from netspec.ops.overwriting import INPLACE, Pair, has_inplace, module_pair, pair_of
 from netspec.ops.writes import written_tensors
-
-
-@dataclass(frozen=True, slots=True)
-class Entered:
-    """A call of one of our own modules that is not over: since when, and its path."""
-
-    since: int
-    path: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Overwriting:
-    """One call that could overwrite its input, run out of place from `start` to `end`."""
-
-    key: str
-    step: Step
-    name: str
-    explicit: bool
-    start: int
-    end: int
-    into: Storage
-    region: Region
-    result: Storage | None
-    of_view: bool  # as autograd sees it
-    same_strides: bool  # the result lies in memory as the input does
-    within: tuple[Entered, ...]
-    trial: Trial
-    unchanged: bool = False  # it writes the same bytes, which torch counts all the same
-    argument: bool = False  # it is overwritten beside what the call gives
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A whole run at one probe; `formless` are activations that have no form in place."""
-
-    calls: tuple[Overwriting, ...]
-    formless: Mapping[str, Step]
-    copies: tuple[Storage, ...]  # those that have a `copied`
 
 
 def record(
