@@ -197,7 +197,7 @@ def _add(value: Any, parts: list[Hashable], memories: dict[int, int]) -> bool:
     if isinstance(value, _PLAIN):
         key = facts.memo_key(value)
         assert isinstance(key, Hashable), "it is of a plain value"
-        parts.append(type(value))
+        parts.append(type(value).__name__)
         parts.append(key)
         return True
     return False
