@@ -15,7 +15,7 @@ from netspec.emit.classes import plan_classes
 from netspec.emit.module import compile_classes
 from netspec.emit.tree import write_trees
 from netspec.errors import SpecError
-from netspec.ir.walk.ask import Refuses
+from netspec.ir.walk.run_operator import Refuses
 from tests.laws.in_place import lowered
 from tests.laws.in_place_networks import Document, networks
 from tests.laws.search import Search, law, over

@@ -20,7 +20,7 @@ from netspec.checks.inplace.storage import Copied, Storage
 from netspec.ir.expr import Const
 from netspec.ir.graph import Child, NewModule
 from netspec.ir.walk.walker import Step
-from netspec.ops import facts, offers
+from netspec.ops import facts, registry
 from netspec.ops.overwriting import MethodOf, Pair
 
 _PLAIN = (int, float, complex, str, type(None), torch.dtype, torch.device, type(Ellipsis))
@@ -143,7 +143,7 @@ class Memo:
 
     def _kind_of(self, child: Child) -> int | None:
         new = child.new
-        if not isinstance(new, NewModule) or new.operator.offer is not None:
+        if not isinstance(new, NewModule) or new.operator.registered is not None:
             return None
         if not all(isinstance(each, Const) for each in (*new.args, *dict(new.kwargs).values())):
             return None
@@ -154,7 +154,7 @@ def kind_of_operator(target: Any) -> Hashable | None:
     """The function itself; None for one that was registered, which may do anything."""
     if isinstance(target, MethodOf):
         return target
-    return target if offers.of_target(target) is None else None
+    return target if registry.of_target(target) is None else None
 
 
 def key_of(

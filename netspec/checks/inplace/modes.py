@@ -9,8 +9,8 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from netspec.ops.backends import OTHER_KERNELS
-from netspec.ops.guard import spend_step
+from netspec.ops.execution_limits import spend_step
+from netspec.ops.kernel_differences import OTHER_KERNELS
 
 
 class Watch(Protocol):

@@ -25,11 +25,11 @@ from netspec.checks.inplace.overwriting import Entered, Overwriting, Record
 from netspec.checks.inplace.region import region_of
 from netspec.checks.inplace.storage import AT_THE_END, Copied, Kind, Storage
 from netspec.ir.graph import NewModule, Program
-from netspec.ir.walk.ask import Refuses, ask
+from netspec.ir.walk.run_operator import Refuses, ask
 from netspec.ir.walk.walker import Bound, Step, walk
-from netspec.ops import offers
+from netspec.ops import registry
+from netspec.ops.execution_limits import spend_known_call
 from netspec.ops.facts import OperatorRejects, TensorType, fact_of
-from netspec.ops.guard import spend_known_call
 from netspec.ops.overwriting import INPLACE, Pair, has_inplace, module_pair, pair_of
 from netspec.ops.writes import written_tensors
 
@@ -413,7 +413,7 @@ def _only_views(func: Any) -> bool:
 
 def kept_by(module: nn.Module) -> Iterator[torch.Tensor]:
     """What a registered module holds beside its state, which somebody may look at: `self.last`."""
-    if offers.of_target(type(module)) is None:
+    if registry.of_target(type(module)) is None:
         return
     for part in module.modules():
         yield from tensors_in(list(part.__dict__.values()))
