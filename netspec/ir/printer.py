@@ -36,6 +36,7 @@ from netspec.ir.graph import (
     Assign,
     ByMode,
     Child,
+    Container,
     Freeze,
     Graph,
     Init,
@@ -120,7 +121,7 @@ class _Printer:
         names = _value_names([(port.id, port.name) for port in program.inputs])
         inputs = self._inputs(program.inputs, names)
         lines = [f"program {name}({inputs})  # {visible(program.source.file)}"]
-        lines += [f"  registered {plain_or_quoted(r.name)} = {r.path}" for r in program.registry]
+        lines += [f"  registered {plain_or_quoted(r.name)} = {r.path}" for r in program.registered]
         lines += [f"  probe {_probe_text(probe)}" for probe in program.probes]
         lines += ["  overwrites"] if program.overwrites else []
         return [*lines, *self._child(program.root, "model", 1, program.root.place)]
@@ -154,7 +155,7 @@ class _Printer:
         marks = {"keep": child.kept, "activation": child.activation}
         made = f"{named} = {self._new(child.new)}{_marks(marks)}{_at(child.place, here)}"
         lines = [_INDENT * depth + made]
-        if isinstance(child.new, (NewSequence, NewList, NewDict)):
+        if isinstance(child.new, Container):
             for name, inner in _by_name(child.new.children):
                 lines += self._child(inner, name, depth + 1, here)
         for step in child.after:

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import get_args
 
 import pytest
@@ -19,6 +19,7 @@ from netspec.ir.expr_text import const_text, expr_text, plain_or_quoted
 from netspec.ir.graph import NewInstance
 from netspec.ir.printer import program_text
 from netspec.ir.traversal import graphs_of
+from netspec.ops.registry import Registered
 from netspec.pipeline import compile_spec
 from tests.test_cases import OK, options_of
 
@@ -116,6 +117,14 @@ def test_a_mapping_has_paths_in_the_place_of_lines() -> None:
     spec["layers"] = {"fc": {"module": "Linear", "out_features": 2}, "y": "=fc * 2"}
     text = program_text(compile_spec(spec).program)
     assert "\n  %y = %fc * 2 : [N, 2]  # <mapping>, layers.y\n" in text
+
+
+def test_what_was_registered_and_what_may_overwrite_is_told() -> None:
+    program = compile_spec(netspec.loads(REPEATED)).program
+    swish = Registered("mylib/Swish", "module", torch.nn.SiLU, "mylib", None, "mylib")
+    text = program_text(replace(program, registered=(swish,), overwrites=True))
+    assert '\n  registered "mylib/Swish" = torch.nn.modules.activation.SiLU\n' in text
+    assert "\n  overwrites\n" in text
 
 
 def test_the_bytes_are_the_same_under_every_seed_of_hashes() -> None:
