@@ -149,6 +149,11 @@ def plain_or_quoted(name: str) -> str:
     return name if _PLAIN.fullmatch(name) else json.dumps(name)
 
 
+def on_one_line(text: str) -> str:
+    """The name of a file, or an override: as it is, or quoted where a terminal would obey it."""
+    return text if text.isprintable() else json.dumps(text)
+
+
 def _index(index: Expr, names: Mapping[int, str]) -> str:
     """What stands in `[…]`, where a tuple needs no parentheses."""
     match index:

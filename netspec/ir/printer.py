@@ -23,11 +23,11 @@ from itertools import groupby
 
 from typing_extensions import assert_never
 
-from netspec.display import visible
 from netspec.ir.expr import Expr
 from netspec.ir.expr_text import (
     call_text,
     expr_text,
+    on_one_line,
     operator_text,
     path_text,
     plain_or_quoted,
@@ -120,7 +120,7 @@ class _Printer:
         name = plain_or_quoted(program.name)
         names = _value_names([(port.id, port.name) for port in program.inputs])
         inputs = self._inputs(program.inputs, names)
-        lines = [f"program {name}({inputs})  # {visible(program.source.file)}"]
+        lines = [f"program {name}({inputs})  # {on_one_line(program.source.file)}"]
         lines += [f"  registered {plain_or_quoted(r.name)} = {r.path}" for r in program.registered]
         lines += [f"  probe {_probe_text(probe)}" for probe in program.probes]
         lines += ["  overwrites"] if program.overwrites else []
@@ -373,4 +373,4 @@ def _at(place: Place | None, here: Place | None) -> str:
 def _file_and_line(place: Place) -> str:
     """`small.yaml:4`; of what has no line where it came from: an override, a key of a mapping."""
     span = place.source.key_span_of(place.path)
-    return visible(f"{span.file}:{span.line}" if span.line else span.file)
+    return on_one_line(f"{span.file}:{span.line}" if span.line else span.file)

@@ -15,7 +15,7 @@ import torch
 import netspec
 from netspec.ir import expr, graph
 from netspec.ir.expr import Binary, Choice, Const, Expr, Logic, Method, Unary, Value
-from netspec.ir.expr_text import const_text, expr_text, plain_or_quoted
+from netspec.ir.expr_text import const_text, expr_text, on_one_line, plain_or_quoted
 from netspec.ir.graph import NewInstance
 from netspec.ir.printer import program_text
 from netspec.ir.traversal import graphs_of
@@ -72,6 +72,7 @@ def test_what_holds_less_stands_in_parentheses(node: Expr, text: str) -> None:
 def test_no_text_of_a_spec_ends_its_line_or_reaches_a_terminal() -> None:
     assert plain_or_quoted("conv1") == "conv1"
     assert plain_or_quoted("a-b\n\x1b[2J\u202e") == '"a-b\\n\\u001b[2J\\u202e"'
+    assert on_one_line("a b.yaml") == "a b.yaml" and on_one_line("a\n") == '"a\\n"'
     assert const_text("\n\x1b[2J\u202e") == "'\\n\\x1b[2J\\u202e'"
 
 
