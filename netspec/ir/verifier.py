@@ -36,6 +36,7 @@ from netspec.ir.expr import (
     Tuple,
     Unary,
     Value,
+    operands_of,
     walk,
 )
 from netspec.ir.graph import (
@@ -132,7 +133,7 @@ class _Body:
             assert meant, f"{self._of(child.name)} says it is called, and no expression names it"
 
     def _of(self, name: str) -> str:
-        return f"`{name}` of `{self.graph.name}`"
+        return f"`{self.graph.name}.{name}`"
 
     def _define(self, value: int, name: str) -> None:
         assert value not in self.defined, f"{self._of(name)} defines a value again"
@@ -140,7 +141,7 @@ class _Body:
         self.alive.add(value)
 
     def _assign(self, statement: Assign) -> None:
-        what = self._of(", ".join(statement.names))
+        what = self._of(statement.names[0])
         self._read(statement.expr, what)
         assert len(statement.targets) == len(statement.names), f"{what} has a name for each value"
         for target, name in zip(statement.targets, statement.names, strict=True):
@@ -149,7 +150,7 @@ class _Body:
         _verify_place(statement.place, what)
 
     def _loop(self, loop: Loop) -> None:
-        what = self._of(", ".join(loop.names))
+        what = self._of(loop.names[0])
         for start in loop.start:
             self._read(start, what)
         self._read(Part(loop.part), what)
@@ -167,31 +168,35 @@ class _Body:
         _verify_place(loop.place, what)
 
     def _read(self, expr: Expr, what: str) -> None:
-        for node in walk(expr):
-            match node:
-                case Value(id):
-                    assert id in self.alive, f"{what} reads value {id}, which is not there yet"
-                case Part(path):
-                    self._name(path, what)
-                case CallPart():
-                    self._call(node, what)
-                case Call(operator):
-                    assert not operator.is_module, f"{what} calls the class `{operator.name}`"
-                case (
-                    Const() | Training() | Tuple() | ListOf() | DictOf() | SliceOf() | Method()
-                    | Builtin() | Attribute() | Item() | Unary() | Binary() | Comparison()
-                    | Logic() | Choice()
-                ):  # fmt: skip
-                    pass
-                case _:
-                    assert_never(node)
+        match expr:
+            case Value():
+                assert expr.id in self.alive, f"{what} reads value {expr.id} before it is there"
+                return
+            case CallPart():
+                self._call(expr, what)
+            case Part():
+                self._name(expr.path, what)
+                return
+            case Call():
+                is_class = expr.operator.is_module
+                assert not is_class, f"{what} calls the class `{expr.operator.name}`"
+            case (
+                Const() | Training() | Tuple() | ListOf() | DictOf() | SliceOf() | Method()
+                | Builtin() | Attribute() | Item() | Unary() | Binary() | Comparison()
+                | Logic() | Choice()
+            ):  # fmt: skip
+                pass
+            case _:
+                assert_never(expr)
+        for operand in operands_of(expr):
+            self._read(operand, what)
 
     def _name(self, path: Sequence[str | int], what: str) -> None:
         """A path leads to a child, or into a module of torch's."""
-        first, *rest = path
-        self.named.add(str(first))
-        child = self.children.get(str(first))
-        for key in rest:
+        first = str(path[0])
+        self.named.add(first)
+        child = self.children.get(first)
+        for key in path[1:]:
             if child is None or isinstance(child.new, NewModule):
                 break
             child = child_at(child, (key,))
@@ -199,18 +204,19 @@ class _Body:
 
     def _child(self, path: Sequence[str | int]) -> Child | None:
         """The child at a path; None inside of torch's own."""
-        return child_at(self.children.get(str(path[0])), path[1:])
+        found = self.children.get(str(path[0]))
+        return found if len(path) == 1 else child_at(found, path[1:])
 
     def _call(self, call: CallPart, what: str) -> None:
         match call.target:
             case Part(path):
-                found = self._child(path)
-                for child in [] if found is None else [found]:  # none inside of torch's own
+                child = self._child(path)
+                if child is not None:  # None is inside of torch's own
                     assert child.called, f"{what} calls `{child.name}`, which says it is not"
-                    _verify_call(call, child.new, f"{what} calls `{_dotted(path)}`")
+                    _verify_call(call, child.new, what)
             case Value(id):
                 for child in self.items.get(id, ()):
-                    _verify_call(call, child.new, f"{what} calls each item")
+                    _verify_call(call, child.new, what)
             case _:  # an item or an attribute of what a graph around handed in
                 pass
 
@@ -218,28 +224,29 @@ class _Body:
 def _verify_call(call: CallPart, new: New, what: str) -> None:
     """What is called takes just what it is given."""
     match new:
+        case NewModule():  # torch was asked
+            pass
         case NewGraph(graph):
             _verify_arguments(call, graph.inputs, what)
         case NewSequence():
             given = len(call.args) == 1 and not call.kwargs
-            assert given, f"{what}, and a chain takes one value"
-        case NewModule():  # torch was asked
-            pass
+            assert given, f"{what} calls a chain, which takes one value"
         case NewList() | NewDict() | NewParameter() | NewBuffer() | NewInstance():
-            raise AssertionError(f"{what}, and a {type(new).__name__} is not called")
+            raise AssertionError(f"{what} calls a {type(new).__name__}")
         case _:
             assert_never(new)
 
 
 def _verify_arguments(call: CallPart, ports: Sequence[Port], what: str) -> None:
     names = [port.name for port in ports]
-    assert len(call.args) <= len(ports), f"{what} with {len(call.args)} values for {names}"
+    given = len(call.args)
+    assert given <= len(ports), f"{what} calls what takes {names} with {given} values"
     rest = {port.name: port for port in ports[len(call.args) :]}
     for name, _ in call.kwargs:
-        assert name in rest, f"{what} with `{name}`, which is given already, or no input"
+        assert name in rest, f"{what} gives `{name}`, which is given already, or no input"
         del rest[name]
     missing = [port.name for port in rest.values() if not port.optional]
-    assert not missing, f"{what} without {missing}"
+    assert not missing, f"{what} calls what takes {names} without {missing}"
 
 
 def _verify_child(child: Child, what: str) -> None:
@@ -248,8 +255,10 @@ def _verify_child(child: Child, what: str) -> None:
     match child.new:
         case NewModule(operator, args, kwargs, names):
             assert operator.is_module, f"`{what}` is made by `{operator.name}`, which is no class"
-            constant = [isinstance(value, Const) for value in (*args, *[v for _, v in kwargs])]
-            assert all(constant), f"an argument of `{what}` is no constant"
+            for value in args:
+                assert isinstance(value, Const), f"an argument of `{what}` is no constant"
+            for name, value in kwargs:
+                assert isinstance(value, Const), f"`{name}` of `{what}` is no constant"
             assert len(names) in (0, len(args)), f"an argument of `{what}` has no name"
         case NewSequence(children) | NewList(children) | NewDict(children):
             _verify_names(children, what)
