@@ -18,7 +18,7 @@ from netspec.language.schema import (
     Block,
     Document,
     Input,
-    Layer,
+    LayerBase,
     Library,
     Repeat,
     Variant,
@@ -261,7 +261,7 @@ def _known_keys(value: Any, path: Path, model: Whole) -> list[str]:
     owner: type[Any] = model
     if is_layer(path):
         kinds = kinds_of(_value_at(value, path))
-        owner = next((kind for kind in KINDS if kind.kind in kinds), Layer)
+        owner = next((kind for kind in KINDS if kind.kind in kinds), LayerBase)
     elif len(path) >= 2 and path[-2] == "blocks":
         owner = Block
     elif path and path[-1] == "repeat":

@@ -42,6 +42,7 @@ from netspec.language.schema import (
     ContainerLayer,
     ForeignLayer,
     Layer,
+    LayerBase,
     LostLayer,
     ParamLayer,
     UseLayer,
@@ -59,7 +60,7 @@ def lower_layers(layers: Layers, scope: Scope, place: Place) -> None:
 
 
 _A_LAYER = 60  # the work of one, beside what it asks
-_NOT_PLAIN = frozenset(Layer.model_fields) | {"with_", "pin"}
+_NOT_PLAIN = frozenset(LayerBase.model_fields) | {"with_", "pin"}
 
 
 def lower_layer(
