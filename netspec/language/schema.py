@@ -182,6 +182,7 @@ Layer: TypeAlias = (
     | Annotated[LostLayer, Tag("lost")]
     | Annotated[ForeignLayer, Tag("foreign")]
 )
+RegisteredLayer: TypeAlias = ModuleLayer | ActLayer | BlockLayer | SpecLayer | ContainerLayer
 _NO_KINDS = (LostLayer, ForeignLayer)  # which stand for what a text has instead of a layer
 _EVERY: tuple[type[LayerBase], ...] = tuple(get_args(tagged)[0] for tagged in get_args(Layer))
 KINDS = tuple(kind for kind in _EVERY if kind not in _NO_KINDS)

@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from typing_extensions import assert_never
+
 from netspec.ir.expr import Item, Value
 from netspec.ir.graph import Place
-from netspec.ir.lower.arguments import items_of, values_of
+from netspec.ir.lower.arguments import Layers, items_of, values_of
 from netspec.ir.lower.handles import DictInstance, GraphInstance, ListInstance
 from netspec.ir.lower.scope import Binding, GraphBuilder, Holder, Registration, Scope
 from netspec.ir.lower.seal import fill_open_slots, finish
@@ -16,14 +18,21 @@ from netspec.ir.lower.session import Lowered, Operand, Refused, refuse
 from netspec.ir.lower.state import lower_after
 from netspec.language.expressions import is_expression
 from netspec.language.schema import (
+    ActLayer,
+    BlockLayer,
+    BufferLayer,
     CallLayer,
+    ConstLayer,
     ContainerLayer,
+    ForeignLayer,
     Layer,
+    LostLayer,
+    ModuleLayer,
+    ParamLayer,
+    SpecLayer,
     UseLayer,
     ValueLayer,
 )  # fmt: skip
-
-Layers = Sequence[Layer] | Mapping[str, Layer]
 
 
 def class_name(name: str) -> str:
@@ -40,8 +49,12 @@ def registers(layer: Layer) -> bool:
             return False
         case ContainerLayer(as_=None):
             return any(registers(child) for _, child in items_of(layer.layers))
-        case _:
+        case ModuleLayer() | ActLayer() | BlockLayer() | SpecLayer() | ContainerLayer():
             return True
+        case ParamLayer() | BufferLayer() | ConstLayer() | LostLayer() | ForeignLayer():
+            return True
+        case _:
+            assert_never(layer)
 
 
 def is_transparent(layer: ContainerLayer) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache, partial
 
 from torch import nn
+from typing_extensions import assert_never
 
 from netspec.ir.foreign.layers import call_help, foreign_layer
 from netspec.ir.graph import NewModule, Place
@@ -27,6 +28,9 @@ from netspec.language.expressions import is_expression
 from netspec.language.schema import (
     ActLayer,
     BlockLayer,
+    BufferLayer,
+    CallLayer,
+    ConstLayer,
     ContainerLayer,
     ForeignLayer,
     Layer,
@@ -34,6 +38,8 @@ from netspec.language.schema import (
     ModuleLayer,
     ParamLayer,
     SpecLayer,
+    UseLayer,
+    ValueLayer,
 )  # fmt: skip
 from netspec.ops import catalog
 from netspec.ops.arguments import Parameter
@@ -149,9 +155,11 @@ def declare(layer: Layer, name: str, scope: Scope, place: Place) -> Binding:
             raise Refused
         case ForeignLayer(value=written):
             raise Refused(foreign_layer(written, place))
-        case _:
+        case CallLayer() | ValueLayer() | UseLayer() | ParamLayer() | BufferLayer() | ConstLayer():
             fact = f"a `{layer.kind}` layer cannot be declared or put in a list"
             raise refuse("NS218", fact, place.key_span())
+        case _:
+            assert_never(layer)
     return binding
 
 

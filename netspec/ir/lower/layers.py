@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
+from typing_extensions import assert_never
+
 from netspec.ir.foreign.layers import foreign_layer
 from netspec.ir.graph import Place
 from netspec.ir.lower import containers, layer_memo, repeats
@@ -36,6 +38,8 @@ from netspec.ir.lower.session import Operand, Refused, TooMany, refuse
 from netspec.ir.lower.state import lower_const, lower_param
 from netspec.language.expressions import is_expression, names_in
 from netspec.language.schema import (
+    ActLayer,
+    BlockLayer,
     BufferLayer,
     CallLayer,
     ConstLayer,
@@ -44,7 +48,10 @@ from netspec.language.schema import (
     Layer,
     LayerBase,
     LostLayer,
+    ModuleLayer,
     ParamLayer,
+    RegisteredLayer,
+    SpecLayer,
     UseLayer,
     ValueLayer,
 )  # fmt: skip
@@ -173,8 +180,15 @@ def _may_exist(layer: Layer, scope: Scope, place: Place) -> bool:
 
 
 def _gives_value(layer: Layer) -> bool:
-    silent = isinstance(layer, (ParamLayer, BufferLayer, ConstLayer))
-    return not (silent or layer.declare or layer.holds)
+    match layer:
+        case ParamLayer() | BufferLayer() | ConstLayer():
+            return False
+        case ModuleLayer() | CallLayer() | ActLayer() | BlockLayer() | SpecLayer():
+            return not (layer.declare or layer.holds)
+        case ContainerLayer() | UseLayer() | ValueLayer() | LostLayer() | ForeignLayer():
+            return not (layer.declare or layer.holds)
+        case _:
+            assert_never(layer)
 
 
 def _skip(
@@ -195,7 +209,7 @@ def _lower_plain(
     layer: Layer, name: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
 ) -> Operand | None:
     """The value of a module, call or activation without modifiers; None for other layers."""
-    if layer.kind not in ("module", "call", "act") or layer.model_fields_set & _NOT_PLAIN:
+    if layer.model_fields_set & _NOT_PLAIN or not isinstance(layer, layer_memo.Plain):
         return None
     sources = inputs()
     unknown = any(source.is_unknown for source in sources)
@@ -248,12 +262,24 @@ def _lower_kind(
             raise Refused(foreign_layer(written, place))
         case UseLayer():
             return _use(layer, scope, place, inputs())
+        case ContainerLayer():
+            if containers.is_transparent(layer) and (condition is None or layer.as_ == "inline"):
+                return containers.lower_inline(layer, name, scope, place, inputs())
+            return _lower_registered(layer, name, scope, place, inputs)
+        case ModuleLayer() | ActLayer() | BlockLayer() | SpecLayer():
+            return _lower_registered(layer, name, scope, place, inputs)
         case _:
-            pass
-    transparent = isinstance(layer, ContainerLayer) and containers.is_transparent(layer)
-    if transparent and (condition is None or layer.as_ == "inline"):
-        assert isinstance(layer, ContainerLayer), "only containers are transparent"
-        return containers.lower_inline(layer, name, scope, place, inputs())
+            assert_never(layer)
+
+
+def _lower_registered(
+    layer: RegisteredLayer,
+    name: str,
+    scope: Scope,
+    place: Place,
+    inputs: Callable[[], list[Operand]],
+) -> Operand | None:
+    """The first call's value of what a layer registers, None where nothing calls it here."""
     if layer.declare or layer.holds:
         declare(layer, name, scope, place)
         return None
