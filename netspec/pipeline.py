@@ -30,7 +30,8 @@ from netspec.ir.foreign.documents import foreign_document
 from netspec.ir.forms import in_place
 from netspec.ir.graph import Place, Program
 from netspec.ir.lower.program import lower, lower_as_far
-from netspec.ir.lower.session import Activation, Form, Refused, refuse
+from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.session import Activation, Form
 from netspec.ir.walk.run_operator import Refuses
 from netspec.language.files import CannotOpen, Files, Kept
 from netspec.language.load import Spec, load_spec, plain_source, read_spec

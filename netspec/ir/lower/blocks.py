@@ -17,10 +17,12 @@ from netspec.ir.lower.evaluate import choose, evaluate_plain
 from netspec.ir.lower.handles import GraphInstance
 from netspec.ir.lower.input_defaults import default_of, evaluate_default
 from netspec.ir.lower.mismatch import wrong_input
+from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Binding, GraphBuilder, Registration, Scope
 from netspec.ir.lower.seal import finish
-from netspec.ir.lower.session import Lowered, Operand, Refused, refuse
+from netspec.ir.lower.session import Lowered
 from netspec.ir.lower.state import lower_after
+from netspec.ir.lower.values import Operand
 from netspec.language.load import Definition, Spec
 from netspec.language.schema import (
     Block,
@@ -231,7 +233,9 @@ def _lower_block(
     document: Document | None,
 ) -> Lowered:
     block, here = definition.block, Place(definition.source, definition.path)
-    graph = GraphBuilder(definition.name, scope.context, definition.source, caller=scope)
+    graph = GraphBuilder(
+        definition.name, scope.context, scope.graph.steps, definition.source, caller=scope
+    )
     names: dict[str, Binding] = {}
     ports = []
     for name, operand in zip(block.inputs, inputs, strict=False):  # those with a default may miss
@@ -260,7 +264,7 @@ def _lower_block(
         if rest:
             wanted[first].append(rest)
     inner.taps = merge_taps(block.layers, wanted, block.outputs)
-    scope.context.steps.lower_layers(block.layers, inner, here.at("layers"))
+    scope.graph.steps.lower_layers(block.layers, inner, here.at("layers"))
     lowered = finish(graph, inner, block.outputs, taps, form, here, block.init)
     return replace(lowered, takes_device=PORT in graph.captures)
 

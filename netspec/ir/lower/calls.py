@@ -15,8 +15,10 @@ from netspec.ir.lower.collected import collection_given, is_collection, with_ten
 from netspec.ir.lower.device import device_of
 from netspec.ir.lower.mends import written_anew
 from netspec.ir.lower.mismatch import passed, rank_of_one, rejection
+from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Scope
-from netspec.ir.lower.session import Context, Operand, Refused, join, refuse
+from netspec.ir.lower.session import Context
+from netspec.ir.lower.values import Operand, join
 from netspec.ops import catalog, facts
 from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator

@@ -10,12 +10,14 @@ from typing_extensions import assert_never
 
 from netspec.ir.expr import Item, Value
 from netspec.ir.graph import Place
-from netspec.ir.lower.arguments import Layers, items_of, values_of
+from netspec.ir.lower.arguments import items_of, values_of
 from netspec.ir.lower.handles import DictInstance, GraphInstance, ListInstance
+from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Binding, GraphBuilder, Holder, Registration, Scope
 from netspec.ir.lower.seal import fill_open_slots, finish
-from netspec.ir.lower.session import Lowered, Operand, Refused, refuse
+from netspec.ir.lower.session import Lowered
 from netspec.ir.lower.state import lower_after
+from netspec.ir.lower.values import Operand
 from netspec.language.expressions import is_expression
 from netspec.language.schema import (
     ActLayer,
@@ -26,6 +28,7 @@ from netspec.language.schema import (
     ContainerLayer,
     ForeignLayer,
     Layer,
+    Layers,
     LostLayer,
     ModuleLayer,
     ParamLayer,
@@ -125,7 +128,7 @@ def lower_inline(
         (shares and scope.numbered) or isinstance(layer.layers, list), {}, inputs[0], scope.entry,
         merge_taps(layer.layers, wanted, None), scope.ties, scope.indexed,
     )  # fmt: skip
-    scope.context.steps.lower_layers(layer.layers, inner, place.at("layers"))
+    scope.graph.steps.lower_layers(layer.layers, inner, place.at("layers"))
     bind_inner(inner, name, scope)
     if shares:
         bind_numbers(inner, scope)
@@ -183,7 +186,7 @@ def container_instance(
             raise refuse("NS212", fact, at.key_span(), "its layers read other values by name")
         graph, inner = nested_graph(layer.layers, name, scope, place, list(inputs), share=once)
         try:
-            scope.context.steps.lower_layers(layer.layers, inner, place.at("layers"))
+            scope.graph.steps.lower_layers(layer.layers, inner, place.at("layers"))
             lowered = finish(graph, inner, None, list(scope.taps.get(name, ())), layer.as_, place)
         finally:
             scope.context.leave()
@@ -198,8 +201,7 @@ _CALL = re.compile(r"(\w+)\(")
 def called_names(scope: Scope) -> frozenset[str]:
     """The names that the layers of a scope call, by `use` or in an expression."""
     if scope.called is None:
-        layers = scope.layers[0] if scope.layers is not None else ()
-        scope.called = frozenset(_names_called(layers))
+        scope.called = frozenset(_names_called(scope.layers[0]) if scope.layers else ())
     return scope.called
 
 
@@ -239,7 +241,9 @@ def nested_graph(
     """
     context = scope.context
     context.enter(name, place)
-    graph = GraphBuilder(class_name(_label(name, scope)), context, scope.source, scope)
+    graph = GraphBuilder(
+        class_name(_label(name, scope)), context, scope.graph.steps, scope.source, scope
+    )
     graph.at = scope.part(name).path
     names = ["x", "y", "z"]
     ports = []
@@ -270,7 +274,7 @@ def list_instance(layer: ContainerLayer, name: str, scope: Scope, place: Place) 
     for key, child in items_of(layer.layers):
         at = place.at("layers", key)
         try:
-            scope.context.steps.declare_child(child, str(key), inner, at)
+            scope.graph.steps.declare_child(child, str(key), inner, at)
         except Refused as refused:
             scope.context.report(refused)
             lost = Binding(at, scope.context.unknown, refused=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -48,16 +48,10 @@ from netspec.ir.lower.numbers import (
     check_size,
     compare_all,
 )  # fmt: skip
-from netspec.ir.lower.scope import Binding, Scope, undefined
-from netspec.ir.lower.session import (
-    Operand,
-    Refused,
-    are_same,
-    join,
-    refuse,
-    same,
-    tuple_of,
-)  # fmt: skip
+from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.scope import Binding, Module, Scope, undefined
+from netspec.ir.lower.session import tuple_of
+from netspec.ir.lower.values import Operand, are_same, join, same
 from netspec.language.expressions import (
     NotAnExpression,
     is_expression,
@@ -79,14 +73,6 @@ _CONSTANTS = {"inf": math.inf, "pi": math.pi}
 _ATTRIBUTES = ("shape", "ndim", "dtype", "device", "T", "mT")
 _SIZES = ("size", "dim", "numel")
 OF_THE_MODEL = "the dtype that the model runs in"
-
-
-@dataclass(frozen=True, slots=True)
-class Module:
-    """A registered module that an expression names."""
-
-    binding: Binding
-    name: str
 
 
 def evaluate(text: str, scope: Scope, place: Place) -> Operand:

@@ -34,11 +34,19 @@ from netspec.ir.graph import (
 from netspec.ir.lower.bind import Bound, bind
 from netspec.ir.lower.calls import call_function, note_overwriting
 from netspec.ir.lower.collected import is_collection, with_tensors, with_tensors_where
-from netspec.ir.lower.evaluate import Module
 from netspec.ir.lower.infer import infer, sized_inputs
 from netspec.ir.lower.mismatch import Called, passed, refused_construction, rejection
-from netspec.ir.lower.scope import Binding, GraphBuilder, Registration, Scope
-from netspec.ir.lower.session import Context, Lowered, Operand, Refused, join, refuse
+from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.scope import (
+    Binding,
+    GraphBuilder,
+    Instance,
+    Module,
+    Registration,
+    Scope,
+)
+from netspec.ir.lower.session import Context, Lowered
+from netspec.ir.lower.values import Operand, join
 from netspec.limits import current
 from netspec.ops import facts
 from netspec.ops.arguments import Signature
@@ -48,39 +56,6 @@ from netspec.ops.signatures import forward_signature_of, signatures_of
 
 # What is said of a refusal that has a cause elsewhere, as `act.fn` is for an activation.
 Cause: TypeAlias = Callable[[Diagnostic], Diagnostic]
-
-
-class Instance:
-    """A registered thing that layers and expressions may call, index, or take parameters of."""
-
-    __slots__ = ()
-    has_named_items: ClassVar[bool] = False  # `heads.cls` is one of its items
-
-    @property
-    def items(self) -> int | None:
-        """How many items it has, if it is a list or a dict of them."""
-        return None
-
-    def call(
-        self,
-        scope: Scope,
-        at: Expr,
-        args: Sequence[Operand],
-        kwargs: Mapping[str, Operand],
-        place: Place,
-    ) -> Operand:
-        """What a call gives; `at` is how the caller's graph reaches it. Raises Refused."""
-        raise NotImplementedError
-
-    def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None:
-        """Its own parameter or buffer of this name, if it has one."""
-        return None
-
-    def child(
-        self, scope: Scope, module: Module, position: Operand, place: Place
-    ) -> Operand | Module | None:
-        """Its item at this position, if it is a list, or of this name, if it is a dict."""
-        return None
 
 
 @dataclass(slots=True, eq=False)

@@ -23,7 +23,7 @@ from netspec.ir.expr import (
 )  # fmt: skip
 from netspec.ir.graph import Assign, Place, Statement
 from netspec.ir.lower.scope import GraphBuilder, Scope
-from netspec.ir.lower.session import Operand
+from netspec.ir.lower.values import Operand
 from netspec.ops.facts import Fact
 from netspec.ops.refusals.attempt import Role
 

@@ -22,7 +22,7 @@ from netspec.ir.graph import (
 )
 from netspec.ir.lower.handles import meta_modules_of, parameters_of
 from netspec.ir.lower.mismatch import refused_init
-from netspec.ir.lower.session import Refused, refuse
+from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.state import check_init
 from netspec.ops import facts
 from netspec.ops.facts import Fact, OperatorRejects

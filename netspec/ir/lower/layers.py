@@ -12,7 +12,6 @@ from netspec.ir.foreign.layers import foreign_layer
 from netspec.ir.graph import Place
 from netspec.ir.lower import containers, layer_memo, repeats
 from netspec.ir.lower.arguments import (
-    Layers,
     arguments,
     inputs_of,
     items_of,
@@ -33,9 +32,10 @@ from netspec.ir.lower.evaluate import (
 )  # fmt: skip
 from netspec.ir.lower.mends import inner_layer
 from netspec.ir.lower.modifiers import asks_each_copy, check_modifiers, condition_of
+from netspec.ir.lower.refusal import Refused, TooMany, refuse
 from netspec.ir.lower.scope import Binding, Scope, undefined
-from netspec.ir.lower.session import Operand, Refused, TooMany, refuse
 from netspec.ir.lower.state import lower_const, lower_param
+from netspec.ir.lower.values import Operand
 from netspec.language.expressions import is_expression, names_in
 from netspec.language.schema import (
     ActLayer,
@@ -47,6 +47,7 @@ from netspec.language.schema import (
     ForeignLayer,
     Layer,
     LayerBase,
+    Layers,
     LostLayer,
     ModuleLayer,
     ParamLayer,

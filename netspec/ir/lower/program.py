@@ -29,9 +29,11 @@ from netspec.ir.lower.probes import (
     probes_of,
     shape_of,
 )  # fmt: skip
-from netspec.ir.lower.scope import Binding, GraphBuilder, Scope
+from netspec.ir.lower.refusal import Refused, TooMany, refuse
+from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Steps
 from netspec.ir.lower.seal import check_open_slots, check_outputs, finish
-from netspec.ir.lower.session import Activation, Context, Operand, Refused, Steps, TooMany, refuse
+from netspec.ir.lower.session import Activation, Context
+from netspec.ir.lower.values import Operand
 from netspec.language.expressions import as_expression, could_be_expression, is_expression
 from netspec.language.interpolated import help_for_interpolation
 from netspec.language.load import Definition, Spec
@@ -88,7 +90,7 @@ def lower_as_far(
     for attempt in range(_ATTEMPTS):
 
         def context_for(probes: tuple[Probe, ...], tried: int) -> Context:
-            return Context(probes, tried, activation, find_spec, _STEPS)
+            return Context(probes, tried, activation, find_spec)
 
         program, context = _lower_at(spec, args, sizes, modes, none, outputs, context_for)
         modes = tuple(dict.fromkeys(probe.training for probe in context.probes))
@@ -141,7 +143,7 @@ def _lower(
 ) -> Program | None:
     document = spec.document
     here = Place(spec.source, ())
-    builder = GraphBuilder(spec.name, context, spec.source)
+    builder = GraphBuilder(spec.name, context, _STEPS, spec.source)
     given = {name: context.const(_plain(value)) for name, value in args.items()}
     scope = Scope(
         builder, spec.source, given, spec.blocks, None, builder.holder, (),
@@ -187,9 +189,9 @@ def evaluate_alone(value: object, names: Mapping[str, object], source: Text, pat
     Raises SpecError where it can't be evaluated.
     """
     place = Place(source, path)
-    context = Context((Probe((), True),), 1, Activation(), _no_spec, _STEPS)
+    context = Context((Probe((), True),), 1, Activation(), _no_spec)
     given = {name: context.const(item) for name, item in names.items()}
-    builder = GraphBuilder("alone", context, source)
+    builder = GraphBuilder("alone", context, _STEPS, source)
     try:
         return static_value(value, Scope(builder, source, given, {}), place, "it")
     except Refused as refused:

@@ -15,8 +15,9 @@ from netspec.ir.lower.bind import bind
 from netspec.ir.lower.evaluate import evaluate_plain, static_value
 from netspec.ir.lower.mismatch import refused_init
 from netspec.ir.lower.parameter_rows import part_of, rows_of
+from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Scope
-from netspec.ir.lower.session import Operand, Refused, refuse
+from netspec.ir.lower.values import Operand
 from netspec.language.schema import BufferLayer, ConstLayer, Layer, ParamLayer
 from netspec.ops import catalog, facts
 from netspec.ops.catalog import Operator
