@@ -26,6 +26,7 @@ from netspec.emit.module import Built, compile_classes, in_use, release
 from netspec.emit.text import NotImportable, write_text
 from netspec.emit.tree import Written, write_trees
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.explain.operation import explain_rejection
 from netspec.ir.foreign.documents import foreign_document
 from netspec.ir.forms import in_place
 from netspec.ir.graph import Place, Program
@@ -154,7 +155,7 @@ def _compile(
         raise SpecError(missing)
     allow_text(_text_size(spec))
     with registry.recording_use() as used:
-        program = lower(spec, args, activation, _part_finder(files), outputs)
+        program = lower(spec, args, activation, _part_finder(files), explain_rejection, outputs)
     program = replace(program, registered=tuple(used))
     problems = find_unused(program.root, spec.document) + find_unsaved(program.root)
     problems += find_unused_args(spec)
@@ -438,7 +439,7 @@ def _more(
     if missing:
         return missing
     allow_text(_text_size(spec))
-    return lower_as_far(spec, args, activation, _part_finder(files), outputs)[1]
+    return lower_as_far(spec, args, activation, _part_finder(files), explain_rejection, outputs)[1]
 
 
 def _part_finder(files: Files) -> Callable[[str, Place], Spec]:

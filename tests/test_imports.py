@@ -20,7 +20,7 @@ NETSPEC = Path(__file__).resolve().parent.parent / "netspec"
 # What stands directly in netspec/, and which of its neighbours each may import besides itself.
 # `__init__` is the public surface: what `import netspec` or `from netspec import build` reaches.
 BELOW_CHECK = {"display", "errors", "limits", "source", "language", "ops", "ir"}
-BELOW_PIPELINE = BELOW_CHECK | {"checks", "emit", "view"}
+BELOW_PIPELINE = BELOW_CHECK | {"checks", "emit", "view", "explain"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "display": set(),
     "errors": {"display"},
@@ -29,6 +29,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "language": {"errors", "limits", "source"},
     "ops": {"errors", "limits"},
     "ir": {"errors", "limits", "source", "language", "ops"},
+    "explain": {"errors", "limits", "source", "language", "ops", "ir"},
     "checks": BELOW_CHECK,
     "emit": BELOW_CHECK,
     "view": BELOW_CHECK,

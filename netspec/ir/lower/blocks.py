@@ -16,8 +16,8 @@ from netspec.ir.lower.device import PORT, device_of
 from netspec.ir.lower.evaluate import choose, evaluate_plain
 from netspec.ir.lower.handles import GraphInstance
 from netspec.ir.lower.input_defaults import default_of, evaluate_default
-from netspec.ir.lower.mismatch import wrong_input
 from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.rejections import WrongPartInput, rejected
 from netspec.ir.lower.scope import Binding, GraphBuilder, Registration, Scope
 from netspec.ir.lower.seal import finish
 from netspec.ir.lower.session import Lowered
@@ -382,7 +382,7 @@ def check_declared(
                 for size, have in zip(sizes, fact.shape, strict=False)
             ]
             if len(shape) != len(fact.shape) or list(fact.shape) != wanted:
-                raise wrong_input(around, caller, name, shape, operand)
+                raise rejected(WrongPartInput(around, caller, name, shape, operand))
 
 
 def _is_free(size: object) -> bool:

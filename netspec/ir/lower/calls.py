@@ -14,8 +14,8 @@ from netspec.ir.lower.bind import Bound, bind, words_for
 from netspec.ir.lower.collected import collection_given, is_collection, with_tensors
 from netspec.ir.lower.device import device_of
 from netspec.ir.lower.mends import written_anew
-from netspec.ir.lower.mismatch import passed, rank_of_one, rejection
 from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.rejections import RankDiffersAtOne, RejectedCall, passed, rejected
 from netspec.ir.lower.scope import Scope
 from netspec.ir.lower.session import Context
 from netspec.ir.lower.values import Operand, join
@@ -210,7 +210,10 @@ def _result(
             return name in dict(bound.kwargs)
 
         given = passed(bound, signatures[0])
-        return rejection(scope, place, operator.name, given, index, error, None, accepts_without)
+        name = operator.name
+        return rejected(
+            RejectedCall(scope, place, name, given, index, error, None, accepts_without)
+        )
 
     note_overwriting(operator, bound.args, dict(bound.kwargs), scope.context, place)
     train = _in_train_mode(bound)
@@ -254,7 +257,7 @@ def _check_rank(
     if one is not None:
         tensor = next(o for o in bound.operands() if one in _free_in(o, twin))
         takes_dim = any(p.name == "dim" for s in signatures_of(operator) for p in s.parameters)
-        raise rank_of_one(scope, place, operator.name, tensor, one, takes_dim)
+        raise rejected(RankDiffersAtOne(scope, place, operator.name, tensor, one, takes_dim))
 
 
 def _rank(fact: Fact) -> int | None:

@@ -37,7 +37,6 @@ from netspec.ir.graph import Place
 from netspec.ir.lower.calls import call_function, call_method, has_tensor
 from netspec.ir.lower.collected import collection_given, is_collection
 from netspec.ir.lower.mends import bare_text, inner_layer, layer_in_argument
-from netspec.ir.lower.mismatch import rejection
 from netspec.ir.lower.numbers import (
     BINARY,
     BUILTINS,
@@ -49,6 +48,7 @@ from netspec.ir.lower.numbers import (
     compare_all,
 )  # fmt: skip
 from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.rejections import RejectedCall, rejected
 from netspec.ir.lower.scope import Binding, Module, Scope, undefined
 from netspec.ir.lower.session import tuple_of
 from netspec.ir.lower.values import Operand, are_same, join, same
@@ -491,7 +491,7 @@ def _run(
         _refuse_collection(key, operands, scope, place)
         names = ("input", "index" if key == "[]" else "other")
         given = list(zip(names, operands, strict=False))
-        return rejection(scope, place, key, given, index, error)
+        return rejected(RejectedCall(scope, place, key, given, index, error))
 
     found = scope.context.ask(lambda i: facts.run(("python", key), function, columns[i]), refusal)
     if scope.entry is None:

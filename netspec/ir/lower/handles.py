@@ -35,8 +35,8 @@ from netspec.ir.lower.bind import Bound, bind
 from netspec.ir.lower.calls import call_function, note_overwriting
 from netspec.ir.lower.collected import is_collection, with_tensors, with_tensors_where
 from netspec.ir.lower.infer import infer, sized_inputs
-from netspec.ir.lower.mismatch import Called, passed, refused_construction, rejection
 from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.rejections import Called, RejectedCall, RejectedConstruction, passed, rejected
 from netspec.ir.lower.scope import (
     Binding,
     GraphBuilder,
@@ -139,7 +139,9 @@ class ModuleInstance(Instance):
             def accepts_without(name: str) -> bool:
                 return self._accepts(name, lambda other: run(index, *other))
 
-            return rejection(scope, place, operator, given, index, error, called, accepts_without)
+            return rejected(
+                RejectedCall(scope, place, operator, given, index, error, called, accepts_without)
+            )
 
         train = partial(run, train=True) if facts.has_mode(module) else None
         found = context.ask(run, refusal, train)
@@ -186,13 +188,9 @@ class ModuleInstance(Instance):
             module, self.key = facts.meta_module(self.operator, args, tuple(kwargs.items()))
         except OperatorRejects as error:
             values = {name: operand.facts[0] for name, operand in given.items()}
-            raise refused_construction(
-                place,
-                self.name,
-                name,
-                values,
-                error,
-                lambda one: self._accepts(one, lambda _: None),
+            without = lambda one: self._accepts(one, lambda _: None)  # noqa: E731
+            raise rejected(
+                RejectedConstruction(place, self.name, name, values, error, without)
             ) from None
         context.count_layers(1, place)
         self.elements = facts.elements_of(module)

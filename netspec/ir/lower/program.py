@@ -29,7 +29,7 @@ from netspec.ir.lower.probes import (
     probes_of,
     shape_of,
 )  # fmt: skip
-from netspec.ir.lower.refusal import Refused, TooMany, refuse
+from netspec.ir.lower.refusal import Explain, Refused, TooMany, refuse
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Steps
 from netspec.ir.lower.seal import check_open_slots, check_outputs, finish
 from netspec.ir.lower.session import Activation, Context
@@ -55,14 +55,15 @@ def lower(
     args: Mapping[str, object],
     activation: Activation,
     find_spec: Callable[[str, Place], Spec],
+    explain: Explain,
     outputs: Sequence[str] = (),
 ) -> Program:
     """The program of a spec: its blocks expanded, its sizes inferred, its operators asked.
 
-    `outputs` are paths of values that the model gives beside its own. Raises SpecError with all
-    that was found wrong.
+    `explain` words what is refused. `outputs` are paths of values that the model gives beside its
+    own. Raises SpecError with all that was found wrong.
     """
-    program, problems = lower_as_far(spec, args, activation, find_spec, outputs)
+    program, problems = lower_as_far(spec, args, activation, find_spec, explain, outputs)
     if program is None:
         raise SpecError(problems)
     return program
@@ -73,6 +74,7 @@ def lower_as_far(
     args: Mapping[str, object],
     activation: Activation,
     find_spec: Callable[[str, Place], Spec],
+    explain: Explain,
     outputs: Sequence[str] = (),
 ) -> tuple[Program | None, list[Diagnostic]]:
     """The program, or all that is wrong with the spec beside what was found when it was read."""
@@ -90,7 +92,7 @@ def lower_as_far(
     for attempt in range(_ATTEMPTS):
 
         def context_for(probes: tuple[Probe, ...], tried: int) -> Context:
-            return Context(probes, tried, activation, find_spec)
+            return Context(probes, tried, activation, find_spec, explain)
 
         program, context = _lower_at(spec, args, sizes, modes, none, outputs, context_for)
         modes = tuple(dict.fromkeys(probe.training for probe in context.probes))
@@ -183,21 +185,24 @@ def _lower(
     return Program(spec.name, root, probes, inputs, spec.source, context.overwrites)
 
 
-def evaluate_alone(value: object, names: Mapping[str, object], source: Text, path: Path) -> object:
+def evaluate_alone(
+    value: object, names: Mapping[str, object], source: Text, path: Path, explain: Explain
+) -> object:
     """A plain value or an expression outside of any network, in which these names are known.
 
     Raises SpecError where it can't be evaluated.
     """
     place = Place(source, path)
-    context = Context((Probe((), True),), 1, Activation(), _no_spec)
+    context = Context((Probe((), True),), 1, Activation(), _no_spec, explain)
     given = {name: context.const(item) for name, item in names.items()}
     builder = GraphBuilder("alone", context, _STEPS, source)
     try:
         return static_value(value, Scope(builder, source, given, {}), place, "it")
     except Refused as refused:
-        if refused.diagnostic is None:  # nothing was refused before
+        worded = context.worded(refused)
+        if worded.diagnostic is None:  # nothing was refused before
             raise
-        raise SpecError(refused.diagnostic) from None
+        raise SpecError(worded.diagnostic) from None
 
 
 def _no_spec(name: str, place: Place) -> Spec:

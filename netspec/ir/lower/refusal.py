@@ -11,22 +11,35 @@ class TooMany(Exception):
     """So many mistakes were found that nobody would read more of them."""
 
 
+Explain = Callable[["Rejection"], "Refused"]
 Text = tuple[str, str | None]  # a text, and the arg that has it
 Meaning = Callable[[str | None], str | None]  # of a text: what to write, for the arg that has it
 
 
+class Rejection:
+    """What is refused, as frozen data; whoever shows it finds the words."""
+
+    __slots__ = ()
+
+
 class Refused(Exception):
-    """A layer cannot be lowered. Without a diagnostic, what it needs was already refused.
+    """A layer cannot be lowered: for what the diagnostics say, or for a rejection without words.
+
+    Without either, what it needs was already refused.
 
     `texts` has for a diagnostic that is about a text of the spec that text, with which a name or an
     expression may have been meant, and the arg that brought it.
     """
 
     def __init__(
-        self, *diagnostics: Diagnostic, texts: Mapping[Diagnostic, Text] | None = None
+        self,
+        *diagnostics: Diagnostic,
+        texts: Mapping[Diagnostic, Text] | None = None,
+        rejection: Rejection | None = None,
     ) -> None:
         super().__init__(*diagnostics)
         self.diagnostics = diagnostics
+        self.rejection = rejection
         self.texts = texts or {}
 
     @property

@@ -15,7 +15,7 @@ from netspec.ir.effects import has_effects
 from netspec.ir.expr import Call, Const, Expr, Method, Tuple, Value
 from netspec.ir.graph import Graph, New, Place, Probe
 from netspec.ir.limits import MAX_DEPTH
-from netspec.ir.lower.refusal import Meaning, Refused, Text, TooMany, refuse
+from netspec.ir.lower.refusal import Explain, Meaning, Refused, Text, TooMany, refuse
 from netspec.ir.lower.values import UNKNOWN, Operand, are_same, join, same
 from netspec.language.load import Definition, Spec
 from netspec.limits import Limits, current, raised_help
@@ -88,6 +88,7 @@ class Context:
     tried: int
     activation: Activation
     find_spec: Callable[[str, Place], Spec]
+    explain: Explain
     limits: Limits = field(default_factory=current)
     problems: list[Diagnostic] = field(default_factory=list)
     parts: dict[int, Definition] = field(default_factory=dict)
@@ -144,7 +145,7 @@ class Context:
         try:
             yield
         except Refused as refused:
-            raise Refused(*map(by, refused.diagnostics)) from None
+            raise Refused(*map(by, self.worded(refused).diagnostics)) from None
         finally:
             self.problems[told:] = map(by, self.problems[told:])
 
@@ -296,7 +297,7 @@ class Context:
                 self.differs_by_mode |= train(index) != fact
             except OperatorRejects as error:
                 errors.append(error)
-        refused = refusal(0, errors[0]) if len(errors) == self.tried else None
+        refused = self.worded(refusal(0, errors[0])) if len(errors) == self.tried else None
         if refused is not None and refused.diagnostic is not None:
             notes = (*refused.diagnostic.notes, "it works in eval mode")
             raise Refused(replace(refused.diagnostic, notes=notes), *refused.diagnostics[1:])
@@ -319,6 +320,8 @@ class Context:
                 self.partial |= sizes
                 failed[first].partly = True
             refused = refusal(first, failed[first])
+            if len(failed) < self.tried:
+                refused = self.worded(refused)
             if len(failed) < self.tried and refused.diagnostic is not None:
                 works = [probe for i, probe in enumerate(tried) if i not in failed]
                 note = _works_text(self.probes[first], works)
@@ -327,7 +330,12 @@ class Context:
             raise refused
         return self._and_elsewhere(found, run)
 
+    def worded(self, refused: Refused) -> Refused:
+        """A refusal whose diagnostics are there."""
+        return refused if refused.rejection is None else self.explain(refused.rejection)
+
     def report(self, refused: Refused) -> None:
+        refused = self.worded(refused)
         for diagnostic in refused.diagnostics:
             if not self.doubts or diagnostic.code in _OF_NAMES:
                 self.problems.append(self._with_meaning(diagnostic, refused.texts))
