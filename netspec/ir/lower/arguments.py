@@ -7,13 +7,8 @@ from typing import Any
 
 from netspec.ir.graph import Place
 from netspec.ir.lower.bind import words_for
-from netspec.ir.lower.evaluate import (
-    OF_THE_MODEL,
-    asks_dtype,
-    evaluate,
-    evaluate_plain,
-    static_value,
-)
+from netspec.ir.lower.evaluate import evaluate, evaluate_plain, static_value
+from netspec.ir.lower.operators import OF_THE_MODEL, asks_dtype
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Scope
 from netspec.ir.lower.values import Operand

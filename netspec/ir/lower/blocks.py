@@ -13,9 +13,10 @@ from netspec.ir.lower.arguments import arguments, name_of, no_expression
 from netspec.ir.lower.collected import collection_given, is_collection
 from netspec.ir.lower.containers import merge_taps
 from netspec.ir.lower.device import PORT, device_of
-from netspec.ir.lower.evaluate import choose, evaluate_plain
+from netspec.ir.lower.evaluate import evaluate_plain
 from netspec.ir.lower.handles import GraphInstance
 from netspec.ir.lower.input_defaults import default_of, evaluate_default
+from netspec.ir.lower.operators import choose
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.rejections import WrongPartInput, rejected
 from netspec.ir.lower.scope import Binding, GraphBuilder, Registration, Scope

@@ -21,17 +21,10 @@ from netspec.ir.lower.arguments import (
 )
 from netspec.ir.lower.calls import call_function
 from netspec.ir.lower.declare import declare, is_group, register_tensor, registered_name
-from netspec.ir.lower.evaluate import (
-    as_condition,
-    bound,
-    choose,
-    evaluate,
-    evaluate_plain,
-    item_at,
-    static_value,
-)  # fmt: skip
+from netspec.ir.lower.evaluate import evaluate, evaluate_plain, item_at, static_value
 from netspec.ir.lower.mends import inner_layer
 from netspec.ir.lower.modifiers import asks_each_copy, check_modifiers, condition_of
+from netspec.ir.lower.operators import as_condition, check_length, choose
 from netspec.ir.lower.refusal import Refused, TooMany, refuse
 from netspec.ir.lower.scope import Binding, Scope, undefined
 from netspec.ir.lower.state import lower_const, lower_param
@@ -152,7 +145,7 @@ def _lower(
             value = choose(condition, value, inputs()[0])
         if value.is_unknown:
             raise Refused
-        bound(value, place)
+        check_length(value, place)
         binding.value = scope.graph.assign(name, value, place, layer.keep)
         scope.previous = binding.value
     except OutOfWork:
