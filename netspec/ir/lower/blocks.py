@@ -248,11 +248,11 @@ def _lower_block(
         port = graph.add_input(name, operand)
         names[name] = Binding(here.at("args", name), port)
     inner = Scope(
-        graph, definition.source, args, definition.blocks, None, graph.holder, (),
-        isinstance(block.layers, list), names, ports[0] if ports else None,
-        ports[0] if ports else scope.context.const(None),
+        graph, definition.source, args, definition.blocks, holder=graph.holder,
+        numbered=isinstance(block.layers, list), names=names,
+        previous=ports[0] if ports else None,
+        entry=ports[0] if ports else scope.context.const(None), block=definition.name,
     )  # fmt: skip
-    inner.block = definition.name
     fill_args(definition, block.args, inner, here, set(extra))
     if document is not None:
         given = _with_defaults(document, dict(zip(block.inputs, ports, strict=False)), inner, here)

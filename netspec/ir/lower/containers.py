@@ -122,12 +122,10 @@ def lower_inline(
         )
     shares = layer.as_ == "inline"
     wanted = inline_taps(scope, name) if shares else inner_taps(scope, name)
-    inner = Scope(
-        scope.graph, scope.source, scope.args, scope.blocks, scope,
-        scope.holder if shares else Holder(), scope.prefix,
-        (shares and scope.numbered) or isinstance(layer.layers, list), {}, inputs[0], scope.entry,
-        merge_taps(layer.layers, wanted, None), scope.ties, scope.indexed,
-    )  # fmt: skip
+    numbered = (shares and scope.numbered) or isinstance(layer.layers, list)
+    inner = scope.inlined(inputs[0], merge_taps(layer.layers, wanted, None), numbered)
+    if not shares:
+        inner.holder = Holder()
     scope.graph.steps.lower_layers(layer.layers, inner, place.at("layers"))
     bind_inner(inner, name, scope)
     if shares:
@@ -254,11 +252,7 @@ def nested_graph(
         ports.append(port)
     wanted = inner_taps(scope, name)
     taps = merge_taps(layers, wanted, None) if layers is not None else wanted
-    inner = Scope(
-        graph, scope.source, scope.args, scope.blocks, scope, graph.holder, (),
-        isinstance(layers, list), {}, ports[0], ports[0], taps,
-    )  # fmt: skip
-    inner.ports = ports
+    inner = scope.of_graph(graph, ports, taps, isinstance(layers, list))
     inner.label = _label(name, scope)
     return graph, inner
 
@@ -270,7 +264,7 @@ def list_instance(layer: ContainerLayer, name: str, scope: Scope, place: Place) 
     """
     slot = Registration(name, place, keep=layer.keep)
     scope.holder.add(slot)
-    inner = list_scope(scope, name, named=layer.as_ == "dict")
+    inner = scope.listed(name, named=layer.as_ == "dict")
     for key, child in items_of(layer.layers):
         at = place.at("layers", key)
         try:
@@ -280,16 +274,6 @@ def list_instance(layer: ContainerLayer, name: str, scope: Scope, place: Place) 
             lost = Binding(at, scope.context.unknown, refused=True)
             inner.names[inner.last_name or str(key)] = lost
     return close_list(inner, name, slot, scope, place)
-
-
-def list_scope(scope: Scope, name: str, named: bool) -> Scope:
-    """The scope in which the children of a list are declared, or where `named` of a dict."""
-    inner = Scope(
-        scope.graph, scope.source, scope.args, scope.blocks, scope, Holder(), scope.part(name).path,
-        not named, {}, None, scope.entry, {}, scope.ties, not named,
-    )  # fmt: skip
-    inner.label, inner.held = name, True
-    return inner
 
 
 def close_list(

@@ -147,10 +147,10 @@ def _lower(
     here = Place(spec.source, ())
     builder = GraphBuilder(spec.name, context, _STEPS, spec.source)
     given = {name: context.const(_plain(value)) for name, value in args.items()}
+    numbered = isinstance(document.layers, list)
     scope = Scope(
-        builder, spec.source, given, spec.blocks, None, builder.holder, (),
-        isinstance(document.layers, list),
-    )  # fmt: skip
+        builder, spec.source, given, spec.blocks, holder=builder.holder, numbered=numbered
+    )
     try:
         check_least(spec)
         _fill_args(spec, args, scope, here)

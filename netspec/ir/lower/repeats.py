@@ -142,7 +142,7 @@ def _declare_copies(
     copy = copy.model_copy(update={"keep": layer.keep})
     slot = Registration(name, place, keep=layer.keep)
     scope.holder.add(slot)
-    inner = containers.list_scope(scope, name, named=names is not None)
+    inner = scope.listed(name, named=names is not None)
     inner.copies = True
     for index, variables in enumerate(rounds):
         key = str(index) if names is None else names[index]
@@ -168,11 +168,7 @@ def _inline(
     taps = containers.inline_taps(scope, name) if in_parent else containers.inner_taps(scope, name)
     own = names if in_parent and names is not None else []  # names that the container around has
     taps = {**taps, **{each: scope.taps[each] for each in own if each in scope.taps}}
-    inner = Scope(
-        scope.graph, scope.source, scope.args, scope.blocks, scope, scope.holder, scope.prefix,
-        scope.numbered if in_parent else True, {}, inputs[0], scope.entry, taps, scope.ties,
-        scope.indexed,
-    )  # fmt: skip
+    inner = scope.inlined(inputs[0], taps, scope.numbered if in_parent else True)
     if in_parent and names is None:
         inner.numbered = scope.numbered or not _names_children(copy)
         copy = _inlined(copy)

@@ -277,6 +277,35 @@ class Scope:
         """The same names and children, with other args."""
         return replace(self, args=args)
 
+    def inlined(self, previous: Operand, taps: Mapping[str, list[str]], numbered: bool) -> Scope:
+        """The scope of layers inside of one, whose children are registered beside this one's."""
+        return Scope(
+            self.graph, self.source, self.args, self.blocks, outer=self, holder=self.holder,
+            prefix=self.prefix, numbered=numbered, previous=previous, entry=self.entry, taps=taps,
+            ties=self.ties, indexed=self.indexed,
+        )  # fmt: skip
+
+    def of_graph(
+        self,
+        graph: GraphBuilder,
+        ports: list[Operand],
+        taps: Mapping[str, list[str]],
+        numbered: bool,
+    ) -> Scope:
+        """The scope of the layers of another graph, that sees these names and is given `ports`."""
+        return Scope(
+            graph, self.source, self.args, self.blocks, outer=self, holder=graph.holder,
+            numbered=numbered, previous=ports[0], entry=ports[0], taps=taps, ports=ports,
+        )  # fmt: skip
+
+    def listed(self, name: str, named: bool) -> Scope:
+        """The scope in which the children of a list are declared, or where `named` of a dict."""
+        return Scope(
+            self.graph, self.source, self.args, self.blocks, outer=self, holder=Holder(),
+            prefix=self.part(name).path, numbered=not named, entry=self.entry, ties=self.ties,
+            indexed=not named, held=True, label=name,
+        )  # fmt: skip
+
     def part(self, name: str) -> Part:
         """How a child registered by this scope is reached from its graph."""
         return Part((*self.prefix, int(name) if self.indexed else name))
