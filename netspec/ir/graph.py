@@ -295,4 +295,5 @@ class Program:
     inputs: tuple[Port, ...]
     source: Text
     overwrites: bool = False  # some call asks to overwrite its input
+    refuses_gradients: bool = False  # some call takes no tensor that is trained
     offers: tuple[Offer, ...] = ()  # what Python code registered, and the program names

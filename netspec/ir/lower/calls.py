@@ -22,6 +22,7 @@ from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
 from netspec.ops.elsewhere import told_of_function
 from netspec.ops.facts import Fact, OperatorRejects, TensorType
+from netspec.ops.gradients import refuses_gradients
 from netspec.ops.overwriting import INPLACE, new_memory_name, overwrites, reshapes
 from netspec.ops.signatures import signatures_of
 from netspec.ops.writes import written_tensors
@@ -199,6 +200,9 @@ def _result(
         named = {name: o.facts[0] for name, o in called.kwargs}
         return bool(written_tensors(operator.target, args, named))
 
+    def refuses(called: Bound) -> bool:
+        return refuses_gradients(operator.key, operator.target, *called.at(0))
+
     def refusal(index: int, error: OperatorRejects) -> Refused:
         def accepts_without(name: str) -> bool:
             try:
@@ -213,7 +217,9 @@ def _result(
     meet_overwriting(operator, bound.args, dict(bound.kwargs), scope.context, place)
     train = _in_train_mode(bound)
     found = scope.context.ask(run, refusal, partial(run, called=train) if train else None)
-    scope.context.overwrites |= any(map(writes, (bound,) if train is None else (bound, train)))
+    both = (bound,) if train is None else (bound, train)
+    scope.context.overwrites |= any(map(writes, both))
+    scope.context.refuses_gradients |= any(map(refuses, both))
     _check_rank(operator, bound, found, scope, place)
     if scope.entry is None:
         scope.context.check_made(found[0], place)

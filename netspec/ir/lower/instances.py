@@ -44,6 +44,7 @@ from netspec.ops import facts
 from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact, OperatorRejects
+from netspec.ops.gradients import refuses_gradients
 from netspec.ops.signatures import forward_signature_of, signatures_of
 
 # What is said of a refusal that has a cause elsewhere, as `act.fn` is for an activation.
@@ -168,6 +169,7 @@ class ModuleInstance(Instance):
 
         train = partial(run, train=True) if facts.has_mode(module) else None
         found = context.ask(run, refusal, train)
+        context.refuses_gradients |= refuses_gradients(self.key, module, *bound.at(0))
         exprs = tuple([o.expr for o in bound.args])
         by_name = tuple([(name, o.expr) for name, o in bound.kwargs])
         return Operand(CallPart(at, exprs, by_name), found)
