@@ -25,6 +25,7 @@ from netspec.ops.facts import Fact, OperatorRejects, TensorType
 from netspec.ops.gradients import refuses_gradients
 from netspec.ops.overwriting import INPLACE, new_memory_name, overwrites, reshapes
 from netspec.ops.signatures import signatures_of
+from netspec.ops.wrapping import check_wrapped_call
 from netspec.ops.writes import written_tensors
 
 MODE, RATE = "training", "dropout_p"
@@ -193,6 +194,7 @@ def _result(
         args = tuple([o.facts[index] for o in called.args])
         kwargs = tuple([(n, o.facts[index]) for n, o in called.kwargs if n != left_out])
         _check_count(operator, bound, index, signatures, place)
+        check_wrapped_call(operator, {n: o.facts[index] for n, o in called.named()})
         return facts.run_function(operator, args, kwargs)
 
     def writes(called: Bound) -> bool:

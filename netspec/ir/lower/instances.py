@@ -45,6 +45,7 @@ from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact, OperatorRejects
 from netspec.ops.gradients import refuses_gradients
+from netspec.ops.wrapping import check_wrapped_module
 from netspec.ops.signatures import forward_signature_of, signatures_of
 
 # What is said of a refusal that has a cause elsewhere, as `act.fn` is for an activation.
@@ -140,6 +141,7 @@ class ModuleInstance(Instance):
             index: int, called: nn.Module = module, key: object = self.key, train: bool = False
         ) -> Fact:
             mode = train or context.probes[index].training
+            check_wrapped_module(called, bound.args[0].facts[index] if bound.args else None)
             return facts.run_module(called, key, mode, *bound.at(index))
 
         def accepts(args: list[Operand], kwargs: dict[str, Operand], index: int) -> bool:
@@ -445,6 +447,7 @@ class DictInstance(ListInstance):
 
     has_named_items: ClassVar[bool] = True
     names: tuple[str, ...] = ()
+    absent: Mapping[str, Binding] = field(default_factory=dict)  # the items whose `when` is false
 
     def made_of(self, children: tuple[Child, ...]) -> NewList | NewDict:
         return NewDict(children)
@@ -470,6 +473,9 @@ class DictInstance(ListInstance):
         if not position.static or not isinstance(name, str):
             fact = f"an item of `{self.name}` is reached by a name known when the model is built"
             raise refuse("NS303", fact, place.span(), f"it has {', '.join(self.names)}")
+        if name in self.absent:
+            binding = self.absent[name]
+            return binding.value or Module(binding, f"{self.name}.{name}")
         if name not in self.names:
             help = did_you_mean(name, self.names) or f"it has {', '.join(self.names)}"
             raise refuse("NS207", f"`{self.name}` has no item `{name}`", place.span(), help)
