@@ -42,6 +42,14 @@ class Place:
             value = value[key]
         return True
 
+    @property
+    def value(self) -> Any:
+        """What the text has at this path."""
+        found: Any = self.source.value
+        for key in self.path:
+            found = found[key]
+        return found
+
     def span(self) -> Span:
         """Of the value that stands here, or of the part of an expression."""
         span = self.source.span_of(self.path)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 
 from netspec.errors import Span
-from netspec.ir.expr import Const, Expr, Item
+from netspec.ir.expr import Const, Expr, Item, Value
 from netspec.ir.graph import Place
 from netspec.ir.lower.bind import bind
 from netspec.ir.lower.context import Operand, Refused, refuse
@@ -135,6 +135,12 @@ def _item_help(
             "each copy is given what the one before it gives: repeat a list of `layers` whose last "
             f'one takes an item of it, `"=_{keys}"`'
         )
+    caller = _given_by_caller(scope, operand)
+    if caller is not None:
+        return (
+            f"`{scope.graph.name}` is called with `{caller}`, and may be given an item of it: "
+            f'`from: "={caller}{keys}"`'
+        )
     if not name.isidentifier() and scope.previous is not None:
         name = "_" if operand.expr == scope.previous.expr else name
     if not name.isidentifier():
@@ -146,6 +152,19 @@ def _item_help(
     if isinstance(key, str):
         return f'take an item of it: `{key}: "={name}{keys}"`'
     return f'take an item of it: `from: "={name}{keys}"`'
+
+
+def _given_by_caller(scope: Scope, operand: Operand) -> str | None:
+    """What a block's input is in the graph that calls the block; None of what is no such input."""
+    found, graph = None, scope.graph
+    while graph.caller is not None:
+        source = dict(zip((Value(port.id) for port in graph.inputs), graph.sources, strict=True))
+        if not isinstance(operand.expr, Value) or operand.expr not in source:
+            break
+        operand = source[operand.expr]
+        found, _ = collection_text(graph.caller, operand)
+        graph = graph.caller.graph
+    return found if found is not None and found.isidentifier() else None
 
 
 def _is_carried(operand: Operand, scope: Scope) -> bool:

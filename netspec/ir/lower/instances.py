@@ -45,8 +45,8 @@ from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact, OperatorRejects
 from netspec.ops.gradients import refuses_gradients
-from netspec.ops.wrapping import check_wrapped_module
 from netspec.ops.signatures import forward_signature_of, signatures_of
+from netspec.ops.wrapping import check_wrapped_module
 
 # What is said of a refusal that has a cause elsewhere, as `act.fn` is for an activation.
 Cause: TypeAlias = Callable[[Diagnostic], Diagnostic]
