@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from netspec.errors import Diagnostic, Span
 from netspec.ir.graph import Program
-from netspec.ir.walk.ask import Refuses, RefusesGradient, ask, ask_trained, meta_inputs
+from netspec.ir.walk.run_operator import Refuses, RefusesGradient, ask, ask_trained, meta_inputs
 from netspec.ir.walk.walker import RunsInSteps, Step, Watcher, walk
 from netspec.ops import gradients
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from netspec.ir.graph import Program
-from netspec.ir.walk.ask import Refuses, ask, meta_inputs
+from netspec.ir.walk.run_operator import Refuses, ask, meta_inputs
 from netspec.ir.walk.walker import RunsInSteps, walk
 
 _COLOURS = (1, 3, 4)

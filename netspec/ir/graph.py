@@ -8,12 +8,12 @@ from typing import Any, TypeAlias
 
 from netspec.errors import Span
 from netspec.ir.expr import Expr
+from netspec.language.expressions import name_stretch, narrowed, stretch_of
+from netspec.language.overrides import Text
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact
-from netspec.ops.offers import Offer
+from netspec.ops.registry import Registered
 from netspec.source import Path
-from netspec.spec.expressions import name_stretch, narrowed, stretch_of
-from netspec.spec.overrides import Text
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -304,4 +304,4 @@ class Program:
     source: Text
     overwrites: bool = False  # some call asks to overwrite its input
     refuses_gradients: bool = False  # some call takes no tensor that is trained
-    offers: tuple[Offer, ...] = ()  # what Python code registered, and the program names
+    registry: tuple[Registered, ...] = ()  # what Python code registered, and the program names

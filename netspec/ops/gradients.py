@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
-from netspec.ops import facts, guard
+from netspec.ops import execution_limits, facts
 from netspec.ops.facts import Fact
 from netspec.ops.process_state import own_random_state, silence
 
@@ -67,7 +67,7 @@ def _refusal(
 ) -> str:
     """torch's words where it refuses a call, or the way back from it; none where it takes it."""
     try:
-        with torch.enable_grad(), own_random_state(), silence(), guard.OnMeta():
+        with torch.enable_grad(), own_random_state(), silence(), execution_limits.OnMeta():
             result = target(*args, **kwargs)
             if goes_back:
                 facts.go_back(result)

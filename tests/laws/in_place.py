@@ -26,7 +26,7 @@ from netspec.ir.graph import Place, Program
 from netspec.ir.lower.context import Activation
 from netspec.ir.lower.program import lower
 from netspec.ir.walk.walker import Runs, walk
-from netspec.spec.load import Spec
+from netspec.language.load import Spec
 from tests.compare import flatten, weighted_sum
 from tests.laws.in_place_networks import Document, Network, Sizes, out_of_place
 

@@ -21,16 +21,16 @@ from netspec.ir.lower.optional import default_of, evaluate_default
 from netspec.ir.lower.reading import arguments, name_of, no_expression
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Slot
 from netspec.ir.lower.state import lower_after
-from netspec.limits import spend
-from netspec.ops.facts import TensorType, memo_key
-from netspec.spec.load import Definition, Spec
-from netspec.spec.schema import (
+from netspec.language.load import Definition, Spec
+from netspec.language.schema import (
     Block,
     BlockLayer,
     Document,
     Layer,
     SpecLayer,
 )  # fmt: skip
+from netspec.limits import spend
+from netspec.ops.facts import TensorType, memo_key
 
 _A_BLOCK = 300  # the work of one for other args or types than before
 

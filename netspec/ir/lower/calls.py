@@ -20,8 +20,8 @@ from netspec.ir.lower.scope import Scope
 from netspec.ops import catalog, facts
 from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
-from netspec.ops.elsewhere import told_of_function
 from netspec.ops.facts import Fact, OperatorRejects, TensorType
+from netspec.ops.foreign_names import told_of_function
 from netspec.ops.gradients import refuses_gradients
 from netspec.ops.overwriting import INPLACE, new_memory_name, overwrites, reshapes
 from netspec.ops.signatures import signatures_of

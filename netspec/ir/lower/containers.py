@@ -14,8 +14,8 @@ from netspec.ir.lower.instances import DictInstance, GraphInstance, ListInstance
 from netspec.ir.lower.reading import items_of, values_of
 from netspec.ir.lower.scope import Binding, GraphBuilder, Holder, Scope, Slot
 from netspec.ir.lower.state import lower_after
-from netspec.spec.expressions import is_expression
-from netspec.spec.schema import (
+from netspec.language.expressions import is_expression
+from netspec.language.schema import (
     CallLayer,
     ContainerLayer,
     Layer,

@@ -14,15 +14,15 @@ from netspec.ir.effects import has_effects
 from netspec.ir.expr import Const, Expr, Tuple, Value
 from netspec.ir.graph import Graph, New, Place, Probe
 from netspec.ir.limits import MAX_DEPTH
+from netspec.language.load import Definition, Spec
 from netspec.limits import Limits, current, raised_help
 from netspec.ops.facts import Fact, OperatorRejects, TensorType, elements
-from netspec.spec.load import Definition, Spec
 
 if TYPE_CHECKING:
     from netspec.ir.lower.known import KnownCall, KnownModule
     from netspec.ir.lower.reading import Layers
     from netspec.ir.lower.scope import Scope
-    from netspec.spec.schema import Layer
+    from netspec.language.schema import Layer
 
 Form = Literal["module", "functional", "inplace"]
 

@@ -23,15 +23,8 @@ from netspec.ir.lower.modifiers import check_modifiers, condition_of
 from netspec.ir.lower.reading import name_of, static_arguments
 from netspec.ir.lower.scope import Binding, PendingTie, Scope, Slot
 from netspec.ir.lower.state import lower_after, lower_param, new_state
-from netspec.ops import catalog
-from netspec.ops.arguments import Parameter
-from netspec.ops.catalog import Operator
-from netspec.ops.elsewhere import told_of_activation, told_of_module
-from netspec.ops.overwriting import INPLACE
-from netspec.ops.process_state import own_random_state
-from netspec.ops.signatures import signatures_of
-from netspec.spec.expressions import is_expression
-from netspec.spec.schema import (
+from netspec.language.expressions import is_expression
+from netspec.language.schema import (
     ActLayer,
     BlockLayer,
     ContainerLayer,
@@ -42,6 +35,13 @@ from netspec.spec.schema import (
     ParamLayer,
     SpecLayer,
 )  # fmt: skip
+from netspec.ops import catalog
+from netspec.ops.arguments import Parameter
+from netspec.ops.catalog import Operator
+from netspec.ops.foreign_names import told_of_activation, told_of_module
+from netspec.ops.overwriting import INPLACE
+from netspec.ops.process_state import own_random_state
+from netspec.ops.signatures import signatures_of
 
 _STATEFUL = ("module", "act", "block", "spec", "layers", "param", "buffer")
 
@@ -200,7 +200,7 @@ def _refuse_inner_modules(layer: Layer, operator: Operator, place: Place) -> Non
 @cache
 def _of_modules(operator: Operator) -> tuple[Parameter, ...]:
     """The parameters of a class of torch that only a module or a function of Python fits."""
-    if operator.offer is not None:
+    if operator.registered is not None:
         return ()
     return tuple(p for p in signatures_of(operator)[0].parameters if takes_module(p))
 

@@ -59,14 +59,14 @@ from netspec.ir.lower.numbers import (
     compare_all,
 )  # fmt: skip
 from netspec.ir.lower.scope import Binding, Scope, undefined
-from netspec.ops import catalog, facts, offers
-from netspec.ops.facts import Fact, Mapped, OperatorRejects, Slice, TensorType
-from netspec.spec.expressions import (
+from netspec.language.expressions import (
     NotAnExpression,
     is_expression,
     literal,
     parse_expression,
 )  # fmt: skip
+from netspec.ops import catalog, facts, registry
+from netspec.ops.facts import Fact, Mapped, OperatorRejects, Slice, TensorType
 
 _OPS: dict[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",
@@ -742,7 +742,7 @@ def _refuse_inner_layer(keys: tuple[str, str | int], scope: Scope, place: Place)
 def _registered(function: ast.Attribute, scope: Scope) -> str | None:
     """`mylib.swish` of `mylib.swish(x)`, where `mylib` is no value here: `mylib/swish`."""
     space = function.value
-    if not isinstance(space, ast.Name) or space.id not in offers.namespaces():
+    if not isinstance(space, ast.Name) or space.id not in registry.namespaces():
         return None
     if scope.find(space.id) is not None or space.id in scope.args:
         return None

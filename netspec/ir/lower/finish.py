@@ -48,8 +48,8 @@ from netspec.ir.lower.instances import (
 from netspec.ir.lower.reading import reference
 from netspec.ir.lower.scope import Binding, GraphBuilder, PendingTie, Scope, undefined
 from netspec.ir.lower.state import check_init, lower_paths, lower_rules
+from netspec.language.expressions import is_expression
 from netspec.ops.facts import Mapped
-from netspec.spec.expressions import is_expression
 
 
 def finish(

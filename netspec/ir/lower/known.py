@@ -15,9 +15,9 @@ from netspec.ir.graph import New, NewModule, Place
 from netspec.ir.lower.context import Operand
 from netspec.ir.lower.instances import ModuleInstance
 from netspec.ir.lower.scope import Scope, Slot
+from netspec.language.schema import ActLayer, CallLayer, Layer, ModuleLayer
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact, memo_key
-from netspec.spec.schema import ActLayer, CallLayer, Layer, ModuleLayer
 
 Key = tuple[object, ...]
 

@@ -34,9 +34,8 @@ from netspec.ir.lower.reading import (
 )
 from netspec.ir.lower.scope import Binding, Scope, undefined
 from netspec.ir.lower.state import lower_const, lower_param
-from netspec.limits import OutOfWork, spend, too_much_work
-from netspec.spec.expressions import is_expression, names_in
-from netspec.spec.schema import (
+from netspec.language.expressions import is_expression, names_in
+from netspec.language.schema import (
     BufferLayer,
     CallLayer,
     ConstLayer,
@@ -48,6 +47,7 @@ from netspec.spec.schema import (
     UseLayer,
     ValueLayer,
 )  # fmt: skip
+from netspec.limits import OutOfWork, spend, too_much_work
 
 
 def lower_layers(layers: Layers, scope: Scope, place: Place) -> None:

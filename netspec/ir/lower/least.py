@@ -14,9 +14,9 @@ from netspec.ir.graph import Place
 from netspec.ir.limits import MAX_DEPTH
 from netspec.ir.lower.context import refuse
 from netspec.ir.lower.reading import Layers, items_of
+from netspec.language.load import Definition, Spec
+from netspec.language.schema import BlockLayer, ContainerLayer, Layer, Repeat
 from netspec.limits import current
-from netspec.spec.load import Definition, Spec
-from netspec.spec.schema import BlockLayer, ContainerLayer, Layer, Repeat
 
 
 def check_least(spec: Spec) -> None:

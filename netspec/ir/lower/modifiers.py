@@ -10,8 +10,8 @@ from netspec.ir.lower.collected import is_collection
 from netspec.ir.lower.context import Operand, refuse
 from netspec.ir.lower.evaluate import OF_THE_MODEL, as_condition, asks_dtype, evaluate_plain
 from netspec.ir.lower.scope import Scope
-from netspec.spec.expressions import as_expression, is_expression, names_in
-from netspec.spec.schema import (
+from netspec.language.expressions import as_expression, is_expression, names_in
+from netspec.language.schema import (
     ContainerLayer,
     Layer,
     Repeat,

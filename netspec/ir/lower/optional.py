@@ -7,8 +7,8 @@ from netspec.ir.graph import Place
 from netspec.ir.lower.context import Operand, refuse
 from netspec.ir.lower.evaluate import evaluate
 from netspec.ir.lower.scope import Scope
+from netspec.language.schema import Input
 from netspec.ops.facts import TensorType
-from netspec.spec.schema import Input
 
 _NONE = "=None"
 

@@ -32,17 +32,17 @@ from netspec.ir.lower.probes import (
     shape_of,
 )  # fmt: skip
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope
+from netspec.language.expressions import as_expression, could_be_expression, is_expression
+from netspec.language.interpolated import help_for_interpolation
+from netspec.language.load import Definition, Spec
+from netspec.language.overrides import Text
+from netspec.language.schema import Block, Document, Input
+from netspec.language.validation_errors import unknown_arg
 from netspec.limits import raised_help
 from netspec.ops import catalog, facts
-from netspec.ops.elsewhere import told_of_dtype
 from netspec.ops.facts import Fact, TensorType
+from netspec.ops.foreign_names import told_of_dtype
 from netspec.source import Path
-from netspec.spec.complain import unknown_arg
-from netspec.spec.expressions import as_expression, could_be_expression, is_expression
-from netspec.spec.interpolated import help_for_interpolation
-from netspec.spec.load import Definition, Spec
-from netspec.spec.overrides import Text
-from netspec.spec.schema import Block, Document, Input
 
 _ATTEMPTS = 4
 _STEPS = Steps(lower_layers, lower_layer, declare_child)

@@ -16,8 +16,8 @@ from netspec.ir.lower.evaluate import (
     static_value,
 )
 from netspec.ir.lower.scope import Scope
-from netspec.spec.expressions import is_expression
-from netspec.spec.schema import Layer
+from netspec.language.expressions import is_expression
+from netspec.language.schema import Layer
 
 Layers = Sequence[Layer] | Mapping[str, Layer]
 

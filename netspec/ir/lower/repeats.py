@@ -17,8 +17,8 @@ from netspec.ir.lower.instances import GraphInstance, ListInstance
 from netspec.ir.lower.modifiers import asks_each_copy, loop_names
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Slot
 from netspec.ir.lower.state import lower_after
+from netspec.language.schema import ContainerLayer, Layer, Repeat
 from netspec.limits import raised_help
-from netspec.spec.schema import ContainerLayer, Layer, Repeat
 
 Loop_ = list[dict[str, Operand]]
 

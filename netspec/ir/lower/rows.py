@@ -8,8 +8,8 @@ from netspec.ir.graph import Place, Rows
 from netspec.ir.lower.context import Refused, refuse
 from netspec.ir.lower.evaluate import static_value
 from netspec.ir.lower.scope import Scope
+from netspec.language.expressions import NotAnExpression, parse_expression
 from netspec.ops.facts import Fact, TensorType, contiguous
-from netspec.spec.expressions import NotAnExpression, parse_expression
 
 
 def rows_of(name: str, scope: Scope, place: Place) -> tuple[str, Rows | None]:

@@ -10,10 +10,10 @@ from netspec.errors import did_you_mean
 from netspec.ir.expr import Const, Expr, Part, Training, Tuple, Value
 from netspec.ir.graph import Assign, Child, Freeze, Init, New, Place, Port, Statement, Tie
 from netspec.ir.lower.context import Context, Operand, Refused, refuse
+from netspec.language.expressions import as_expression, could_be_expression
+from netspec.language.load import Definition
+from netspec.language.overrides import Text
 from netspec.ops import catalog
-from netspec.spec.expressions import as_expression, could_be_expression
-from netspec.spec.load import Definition
-from netspec.spec.overrides import Text
 
 if TYPE_CHECKING:
     from netspec.ir.lower.instances import Instance

@@ -17,11 +17,11 @@ from netspec.ir.lower.evaluate import evaluate_plain, static_value
 from netspec.ir.lower.mismatch import refused_init
 from netspec.ir.lower.rows import part_of, rows_of
 from netspec.ir.lower.scope import Scope
+from netspec.language.schema import BufferLayer, ConstLayer, Layer, ParamLayer
 from netspec.ops import catalog, facts
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact, OperatorRejects, TensorType
 from netspec.ops.signatures import signatures_of
-from netspec.spec.schema import BufferLayer, ConstLayer, Layer, ParamLayer
 
 _MOST_NAMES = 20  # of parameters, in a message
 
