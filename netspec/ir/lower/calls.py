@@ -194,8 +194,9 @@ def _result(
         args = tuple([o.facts[index] for o in called.args])
         kwargs = tuple([(n, o.facts[index]) for n, o in called.kwargs if n != left_out])
         _check_count(operator, bound, index, signatures, place)
+        found = facts.run_function(operator, args, kwargs)
         check_wrapped_call(operator, {n: o.facts[index] for n, o in called.named()})
-        return facts.run_function(operator, args, kwargs)
+        return found
 
     def writes(called: Bound) -> bool:
         args = tuple([o.facts[0] for o in called.args])

@@ -141,8 +141,9 @@ class ModuleInstance(Instance):
             index: int, called: nn.Module = module, key: object = self.key, train: bool = False
         ) -> Fact:
             mode = train or context.probes[index].training
+            found = facts.run_module(called, key, mode, *bound.at(index))
             check_wrapped_module(called, bound.args[0].facts[index] if bound.args else None)
-            return facts.run_module(called, key, mode, *bound.at(index))
+            return found
 
         def accepts(args: list[Operand], kwargs: dict[str, Operand], index: int) -> bool:
             assert module is not None, "it was called"
