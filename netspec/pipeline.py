@@ -18,7 +18,7 @@ from netspec.checks.dtypes import find_dtype_clash
 from netspec.checks.gradients import find_refused_gradient, notes_without_derivative
 from netspec.checks.inplace.check import decide_in_place
 from netspec.checks.inplace.decide import Decision
-from netspec.checks.inplace.tell import refusals
+from netspec.checks.inplace.messages import refusals
 from netspec.checks.layouts import notes_of_layouts
 from netspec.checks.unsaved import find_unsaved
 from netspec.checks.unused import find_unused, find_unused_args
@@ -30,8 +30,8 @@ from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
 from netspec.ir.foreign.documents import foreign_document
 from netspec.ir.forms import in_place
 from netspec.ir.graph import Place, Program
-from netspec.ir.lower.context import Activation, Form, Refused, refuse
 from netspec.ir.lower.program import lower, lower_as_far
+from netspec.ir.lower.session import Activation, Form, Refused, refuse
 from netspec.ir.walk.run_operator import Refuses
 from netspec.language.files import CannotOpen, Files, Kept
 from netspec.language.load import Spec, load_spec, plain_source, read_spec
@@ -156,7 +156,7 @@ def _compile(
     allow_text(_text_size(spec))
     with registry.recording_use() as used:
         program = lower(spec, args, activation, _part_finder(files), outputs)
-    program = replace(program, registry=tuple(used))
+    program = replace(program, registered=tuple(used))
     problems = find_unused(program.root, spec.document) + find_unsaved(program.root)
     problems += find_unused_args(spec)
     if problems:
@@ -168,7 +168,7 @@ def _compile(
         program, decisions = _overwrite(program, recipe, auto=activation.form == "inplace")
     written = write_trees(plan_classes(program), plain_source(spec.source))
     built = _built.get(recipe)
-    if built is None or built.registry != program.registry:  # registered anew since then
+    if built is None or built.registered != program.registered:  # registered anew since then
         built = compile_classes(written, recipe, rebuild)
         _keep(recipe, built)
     problems = find_refused_gradient(program, built.empty()) if program.refuses_gradients else []

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from netspec.ir.lower.context import Activation
+from netspec.ir.lower.session import Activation
 from netspec.language.files import Files, Kept
 from netspec.language.load import Spec, plain_source
 from netspec.language.overrides import Override

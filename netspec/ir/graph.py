@@ -262,7 +262,7 @@ class InitRule:
     parameter: str
     operator: Operator
     kwargs: tuple[tuple[str, Expr], ...]
-    guarded: bool = False  # some of those modules have None there
+    may_be_none: bool = False  # some of those modules have None there
     but: tuple[str, ...] = ()
     place: Place | None = field(default=None, compare=False)
 
@@ -304,4 +304,4 @@ class Program:
     source: Text
     overwrites: bool = False  # some call asks to overwrite its input
     refuses_gradients: bool = False  # some call takes no tensor that is trained
-    registry: tuple[Registered, ...] = ()  # what Python code registered, and the program names
+    registered: tuple[Registered, ...] = ()  # what Python code registered, and the program names

@@ -140,7 +140,7 @@ def run_function(
         memo, target = (*key, memo_key(args), memo_key(kwargs)), operator.target
         return _run_registered(memo, operator.registered.fake, target, target, args, kwargs)
     pointwise = len(args) == 1 and catalog.is_activation_of_torch(operator.name)
-    if pointwise and keeps_type((*key, memo_key(kwargs)), operator.target, args[0], kwargs):
+    if pointwise and is_type_preserving((*key, memo_key(kwargs)), operator.target, args[0], kwargs):
         return args[0]
     return _run((*key, memo_key(args), memo_key(kwargs)), operator.target, args, kwargs)
 
@@ -162,7 +162,7 @@ def _run_registered(
         return remembered(("cpu", key), lambda: _on_cpu(on_cpu, args, dict(kwargs)))
 
 
-def keeps_type(
+def is_type_preserving(
     key: object,
     target: Callable[..., object],
     fact: Fact,
@@ -224,7 +224,7 @@ def run_module(
         fake = registered.fake and partial(registered.fake, module.train(training))
         return _run_registered(memo, fake, _MetaCall(module, training), twin, args, kwargs)
     pointwise = len(args) == 1 and not kwargs and type(module).__module__ in _POINTWISE
-    if pointwise and keeps_type((key, training), twin, args[0]):
+    if pointwise and is_type_preserving((key, training), twin, args[0]):
         return args[0]
     memo = (key, training, memo_key(args), memo_key(kwargs))
     pay_once(("layers", memo), _A_TENSOR * max(0, tensors_of(module) - _FEW_TENSORS))

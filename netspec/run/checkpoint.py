@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from netspec.errors import Diagnostic, RunError, Span, did_you_mean
-from netspec.ir.lower.context import Activation
+from netspec.ir.lower.session import Activation
 from netspec.language.files import Kept
 from netspec.language.overrides import Override
 from netspec.limits import AnyLimits, raised, read_limits

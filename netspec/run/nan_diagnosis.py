@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from netspec.errors import Diagnostic, Span
-from netspec.ir.lower.context import Activation
+from netspec.ir.lower.session import Activation
 from netspec.pipeline import Compiled, compile_recipe
 from netspec.run.data.dataset import Batch
 from netspec.run.data_compatibility import output_span

@@ -9,10 +9,10 @@ from typing import cast
 from torch import nn
 
 from netspec.ir.graph import Place
-from netspec.ir.lower.context import Context, Operand, Refused, refuse
 from netspec.ir.lower.evaluate import evaluate
 from netspec.ir.lower.mismatch import free_size, lacks_batch, wrong_size
 from netspec.ir.lower.scope import Scope
+from netspec.ir.lower.session import Context, Operand, Refused, refuse
 from netspec.language.expressions import as_expression, names_in
 from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator

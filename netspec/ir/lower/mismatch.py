@@ -15,9 +15,9 @@ from netspec.errors import Span
 from netspec.ir.expr import Const, Item, ListOf, Tuple
 from netspec.ir.graph import Place
 from netspec.ir.lower.bind import Bound
-from netspec.ir.lower.context import Operand, Refused, refuse, sizes_text
 from netspec.ir.lower.history import Step, history_of, named
 from netspec.ir.lower.scope import Scope
+from netspec.ir.lower.session import Operand, Refused, refuse, sizes_text
 from netspec.language.schema import expand_short
 from netspec.ops import catalog
 from netspec.ops.arguments import Signature

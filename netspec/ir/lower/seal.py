@@ -35,18 +35,18 @@ from netspec.ir.graph import (
     Statement,
     Tie,
 )  # fmt: skip
-from netspec.ir.lower.context import Lowered, Operand, Refused, join, refuse, tuple_of
+from netspec.ir.lower.arguments import reference
 from netspec.ir.lower.evaluate import static_value
-from netspec.ir.lower.inits import check_inits, guarded
-from netspec.ir.lower.instances import (
+from netspec.ir.lower.handles import (
     GraphInstance,
     ListInstance,
     ModuleInstance,
     WeightedActivation,
     parameters_of,
 )
-from netspec.ir.lower.reading import reference
+from netspec.ir.lower.inits import check_inits, may_be_none
 from netspec.ir.lower.scope import Binding, GraphBuilder, PendingTie, Scope, undefined
+from netspec.ir.lower.session import Lowered, Operand, Refused, join, refuse, tuple_of
 from netspec.ir.lower.state import check_init, lower_paths, lower_rules
 from netspec.language.expressions import is_expression
 from netspec.ops.facts import Mapped
@@ -96,7 +96,7 @@ def finish(
     graph = Graph(
         builder.name, tuple(builder.inputs), children,
         _without_needless(tuple(builder.body), expr), expr,
-        rules=guarded(by_class, by_path, children), inits=by_path, source=builder.source,
+        rules=may_be_none(by_class, by_path, children), inits=by_path, source=builder.source,
         place=place,
     )  # fmt: skip
     if by_path:
@@ -336,7 +336,7 @@ def _ties(builder: GraphBuilder, scope: Scope, graph: Graph) -> tuple[Tie, ...]:
         first, *rest = pending.reference.split(".")
         binding = (pending.scope or scope).registered(first)
         if binding is None or not isinstance(binding.at, Part):
-            _hand_up(pending, builder, scope)
+            defer_to_outer(pending, builder, scope)
             continue
         source = (*binding.at.path, *rest)
         _check_tie(pending, source, known)
@@ -344,7 +344,7 @@ def _ties(builder: GraphBuilder, scope: Scope, graph: Graph) -> tuple[Tie, ...]:
     return tuple(found)
 
 
-def _hand_up(pending: PendingTie, builder: GraphBuilder, scope: Scope) -> None:
+def defer_to_outer(pending: PendingTie, builder: GraphBuilder, scope: Scope) -> None:
     """A tie to what lies outside of this graph is made in the graph around."""
     if builder.outer is None:
         first = pending.reference.partition(".")[0]

@@ -12,9 +12,9 @@ from torch import nn
 
 from netspec.ir.expr import Call, CallPart, Expr, Method, Part, Value, values_in, walk
 from netspec.ir.graph import New, NewModule, Place
-from netspec.ir.lower.context import Operand
-from netspec.ir.lower.instances import ModuleInstance
-from netspec.ir.lower.scope import Scope, Slot
+from netspec.ir.lower.handles import ModuleInstance
+from netspec.ir.lower.scope import Registration, Scope
+from netspec.ir.lower.session import Operand
 from netspec.language.schema import ActLayer, CallLayer, Layer, ModuleLayer
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact, memo_key
@@ -73,7 +73,7 @@ def recall(key: Key, name: str, scope: Scope, place: Place, source: Operand) -> 
         return Operand(_with_input(known.expr, source.expr), known.facts)
     scope.context.count_layers(1, place)
     scope.context.count_elements(known.elements, place)
-    slot = Slot(name, place, known.new, called=True, activation=key[0] == "act")
+    slot = Registration(name, place, known.new, called=True, activation=key[0] == "act")
     scope.holder.add(slot)
     binding = scope.names[name]
     at = binding.at = scope.part(name)

@@ -32,13 +32,13 @@ from netspec.ir.graph import (
     Place,
 )  # fmt: skip
 from netspec.ir.lower.bind import Bound, bind
-from netspec.ir.lower.calls import call_function, meet_overwriting
+from netspec.ir.lower.calls import call_function, note_overwriting
 from netspec.ir.lower.collected import is_collection, with_tensors, with_tensors_where
-from netspec.ir.lower.context import Context, Lowered, Operand, Refused, join, refuse
 from netspec.ir.lower.evaluate import Module
 from netspec.ir.lower.infer import infer, sized_inputs
 from netspec.ir.lower.mismatch import Called, passed, refused_construction, rejection
-from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Slot
+from netspec.ir.lower.scope import Binding, GraphBuilder, Registration, Scope
+from netspec.ir.lower.session import Context, Lowered, Operand, Refused, join, refuse
 from netspec.limits import current
 from netspec.ops import facts
 from netspec.ops.arguments import Signature
@@ -92,7 +92,7 @@ class ModuleInstance(Instance):
     name: str
     operator: Operator
     given: dict[str, Operand]
-    slot: Slot
+    slot: Registration
     after: tuple[Init | Freeze, ...] = ()
     key: object = None
     module: nn.Module | None = None
@@ -207,7 +207,7 @@ class ModuleInstance(Instance):
         bound = bind(signatures, self.operator.name, (), given, place, True, its)
         if bound.is_unknown:
             raise Refused
-        meet_overwriting(self.operator, bound.args, dict(bound.kwargs), context, place)
+        note_overwriting(self.operator, bound.args, dict(bound.kwargs), context, place)
         args = tuple(o.facts[0] for o in bound.args)
         kwargs = {name: o.facts[0] for name, o in bound.kwargs}
         _bound_inner_layers({**dict(zip(bound.names, args, strict=True)), **kwargs}, place)
@@ -332,7 +332,7 @@ class GraphInstance(Instance):
     """
 
     name: str
-    slot: Slot
+    slot: Registration
     lower: Callable[[Sequence[Operand], Place], tuple[Lowered, Sequence[Operand]]]
     home: GraphBuilder
     after: tuple[Init | Freeze, ...] = ()
@@ -396,7 +396,7 @@ class ListInstance(Instance):
     name: str
     children: list[Binding]
     path: tuple[str | int, ...]
-    slot: Slot | None  # None for the copies of a repeat, which are called, and made already
+    slot: Registration | None  # None for the copies of a repeat, which are called, and made already
 
     @property
     def items(self) -> int | None:

@@ -19,8 +19,8 @@ from netspec.limits import Limits, current, raised_help
 from netspec.ops.facts import Fact, OperatorRejects, TensorType, elements
 
 if TYPE_CHECKING:
-    from netspec.ir.lower.known import KnownCall, KnownModule
-    from netspec.ir.lower.reading import Layers
+    from netspec.ir.lower.arguments import Layers
+    from netspec.ir.lower.layer_memo import KnownCall, KnownModule
     from netspec.ir.lower.scope import Scope
     from netspec.language.schema import Layer
 
@@ -282,7 +282,7 @@ class Context:
         """A value known now."""
         return Operand(Const(value, origin), (value,) * len(self.probes), sized=False)
 
-    def settle(self, expr: Expr, facts: tuple[Fact, ...], like: Operand) -> Operand:
+    def fold_if_equal(self, expr: Expr, facts: tuple[Fact, ...], like: Operand) -> Operand:
         """A number read off a tensor: folded where it is the same at each probe, else code.
 
         Code too where the tensor is not named, and it matters that it is computed: `=bn(x).ndim`.

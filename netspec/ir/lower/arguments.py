@@ -7,7 +7,6 @@ from typing import Any
 
 from netspec.ir.graph import Place
 from netspec.ir.lower.bind import words_for
-from netspec.ir.lower.context import Operand, Refused, refuse
 from netspec.ir.lower.evaluate import (
     OF_THE_MODEL,
     asks_dtype,
@@ -16,6 +15,7 @@ from netspec.ir.lower.evaluate import (
     static_value,
 )
 from netspec.ir.lower.scope import Scope
+from netspec.ir.lower.session import Operand, Refused, refuse
 from netspec.language.expressions import is_expression
 from netspec.language.schema import Layer
 

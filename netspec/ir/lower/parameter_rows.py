@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netspec.ir.graph import Place, Rows
-from netspec.ir.lower.context import Refused, refuse
 from netspec.ir.lower.evaluate import static_value
 from netspec.ir.lower.scope import Scope
+from netspec.ir.lower.session import Refused, refuse
 from netspec.language.expressions import NotAnExpression, parse_expression
 from netspec.ops.facts import Fact, TensorType, contiguous
 
