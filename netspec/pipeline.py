@@ -15,10 +15,11 @@ from torch import nn
 
 from netspec import find
 from netspec.checks.dtypes import find_dtype_clash
-from netspec.checks.gradients import notes_without_derivative
+from netspec.checks.gradients import find_refused_gradient, notes_without_derivative
 from netspec.checks.inplace.check import decide_in_place
 from netspec.checks.inplace.decide import Decision
 from netspec.checks.inplace.messages import refusals
+from netspec.checks.layouts import notes_of_layouts
 from netspec.checks.unsaved import find_unsaved
 from netspec.checks.unused import find_unused, find_unused_args
 from netspec.emit.classes import plan_classes
@@ -50,6 +51,7 @@ from netspec.limits import (
 )
 from netspec.ops import catalog, registry
 from netspec.ops.facts import memo_key
+from netspec.ops.foreign_names import told_of_dtype
 from netspec.ops.process_state import (
     one_thread,
     own_random_state,
@@ -171,6 +173,9 @@ def _compile(
     if built is None or built.registered != program.registered:  # registered anew since then
         built = compile_classes(written, recipe, rebuild)
         _keep(recipe, built)
+    problems = find_refused_gradient(program, built.empty()) if program.refuses_gradients else []
+    if problems:
+        raise SpecError(problems)
     return Compiled(program, written, built, recipe, spec, decisions)
 
 
@@ -230,7 +235,7 @@ def build(
     and where a layer does not run in `dtype`.
     """
     compiled = compile_spec(source, args, act, overrides, outputs, plugins, limits)
-    _check_dtype(compiled, dtype)
+    check_dtype(compiled, dtype)
     target = torch.device(device) if device is not None else None
     if target is not None and target.type == "meta":
         model = compiled.built.empty()
@@ -243,12 +248,12 @@ def build(
             model = compiled.built.make()
     if target is not None and target.type != "meta":
         model = model.to(target)
-    return model if dtype is None else model.to(_dtype(dtype))
+    return model if dtype is None else model.to(read_dtype(dtype))
 
 
-def _check_dtype(compiled: Compiled, dtype: str | torch.dtype | None) -> None:
+def check_dtype(compiled: Compiled, dtype: str | torch.dtype | None) -> None:
     """Raises SpecError where a layer does not run in this dtype."""
-    wanted = None if dtype is None else _dtype(dtype)
+    wanted = None if dtype is None else read_dtype(dtype)
     if wanted is None or not wanted.is_floating_point or wanted is torch.float32:
         return
     problems = find_dtype_clash(compiled.program, compiled.built.empty(), wanted)
@@ -269,14 +274,37 @@ def check(
 ) -> tuple[Diagnostic, ...]:
     """What is wrong with a spec, in the order of its lines; nothing, if it can be built.
 
-    With `dtype`, what would not run after `build(…, dtype=dtype)`, too.
+    With `dtype`, what would not run after `build(…, dtype=dtype)`, too. What is worth a look and
+    no mistake is in `notes`.
     """
     try:
         compiled = compile_spec(source, args, act, overrides, outputs, plugins, limits)
-        _check_dtype(compiled, dtype)
+        check_dtype(compiled, dtype)
     except SpecError as error:
         return error.diagnostics
     return ()
+
+
+def notes(
+    source: AnySource,
+    *,
+    args: Mapping[str, object] | None = None,
+    act: Act = "module",
+    overrides: Overrides | None = None,
+    outputs: Sequence[str] | None = None,
+    plugins: Sequence[str] | None = None,
+    limits: AnyLimits = None,
+) -> tuple[str, ...]:
+    """What is worth a look in a spec that can be built, a line each, as `netspec check` tells it.
+
+    Raises SpecError where it can't be built.
+    """
+    return notes_of(compile_spec(source, args, act, overrides, outputs, plugins, limits))
+
+
+def notes_of(compiled: Compiled) -> tuple[str, ...]:
+    """The notes on a model that is compiled already."""
+    return (*gradient_notes(compiled), *notes_of_layouts(compiled.program, compiled.built.empty()))
 
 
 def gradient_notes(compiled: Compiled) -> tuple[str, ...]:
@@ -508,12 +536,13 @@ def _remember(source: AnySource, asked: object, compiled: Compiled) -> None:
     _compiled[_key(source), asked] = (compiled, source)
 
 
-def _dtype(dtype: str | torch.dtype) -> torch.dtype:
+def read_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    """A dtype by its name. Raises SpecError."""
     if isinstance(dtype, torch.dtype):
         return dtype
     found = catalog.find_dtype(dtype)
     if found is None:
-        help = did_you_mean(dtype, catalog.dtype_names())
+        help = told_of_dtype(dtype)
         span = Span(f"from dtype={dtype!r}")
         raise SpecError(Diagnostic("NS206", f"there is no dtype `{dtype}`", span, help=help))
     return found

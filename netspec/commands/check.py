@@ -8,11 +8,13 @@ from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+import torch
+
 from netspec.commands.find_specs import Checked, collect, given_args
 from netspec.commands.spec_argument import Changes, compile_given, read_changes
 from netspec.display import visible
-from netspec.errors import Diagnostic, SpecError
-from netspec.pipeline import gradient_notes
+from netspec.errors import Diagnostic, Span, SpecError
+from netspec.pipeline import check_dtype, notes_of, read_dtype
 from netspec.reporting.data import Found, json_of, sarif_of
 from netspec.reporting.pages import read_pages
 from netspec.reporting.terminal import print_error, tell
@@ -22,6 +24,7 @@ def check_command(options: Namespace) -> int:
     """Check and tell; gives the exit status."""
     try:
         changes = read_changes(options)
+        dtype = _read_dtype(options.dtype)
     except SpecError as error:
         print_error(error)
         return 2
@@ -30,7 +33,7 @@ def check_command(options: Namespace) -> int:
     found: list[Found] = []
     notes: list[str] = []
     for spec in specs:
-        found += _check(spec, replace(changes, args=args[spec.name]), notes)
+        found += _check(spec, replace(changes, args=args[spec.name]), dtype, notes)
     found = _once(found)
     if options.json:
         _write_json(json_of(found))
@@ -41,11 +44,23 @@ def check_command(options: Namespace) -> int:
     return 1 if found else 0
 
 
-def _check(spec: Checked, changes: Changes, notes: list[str]) -> list[Found]:
+def _read_dtype(name: str | None) -> torch.dtype | None:
+    try:
+        return None if name is None else read_dtype(name)
+    except SpecError as error:
+        span = Span(f"from --dtype {name}")
+        raise SpecError([replace(found, span=span) for found in error.diagnostics]) from None
+
+
+def _check(
+    spec: Checked, changes: Changes, dtype: torch.dtype | None, notes: list[str]
+) -> list[Found]:
     """What is wrong with a spec; what is worth a note beside is put to the others."""
     try:
         if spec.alone:
-            notes += gradient_notes(compile_given(spec.given, changes))
+            compiled = compile_given(spec.given, changes)
+            check_dtype(compiled, dtype)
+            notes += notes_of(compiled)
     except SpecError as error:
         return [Found(spec.name, diagnostic) for diagnostic in error.diagnostics]
     return [Found(spec.name, diagnostic) for diagnostic in spec.problems]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from netspec.checks.inplace.messages import decisions_json, decisions_text
 from netspec.commands.spec_argument import compile_given, read_changes
 from netspec.errors import SpecError
-from netspec.pipeline import gradient_notes
+from netspec.pipeline import notes_of
 from netspec.reporting.terminal import look_of, print_error
 from netspec.view.summary import Summary, summarize, summary_json
 from netspec.view.table import summary_text
@@ -37,7 +37,7 @@ def show_command(options: Namespace) -> int:
     sys.stdout.write(summary_text(shown, look_of(sys.stdout).width))
     if compiled.decisions:
         sys.stdout.write(f"\n{decisions_text(compiled.decisions)}")
-    for note in gradient_notes(compiled):
+    for note in notes_of(compiled):
         sys.stdout.write(f"\nnote: {note}\n")
     return 0
 

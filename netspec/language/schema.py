@@ -196,14 +196,25 @@ def kinds_of(layer: dict[str, Any]) -> list[str]:
 
 
 def _is_foreign(layer: object) -> bool:
-    """Whether a layer is a call of Python, a row of Ultralytics, or has another tool's key."""
+    """Whether a layer is a call of Python, a row of Ultralytics, has another tool's key, or a class
+    for a key: `{Linear: {out_features: 4}}`; or whether its arguments are a list."""
     if isinstance(layer, str):
         return layer.endswith(")") and not layer.startswith("=")
     if isinstance(layer, list):
         return len(layer) == 4 and isinstance(layer[2], str) and isinstance(layer[3], list)
-    if not isinstance(layer, dict) or kinds_of(layer):
+    if not isinstance(layer, dict):
         return False
-    return any(isinstance(layer.get(key), str) for key in FOREIGN_KEYS)
+    if kinds_of(layer):
+        return isinstance(layer.get("module"), str) and isinstance(layer.get("args"), list)
+    has_key = any(isinstance(layer.get(key), str) for key in FOREIGN_KEYS)
+    return has_key or class_key_of(layer) is not None
+
+
+def class_key_of(layer: dict[str, Any]) -> str | None:
+    """The class that is a layer's only key."""
+    key, value = next(iter(layer.items()), ("", None))
+    is_class = len(layer) == 1 and key[:1].isupper() and key.lower() not in _KIND_SET
+    return key if is_class and not isinstance(value, str) else None
 
 
 def expand_short(layer: object) -> object:

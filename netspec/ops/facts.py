@@ -159,7 +159,7 @@ def _run_registered(
     try:
         return _run(key, target, args, kwargs, asks_kernel=False)
     except OperatorRejects:  # its code may look at numbers, which `meta` has not
-        return _remembered(("cpu", key), lambda: _on_cpu(on_cpu, args, dict(kwargs)))
+        return remembered(("cpu", key), lambda: _on_cpu(on_cpu, args, dict(kwargs)))
 
 
 def is_type_preserving(
@@ -233,8 +233,8 @@ def run_module(
         found = _run(memo, _MetaCall(module, training), args, kwargs)
     small = elements_of(module) + elements(found) <= MAX_TINY
     if small and _asks_for_cpu(args, dict(kwargs)):
-        found = _remembered(("cpu", memo), lambda: _or_on_cpu(found, twin, args, dict(kwargs)))
-    _remembered(
+        found = remembered(("cpu", memo), lambda: _or_on_cpu(found, twin, args, dict(kwargs)))
+    remembered(
         ("kernel", memo), lambda: _check_kernel(memo, twin, args, dict(kwargs), found), _A_KIND
     )
     return found
@@ -434,10 +434,11 @@ def _run(
     kwargs: tuple[tuple[str, Fact], ...],
     asks_kernel: bool = True,
 ) -> Fact:
-    return _remembered(key, lambda: _result(key, target, args, dict(kwargs), asks_kernel))
+    return remembered(key, lambda: _result(key, target, args, dict(kwargs), asks_kernel))
 
 
-def _remembered(key: object, find: Callable[[], Fact], work: int = _A_QUESTION) -> Fact:
+def remembered(key: object, find: Callable[[], Fact], work: int = _A_QUESTION) -> Fact:
+    """What `find` gives, found once; its work is paid in each check. Raises OperatorRejects."""
     found = _memo.get(key, _memo)
     if found is _memo:
         before = spent()
@@ -536,10 +537,10 @@ def _on_cpu(
                 positional = [to_value(a, fill) for a in args]
                 named = {name: to_value(value, fill) for name, value in kwargs.items()}
                 if backward:
-                    positional, named = tree_map(_in_a_graph, (positional, named))
+                    positional, named = tree_map(in_a_graph, (positional, named))
                 result = target(*positional, **named)
                 if backward:
-                    _go_back(result)
+                    go_back(result)
                 found.append(fact_of(result))
             if one:
                 break
@@ -562,7 +563,7 @@ def _has_whole_numbers(fact: Fact) -> bool:
     )
 
 
-def _in_a_graph(value: object) -> object:
+def in_a_graph(value: object) -> object:
     """A tensor as the value of a layer is: it requires grad, and is no leaf."""
     if not isinstance(value, torch.Tensor):
         return value
@@ -570,7 +571,7 @@ def _in_a_graph(value: object) -> object:
     return value.requires_grad_().view_as(value) * 1 if differentiable else value
 
 
-def _go_back(result: object) -> None:
+def go_back(result: object) -> None:
     """A backward pass from all of a result that requires grad."""
     tensors = [t for t in tree_leaves(result) if isinstance(t, torch.Tensor) and t.requires_grad]
     if tensors:

@@ -282,7 +282,8 @@ def close_list(
     """The list or dict of what its scope declared; all parameters, or none."""
     numbers = [str(i) for i in range(inner.holder.counter)]
     names = [each for each in (numbers if inner.indexed else inner.names) if each in inner.names]
-    bindings = {each: inner.names[each] for each in names}
+    bindings = {each: inner.names[each] for each in names if not inner.names[each].absent}
+    absent = {each: binding for each, binding in inner.names.items() if binding.absent}
     parameters = [
         isinstance(b.value, Operand) and b.instance is None
         for b in bindings.values()
@@ -296,7 +297,7 @@ def close_list(
     path = scope.part(name).path
     if inner.indexed:
         return ListInstance(name, list(bindings.values()), path, slot)
-    return DictInstance(name, list(bindings.values()), path, slot, tuple(bindings))
+    return DictInstance(name, list(bindings.values()), path, slot, tuple(bindings), absent)
 
 
 def bind_taps(binding: Binding, value: Operand, scope: Scope, place: Place) -> Operand:

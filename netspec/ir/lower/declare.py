@@ -103,6 +103,9 @@ def declare_child(layer: Layer, key: str, scope: Scope, place: Place) -> None:
     if layer.when is not None:
         condition = condition_of(layer, scope, place)
         if condition is not None and condition.static and not condition.facts[0]:
+            if not scope.indexed:  # in a list it takes no number
+                null = scope.context.const(None) if isinstance(layer, ParamLayer) else None
+                scope.names[key] = Binding(place, null, absent=True)
             return
     if layer.as_ == "inline":
         scope.last_name = _next_number(scope) if scope.indexed else key

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from netspec.errors import did_you_mean
+from netspec.ir.effects import has_effects
 from netspec.ir.expr import (
     Attribute,
     Binary,
@@ -356,6 +357,8 @@ def _item(found: Operand | Module, index: ast.expr, scope: Scope, place: Place) 
     number = position.facts[0] if position.static else None
     if isinstance(operand.expr, (Tuple, ListOf)) and isinstance(number, int):
         item = operand.expr.items[number]
+        if any(has_effects(other) for other in operand.expr.items if other is not item):
+            return replace(operand, expr=expr, facts=values)
         if isinstance(item, Const):
             return scope.context.const(values[0])
         return replace(operand, expr=item, facts=values)
@@ -572,6 +575,10 @@ def _call_module(module: Module, node: ast.Call, scope: Scope, place: Place) -> 
     args, kwargs = _arguments(node, scope, place)
     if binding.refused:
         raise Refused
+    if binding.absent:
+        fact = f"`{module.name}` does not exist here: its `when` is false"
+        help = f"write `… if {module.name} is not None else …`"
+        raise refuse("NS207", fact, place.span(), help)
     assert binding.instance is not None and binding.at is not None, "a Module is registered"
     return binding.instance.call(scope, binding.at, args, kwargs, place)
 

@@ -52,7 +52,9 @@ from netspec.ops import facts
 from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact, OperatorRejects
+from netspec.ops.gradients import refuses_gradients
 from netspec.ops.signatures import forward_signature_of, signatures_of
+from netspec.ops.wrapping import check_wrapped_module
 
 # What is said of a refusal that has a cause elsewhere, as `act.fn` is for an activation.
 Cause: TypeAlias = Callable[[Diagnostic], Diagnostic]
@@ -114,7 +116,9 @@ class ModuleInstance(Instance):
             index: int, called: nn.Module = module, key: object = self.key, train: bool = False
         ) -> Fact:
             mode = train or context.probes[index].training
-            return facts.run_module(called, key, mode, *bound.at(index))
+            found = facts.run_module(called, key, mode, *bound.at(index))
+            check_wrapped_module(called, bound.args[0].facts[index] if bound.args else None)
+            return found
 
         def accepts(args: list[Operand], kwargs: dict[str, Operand], index: int) -> bool:
             assert module is not None, "it was called"
@@ -145,6 +149,7 @@ class ModuleInstance(Instance):
 
         train = partial(run, train=True) if facts.has_mode(module) else None
         found = context.ask(run, refusal, train)
+        context.refuses_gradients |= refuses_gradients(self.key, module, *bound.at(0))
         exprs = tuple([o.expr for o in bound.args])
         by_name = tuple([(name, o.expr) for name, o in bound.kwargs])
         return Operand(CallPart(at, exprs, by_name), found)
@@ -416,6 +421,7 @@ class DictInstance(ListInstance):
 
     has_named_items: ClassVar[bool] = True
     names: tuple[str, ...] = ()
+    absent: Mapping[str, Binding] = field(default_factory=dict)  # the items whose `when` is false
 
     def made_of(self, children: tuple[Child, ...]) -> NewList | NewDict:
         return NewDict(children)
@@ -441,6 +447,9 @@ class DictInstance(ListInstance):
         if not position.static or not isinstance(name, str):
             fact = f"an item of `{self.name}` is reached by a name known when the model is built"
             raise refuse("NS303", fact, place.span(), f"it has {', '.join(self.names)}")
+        if name in self.absent:
+            binding = self.absent[name]
+            return binding.value or Module(binding, f"{self.name}.{name}")
         if name not in self.names:
             help = did_you_mean(name, self.names) or f"it has {', '.join(self.names)}"
             raise refuse("NS207", f"`{self.name}` has no item `{name}`", place.span(), help)

@@ -182,7 +182,9 @@ def _lower(
     tried = context.tried
     inputs = tuple(replace(port, facts=port.facts[:tried]) for port in builder.inputs)
     probes = context.probes[:tried]
-    return Program(spec.name, root, probes, inputs, spec.source, context.overwrites)
+    return Program(
+        spec.name, root, probes, inputs, spec.source, context.overwrites, context.refuses_gradients
+    )
 
 
 def evaluate_alone(

@@ -98,6 +98,7 @@ class Context:
     differs_by_mode: bool = False  # some fact, and no probe is in train mode
     lost: set[int] = field(default_factory=set)  # the sizes beyond those tried that were refused
     overwrites: bool = False  # some call asks to overwrite its input
+    refuses_gradients: bool = False  # some call takes no tensor that is trained
     layers: int = 0
     elements: int = 0
     lowerings: int = 0  # of all layers, those that register nothing too

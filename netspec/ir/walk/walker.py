@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, Protocol
 
 import torch
@@ -100,6 +101,13 @@ class Step:
     @property
     def line(self) -> int:
         return self.place.line if self.place else 0
+
+    @property
+    def told(self) -> str:
+        """As notes call it, with the file's name and the line."""
+        if self.place is None or not self.line:
+            return f"`{self.path}`"
+        return f"`{self.path}` ({PurePath(self.place.span().file).name}:{self.line})"
 
 
 class Watcher(Protocol):
