@@ -251,18 +251,19 @@ def test_memory_is_bounded_on_the_cpu() -> None:
         assert torch.bincount(x, minlength=20).shape == (20,)
 
 
+@pytest.mark.parametrize("layers", [2, 6])
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 @pytest.mark.parametrize("batch_first", [False, True])
-def test_a_long_sequence_gives_what_torch_gives(
-    kind: type[nn.RNNBase], batch_first: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_long_or_deep_sequence_gives_what_torch_gives(
+    kind: type[nn.RNNBase], batch_first: bool, layers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    args = {"num_layers": 2, "bidirectional": True, "batch_first": batch_first}
+    args = {"num_layers": layers, "bidirectional": True, "batch_first": batch_first}
     module = kind(4, 3, **args, device="meta")
-    for shape in ((30, 30, 4), (30, 4)):
+    for shape in ((30, 30, 4), (30, 4), (4, 6, 4)):
         fact = facts.contiguous(shape, torch.float32)
         facts.forget()
         short = facts.run_module(module, ("long", kind), False, (fact,), ())
         with monkeypatch.context() as patch:
-            patch.setattr(facts, "_over_time", lambda *_: None)
+            patch.setattr(facts, "_by_small_ones", lambda *_: None)
             facts.forget()
             assert facts.run_module(module, ("long", kind), False, (fact,), ()) == short
