@@ -279,7 +279,7 @@ def check(
 
 def gradient_notes(compiled: Compiled) -> tuple[str, ...]:
     """A line for each layer of which torch has no derivative, and which needs one."""
-    return notes_without_derivative(compiled.program, compiled.built.empty())
+    return notes_without_derivative(compiled.program)
 
 
 def to_python(

@@ -17,7 +17,7 @@ _FILLS = frozenset({
 })  # fmt: skip
 
 
-class Unfilled(TorchFunctionMode):  # type: ignore[no-untyped-call]
+class Unfilled(TorchFunctionMode):
     """Whatever would fill a `meta` tensor inside gives it back as it is."""
 
     def __torch_function__(

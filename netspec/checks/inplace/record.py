@@ -17,7 +17,7 @@ from netspec.checks.inplace.region import Region, region_of
 from netspec.checks.inplace.trial import Trial, is_one_of_several, refusal_of_part, try_in_place
 from netspec.ir.graph import NewModule, Program
 from netspec.ir.walk.ask import Refuses, ask
-from netspec.ir.walk.walker import Bound, Step, walk
+from netspec.ir.walk.walker import Bound, Given, Step, walk
 from netspec.ops import offers
 from netspec.ops.backends import OTHER_KERNELS
 from netspec.ops.facts import OperatorRejects, TensorType, fact_of
@@ -162,7 +162,7 @@ class _Recorder:
         self._steps.pop()
         return value
 
-    def enter(self, bound: Bound, run: Callable[[], Any]) -> Any:
+    def enter(self, bound: Bound, given: Given, run: Callable[[], Any]) -> Any:
         self._entered.append(Entered(self.clock, bound.path))
         value = run()
         self._entered.pop()
