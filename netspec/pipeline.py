@@ -55,7 +55,7 @@ from netspec.recipe import Recipe, hashable, recipe_of
 from netspec.source import Source, read_text
 from netspec.spec.files import CannotOpen, Files, Kept
 from netspec.spec.load import Spec, load_spec, plain_source, read_spec
-from netspec.spec.overrides import Override, Overrides, apply_overrides, parse_overrides
+from netspec.spec.overrides import Override, Overrides, Text, apply_overrides, parse_overrides
 from netspec.spec.variants import resolved
 
 AnySource = str | os.PathLike[str] | Mapping[str, object] | Source | Spec
@@ -164,7 +164,7 @@ def _compile(
     decisions: tuple[Decision, ...] = ()
     if program.overwrites or activation.form == "inplace":
         program, decisions = _overwrite(program, recipe, auto=activation.form == "inplace")
-    written = write_trees(plan_classes(program), plain_source(spec.source))
+    written = _write(program, plain_source(spec.source))
     built = _built.get(recipe)
     if built is None or built.offers != program.offers:  # registered anew since then
         built = compile_classes(written, recipe, rebuild)
@@ -172,11 +172,20 @@ def _compile(
     return Compiled(program, written, built, recipe, spec, decisions)
 
 
+def _write(program: Program, source: Text) -> Written:
+    """The code of a program. Raises SpecError where it is longer than a check may write."""
+    try:
+        return write_trees(plan_classes(program), source)
+    except OutOfWork:
+        place = Place(program.source, ("layers",))
+        raise SpecError(too_much_work("writing this model", place.key_span())) from None
+
+
 def _overwrite(
     program: Program, recipe: Recipe, auto: bool
 ) -> tuple[Program, tuple[Decision, ...]]:
     """The program with all in place that is safe; what is decided, a model on `meta` tells."""
-    written = write_trees(plan_classes(program), program.source)
+    written = _write(program, program.source)
     built = compile_classes(written, recipe, rebuild)
     try:
         decisions = decide_in_place(program, built.empty(), auto)
