@@ -212,7 +212,10 @@ def _same_on_cpu(
 
 def run(key: object, target: Callable[..., object], args: tuple[Fact, ...]) -> Fact:
     """The fact of what any callable gives, which `key` identifies; for Python's own operators."""
-    return _run((key, memo_key(args)), target, args, ())
+    known = args
+    if _is_plain_arithmetic(target, args):  # whatever the numbers are
+        known = tuple([one if isinstance(one, TensorType) else type(one) for one in args])
+    return _run((key, memo_key(known)), target, args, ())
 
 
 def run_module(
@@ -839,7 +842,9 @@ def _side_of(number: float) -> object:
 def _is_plain_arithmetic(target: Callable[..., object], args: tuple[Fact, ...]) -> bool:
     """Whether no number that is not huge can be refused: Python's operators on float32."""
     return target in _ARITHMETIC and all(
-        value.dtype is torch.float32 if isinstance(value, TensorType) else abs(value) < _HUGE  # type: ignore[arg-type]
+        value.dtype is torch.float32
+        if isinstance(value, TensorType)
+        else isinstance(value, (int, float)) and abs(value) < _HUGE
         for value in args
     )
 

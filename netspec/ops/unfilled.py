@@ -23,6 +23,9 @@ class Unfilled(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: object, args: Any = (), kwargs: Any = None
     ) -> object:
-        if func in _FILLS and args and args[0].is_meta:
-            return args[0]
-        return func(*args, **(kwargs or {}))
+        named = kwargs or {}
+        if func in _FILLS:
+            tensor = args[0] if args else named["tensor"]  # as torch.nn.init hands it on
+            if tensor.is_meta:
+                return tensor
+        return func(*args, **named)

@@ -390,6 +390,10 @@ def _item(found: Operand | Module, index: ast.expr, scope: Scope, place: Place) 
     if operand.is_unknown or position.is_unknown:
         return scope.context.unknown
     expr = Item(operand.expr, position.expr)
+    if operand.static and position.static:
+        picked = _guard(partial(_pick, operand.facts[0], position.facts[0]), place)
+        if _plain(picked):
+            return scope.context.const(picked)
     if operand.is_tensor or position.is_tensor:
         return _run("[]", lambda x, k: x[k], [operand, position], expr, scope, place)
     values = scope.context.each(
