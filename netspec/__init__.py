@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from netspec.errors import Diagnostic, RunError, SpecError
+    from netspec.language.dump import dump_spec as dump
+    from netspec.language.load import Spec
     from netspec.pipeline import build, check, load, loads, to_python
     from netspec.proof.verify import verify
     from netspec.registration import register
     from netspec.run.checkpoint import load_checkpoint
     from netspec.run.freezing import freeze
     from netspec.run.weights import load_weights
-    from netspec.spec.dump import dump_spec as dump
-    from netspec.spec.load import Spec
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,8 +27,8 @@ _HOMES = {
     "Diagnostic": ("netspec.errors", "Diagnostic"),
     "RunError": ("netspec.errors", "RunError"),
     "SpecError": ("netspec.errors", "SpecError"),
-    "Spec": ("netspec.spec.load", "Spec"),
-    "dump": ("netspec.spec.dump", "dump_spec"),
+    "Spec": ("netspec.language.load", "Spec"),
+    "dump": ("netspec.language.dump", "dump_spec"),
     "build": ("netspec.pipeline", "build"),
     "freeze": ("netspec.run.freezing", "freeze"),
     "load_weights": ("netspec.run.weights", "load_weights"),

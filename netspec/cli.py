@@ -68,25 +68,25 @@ def _run_of_specs(command: str, given: list[str]) -> int:
     if command == "check":
         options = parsers.check_parser().parse_args(given)
         from netspec.commands.check import check_command
-        from netspec.commands.given import with_limits
+        from netspec.commands.spec_argument import with_limits
 
         return with_limits(options, check_command)
     if command == "show":
         options = parsers.show_parser().parse_args(given)
-        from netspec.commands.given import with_limits
         from netspec.commands.show import show_command
+        from netspec.commands.spec_argument import with_limits
 
         return with_limits(options, show_command)
     if command == "verify":
         options = parsers.verify_parser().parse_args(given)
-        from netspec.commands.given import with_limits
+        from netspec.commands.spec_argument import with_limits
         from netspec.commands.verify import verify_command
 
         return with_limits(options, verify_command)
     if command == "export":
         options = parsers.export_parser().parse_args(given)
         from netspec.commands.export import export_command
-        from netspec.commands.given import with_limits
+        from netspec.commands.spec_argument import with_limits
 
         return with_limits(options, export_command)
     if command == "explain":
@@ -107,7 +107,7 @@ def _run_of_specs(command: str, given: list[str]) -> int:
 
 def _run_of_runs(command: str, given: list[str]) -> int:
     if command == "train":
-        from netspec.run.main import train_command
+        from netspec.run.train_command import train_command
 
         return train_command(given)
     if command == "eval":
@@ -122,7 +122,7 @@ def _run_of_runs(command: str, given: list[str]) -> int:
         from netspec.run.sample import sample_command
 
         return sample_command(given)
-    from netspec.run.main import report_command
+    from netspec.run.train_command import report_command
 
     return report_command(given)
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.language.files import Files
+from netspec.language.overrides import Text
+from netspec.language.variants import resolved
 from netspec.source import Source, from_mapping, read_source
-from netspec.spec.files import Files
-from netspec.spec.overrides import Text
-from netspec.spec.variants import resolved
 
 
 def model_folders() -> tuple[Path, ...]:

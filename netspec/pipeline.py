@@ -29,9 +29,13 @@ from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
 from netspec.ir.foreign.documents import foreign_document
 from netspec.ir.forms import in_place
 from netspec.ir.graph import Place, Program
-from netspec.ir.lower.context import Activation, Form, Refused, refuse
 from netspec.ir.lower.program import lower, lower_as_far
-from netspec.ir.walk.ask import Refuses
+from netspec.ir.lower.session import Activation, Form, Refused, refuse
+from netspec.ir.walk.run_operator import Refuses
+from netspec.language.files import CannotOpen, Files, Kept
+from netspec.language.load import Spec, load_spec, plain_source, read_spec
+from netspec.language.overrides import Override, Overrides, Text, apply_overrides, parse_overrides
+from netspec.language.variants import resolved
 from netspec.limits import (
     AnyLimits,
     OutOfWork,
@@ -42,7 +46,7 @@ from netspec.limits import (
     read_limits,
     too_much_work,
 )
-from netspec.ops import catalog, offers
+from netspec.ops import catalog, registry
 from netspec.ops.facts import memo_key
 from netspec.ops.process_state import (
     one_thread,
@@ -53,10 +57,6 @@ from netspec.ops.process_state import (
 from netspec.plugins import enabled, how_to_enable, is_enabled
 from netspec.recipe import Recipe, hashable, recipe_of
 from netspec.source import Source, read_text
-from netspec.spec.files import CannotOpen, Files, Kept
-from netspec.spec.load import Spec, load_spec, plain_source, read_spec
-from netspec.spec.overrides import Override, Overrides, Text, apply_overrides, parse_overrides
-from netspec.spec.variants import resolved
 
 AnySource = str | os.PathLike[str] | Mapping[str, object] | Source | Spec
 Act = str | Mapping[str, str]
@@ -126,7 +126,7 @@ def _compile_spec(
     changes = parse_overrides(overrides)
     outputs = (outputs,) if isinstance(outputs, str) else tuple(map(str, outputs or ()))
     given = memo_key(hashable(args or {}))
-    asked = (given, activation, changes, tuple(outputs or ()), offers.state(), current())
+    asked = (given, activation, changes, tuple(outputs or ()), registry.state(), current())
     remembered = _recall(source, asked)
     if remembered is not None:
         return remembered
@@ -152,21 +152,21 @@ def _compile(
     if missing:
         raise SpecError(missing)
     allow_text(_text_size(spec))
-    with offers.noting() as used:
+    with registry.recording_use() as used:
         program = lower(spec, args, activation, _part_finder(files), outputs)
-    program = replace(program, offers=tuple(used))
+    program = replace(program, registered=tuple(used))
     problems = find_unused(program.root, spec.document) + find_unsaved(program.root)
     problems += find_unused_args(spec)
     if problems:
         raise SpecError(problems)
-    needs = tuple(sorted({offer.home for offer in used}))
+    needs = tuple(sorted({registered.home for registered in used}))
     recipe = recipe_of(spec, files, args, activation, changes, outputs, needs)
     decisions: tuple[Decision, ...] = ()
     if program.overwrites or activation.form == "inplace":
         program, decisions = _overwrite(program, recipe, auto=activation.form == "inplace")
     written = _write(program, plain_source(spec.source))
     built = _built.get(recipe)
-    if built is None or built.offers != program.offers:  # registered anew since then
+    if built is None or built.registered != program.registered:  # registered anew since then
         built = compile_classes(written, recipe, rebuild)
         _keep(recipe, built)
     return Compiled(program, written, built, recipe, spec, decisions)
@@ -317,8 +317,10 @@ def source_of(compiled: Compiled) -> str:
     try:
         return write_text(compiled.written, header)
     except NotImportable as error:
-        offer = error.offer
-        fact = f"no file can import `{offer.name}`, which was registered as `{offer.path}`"
+        registered = error.registered
+        fact = (
+            f"no file can import `{registered.name}`, which was registered as `{registered.path}`"
+        )
         help = "move it to the top of a module, and register it there"
         raise SpecError(Diagnostic("NS221", fact, Span(file), help=help)) from None
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
-from netspec.ops import offers
+from netspec.ops import registry
 
 GROUP = "netspec.layers"
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -33,7 +33,7 @@ def enabled(plugins: Sequence[str] | None) -> Iterator[None]:
     """The layers of these plugins can be named inside. Raises SpecError (NS220)."""
     names = tuple(plugins or ())
     load(names)
-    with offers.enable(names):
+    with registry.enable(names):
         yield
 
 
@@ -56,9 +56,9 @@ def _name_of(entry: EntryPoint) -> str:
 
 def is_enabled(name: str) -> bool:
     """Whether what a spec or a checkpoint says it needs is there: a plugin, or a namespace."""
-    if name in offers.enabled():
+    if name in registry.enabled():
         return True
-    return any(name in (offer.home, offer.namespace) for offer in offers.present())
+    return any(name in (registered.home, registered.namespace) for registered in registry.visible())
 
 
 def how_to_enable(name: str) -> str:
@@ -75,7 +75,7 @@ def _load(name: str) -> Diagnostic | None:
         return None
     entry = installed().get(name)
     try:
-        with offers.load_as(name):
+        with registry.load_as(name):
             if entry is not None:
                 found = entry.load()
                 if callable(found) and not isinstance(found, ModuleType):
@@ -87,18 +87,18 @@ def _load(name: str) -> Diagnostic | None:
     except Exception as error:  # the plugin's own code
         return _failed(name, error)
     home = found.__name__ if isinstance(found, ModuleType) else name
-    if not offers.owned_by(name):
-        offers.adopt(name, home)
-    if not offers.owned_by(name) and not _offered_itself(home):
+    if not registry.owned_by(name):
+        registry.reassign(name, home)
+    if not registry.owned_by(name) and not _registered_itself(home):
         fact = f"the plugin `{name}` registers no layers"
         return _diagnostic(name, fact, "it calls `netspec.register` where it is imported")
     _loaded[name] = found
     return None
 
 
-def _offered_itself(module: str) -> bool:
+def _registered_itself(module: str) -> bool:
     """Whether a module was imported before, and registered its layers then."""
-    return any(offer.home == module for offer in offers.owned_by(None))
+    return any(registered.home == module for registered in registry.owned_by(None))
 
 
 class _NotFound(Exception):
@@ -160,14 +160,17 @@ def _clashes(names: Sequence[str]) -> list[Diagnostic]:
     problems = []
     owners: dict[str, str | None] = {}
     targets: dict[str, object] = {}
-    for plugin in (None, *dict.fromkeys((*offers.enabled(), *names))):
-        for offer in offers.owned_by(plugin):
-            if offer.name not in owners:
-                owners[offer.name], targets[offer.name] = plugin, offer.target
-            elif owners[offer.name] != plugin and targets[offer.name] is not offer.target:
-                other = owners[offer.name]
+    for plugin in (None, *dict.fromkeys((*registry.enabled(), *names))):
+        for registered in registry.owned_by(plugin):
+            if registered.name not in owners:
+                owners[registered.name], targets[registered.name] = plugin, registered.target
+            elif (
+                owners[registered.name] != plugin
+                and targets[registered.name] is not registered.target
+            ):
+                other = owners[registered.name]
                 also = f"the plugin `{other}`" if other else "this program itself"
-                fact = f"the plugin `{plugin}` and {also} both register `{offer.name}`"
+                fact = f"the plugin `{plugin}` and {also} both register `{registered.name}`"
                 help = "enable one of them, or register under a namespace: `mylib/Name`"
                 problems.append(_diagnostic(plugin or "", fact, help))
     return problems

@@ -6,13 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from netspec.ir.lower.context import Activation
+from netspec.ir.lower.session import Activation
+from netspec.language.files import Files, Kept
+from netspec.language.load import Spec, plain_source
+from netspec.language.overrides import Override
 from netspec.limits import Limits, current
 from netspec.ops.facts import memo_key
 from netspec.source import Source, from_mapping
-from netspec.spec.files import Files, Kept
-from netspec.spec.load import Spec, plain_source
-from netspec.spec.overrides import Override
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from typing import Any, TypeVar, cast, overload
 from torch import nn
 
 from netspec.ir.lower.numbers import BUILTINS
-from netspec.ops import catalog, offers
+from netspec.language.expressions import NotAnExpression, names_in, parse_expression
+from netspec.ops import catalog, registry
 from netspec.ops.arguments import Either, Kind, Parameter
-from netspec.ops.offers import Offer, OfferKind
 from netspec.ops.overwriting import INPLACE
+from netspec.ops.registry import Registered, RegisteredKind
 from netspec.ops.signatures import forward_signature_of, signatures_of, type_of_default
-from netspec.spec.expressions import NotAnExpression, names_in, parse_expression
 
 Target = TypeVar("Target", bound=Callable[..., Any])
 
@@ -64,7 +64,7 @@ def register(
     inplace: Callable[..., Any] | None = None,
     function: Callable[..., Any] | None = None,
 ) -> Any:
-    """Offers a class or a function to specs, under its own name or `name`; gives it back.
+    """Register a class or a function for specs, under its own name or `name`; gives it back.
 
     As a decorator, `@register` or `@register("mylib/Swish")`, or as a call,
     `register(Swish, "mylib/Swish")`. A name may have a namespace before a slash. In specs,
@@ -107,19 +107,21 @@ def _register(
 ) -> None:
     kind = _kind_of(target)
     name = target.__name__ if name is None else name
-    plugin = offers.loading()
+    plugin = registry.loading()
     module = _caller()
     home = plugin or module
     paired = None if function is None else _paired(target, kind, function)
-    offer = Offer(name, kind, target, home, plugin, module, dict(infer or {}), fake, paired)
-    _check_name(offer)
-    _check_signature(offer)
-    _check_infer(offer)
+    registered = Registered(
+        name, kind, target, home, plugin, module, dict(infer or {}), fake, paired
+    )
+    _check_name(registered)
+    _check_signature(registered)
+    _check_infer(registered)
     if fake is not None and not callable(fake):
         raise TypeError(f"`fake` of `{name}` is no function")
     twin = None
     if inplace is not None:
-        twin = _twin(offer, inplace)
+        twin = _twin(registered, inplace)
         _check_name(twin)
     elif kind == "function" and name.endswith("_"):
         raise ValueError(
@@ -127,13 +129,13 @@ def _register(
             f"give it as `inplace=` of the function that computes the same in new memory"
         )
     if paired is not None:
-        _check_pair(offer)
-    offers.add(offer)
+        _check_pair(registered)
+    registry.add(registered)
     if twin is not None:
-        offers.add(twin)
+        registry.add(twin)
 
 
-def _kind_of(target: Any) -> OfferKind:
+def _kind_of(target: Any) -> RegisteredKind:
     if isinstance(target, type):
         if not issubclass(target, nn.Module):
             raise TypeError(f"`{target.__name__}` is no nn.Module: a layer is one, or a function")
@@ -160,21 +162,21 @@ def _caller() -> str:
 # Names
 
 
-def _check_name(offer: Offer) -> None:
+def _check_name(registered: Registered) -> None:
     """Raises ValueError."""
-    name, bare = offer.name, offer.bare
+    name, bare = registered.name, registered.bare
     if not _NAME.fullmatch(name) or len(name) > _MAX_NAME:
         raise ValueError(f"`{name}` is no name for a layer: write `Name`, or `library/Name`")
     for part in name.split("/"):
         if keyword.iskeyword(part) or part in _TAKEN:
             raise ValueError(f"`{name}` cannot be a layer's name: `{part}` means something else")
-    if not offer.namespace:
+    if not registered.namespace:
         taken = _torch_has(bare)
         if taken is not None:
             help = f"give it a namespace, like `mylib/{name}`"
             raise ValueError(f"`{name}` is {taken} already: {help}")
-    for other in _beside(offer):
-        same_code = other.path == offer.path and other.kind == offer.kind
+    for other in _beside(registered):
+        same_code = other.path == registered.path and other.kind == registered.kind
         if other.name == name and not same_code:
             raise ValueError(f"`{name}` is registered already, by `{other.home}`: {other.path}")
 
@@ -183,7 +185,7 @@ def _torch_has(name: str) -> str | None:
     if name in vars(nn) and isinstance(vars(nn)[name], type):
         return f"`torch.nn.{name}`"
     operator = catalog.find_function(name)
-    if operator is not None and operator.offer is None:
+    if operator is not None and operator.registered is None:
         home = {"F": "torch.nn.functional", "torch": "torch"}.get(operator.home, "torch.Tensor")
         return f"`{home}.{name}`"
     if name in BUILTINS or catalog.find_dtype(name) is not None:
@@ -191,24 +193,26 @@ def _torch_has(name: str) -> str | None:
     return None
 
 
-def _beside(offer: Offer) -> list[Offer]:
+def _beside(registered: Registered) -> list[Registered]:
     """What is there where it is being registered: the plugin's, and this process's own."""
-    return offers.owned_by(None) + (offers.owned_by(offer.plugin) if offer.plugin else [])
+    return registry.owned_by(None) + (
+        registry.owned_by(registered.plugin) if registered.plugin else []
+    )
 
 
 # Signatures
 
 
-def _check_signature(offer: Offer) -> None:
+def _check_signature(registered: Registered) -> None:
     """Raises TypeError with every parameter whose type is not told."""
-    target: Any = offer.target
-    written = target.__init__ if offer.kind == "module" else target
-    what = f"{target.__qualname__}.__init__" if offer.kind == "module" else target.__qualname__
-    if offer.kind == "module" and written is nn.Module.__init__:
+    target: Any = registered.target
+    written = target.__init__ if registered.kind == "module" else target
+    what = f"{target.__qualname__}.__init__" if registered.kind == "module" else target.__qualname__
+    if registered.kind == "module" and written is nn.Module.__init__:
         return
-    known = {p.name: p for p in signatures_of(catalog.operator_of(offer))[0].parameters}
+    known = {p.name: p for p in signatures_of(catalog.operator_of(registered))[0].parameters}
     parameters = list(inspect.signature(written).parameters.values())
-    if not parameters and offer.kind == "function":
+    if not parameters and registered.kind == "function":
         raise TypeError(f"`{what}` takes nothing: a layer takes at least one tensor")
     untold, ungiven = [], []
     for parameter in parameters[1:]:  # `self`, or the tensor that the layer is called with
@@ -244,16 +248,18 @@ def _is_opaque(parameter: Parameter) -> bool:
     return all(option in (Kind.OPAQUE, Kind.MODULE) for option in options)
 
 
-def _check_infer(offer: Offer) -> None:
+def _check_infer(registered: Registered) -> None:
     """Raises TypeError, ValueError."""
-    if not offer.infer:
+    if not registered.infer:
         return
-    if offer.kind != "module":
-        raise TypeError(f"`infer` is for constructor arguments, and `{offer.name}` is a function")
-    cls = cast("type[nn.Module]", offer.target)
-    own = {p.name for p in signatures_of(catalog.operator_of(offer))[0].parameters}
+    if registered.kind != "module":
+        raise TypeError(
+            f"`infer` is for constructor arguments, and `{registered.name}` is a function"
+        )
+    cls = cast("type[nn.Module]", registered.target)
+    own = {p.name for p in signatures_of(catalog.operator_of(registered))[0].parameters}
     inputs = [p.name for p in forward_signature_of(cls).parameters]
-    for name, text in offer.infer.items():
+    for name, text in registered.infer.items():
         if name not in own:
             raise ValueError(f"`infer` has `{name}`, which `{cls.__qualname__}` does not take")
         try:
@@ -273,45 +279,53 @@ def _check_infer(offer: Offer) -> None:
 # Twins
 
 
-def _twin(offer: Offer, inplace: Callable[..., Any]) -> Offer:
-    """The offer of a function's twin in place. Raises TypeError."""
-    if offer.kind != "function":
+def _twin(registered: Registered, inplace: Callable[..., Any]) -> Registered:
+    """The twin in place of a registered function. Raises TypeError."""
+    if registered.kind != "function":
         raise TypeError(
             "`inplace` is for functions; of a class, let `__init__` take `inplace: bool = False`"
         )
     if not isinstance(inplace, types.FunctionType):
-        raise TypeError(f"`inplace` of `{offer.name}` is no function")
-    ours = _names(offer.target)
+        raise TypeError(f"`inplace` of `{registered.name}` is no function")
+    ours = _names(registered.target)
     theirs = _names(inplace)
     if ours != theirs:
         raise TypeError(
-            f"`{inplace.__name__}` takes {theirs}, and `{offer.name}`, in whose place it is, {ours}"
+            f"`{inplace.__name__}` takes {theirs}, and `{registered.name}`, "
+            f"in whose place it is, {ours}"
         )
-    return Offer(f"{offer.name}_", "function", inplace, offer.home, offer.plugin, offer.module)
+    return Registered(
+        f"{registered.name}_",
+        "function",
+        inplace,
+        registered.home,
+        registered.plugin,
+        registered.module,
+    )
 
 
 def _names(function: Callable[..., Any]) -> list[str]:
     return list(inspect.signature(function).parameters)
 
 
-def _paired(target: Any, kind: OfferKind, function: Callable[..., Any]) -> str:
+def _paired(target: Any, kind: RegisteredKind, function: Callable[..., Any]) -> str:
     """The name under which an activation's function is registered. Raises TypeError, ValueError."""
     if kind != "module":
         raise TypeError("`function` is for the class of an activation; register the class with it")
-    found = offers.of_target(function)
+    found = registry.of_target(function)
     if found is None or found.kind != "function":
         shown = getattr(function, "__name__", repr(function))
         raise ValueError(f"register `{shown}` first, then `{target.__name__}` with it")
     return found.name
 
 
-def _check_pair(offer: Offer) -> None:
+def _check_pair(registered: Registered) -> None:
     """Raises TypeError where the two forms take other arguments."""
-    function = next(one for one in _beside(offer) if one.name == offer.function)
+    function = next(one for one in _beside(registered) if one.name == registered.function)
     known = {p.name for p in signatures_of(catalog.operator_of(function))[0].parameters}
-    for parameter in signatures_of(catalog.operator_of(offer))[0].parameters:
+    for parameter in signatures_of(catalog.operator_of(registered))[0].parameters:
         if parameter.name not in known and parameter.name != INPLACE:
             raise TypeError(
-                f"`{offer.name}` takes `{parameter.name}`, and its function "
+                f"`{registered.name}` takes `{parameter.name}`, and its function "
                 f"`{function.name}` does not"
             )

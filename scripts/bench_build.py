@@ -33,10 +33,10 @@ from netspec.emit.classes import plan_classes
 from netspec.emit.module import compile_classes
 from netspec.emit.tree import write_trees
 from netspec.ir.lower.program import lower
+from netspec.language.expressions import parse_expression
+from netspec.language.load import load_spec, plain_source
 from netspec.ops import facts
 from netspec.source import read_source
-from netspec.spec.expressions import parse_expression
-from netspec.spec.load import load_spec, plain_source
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "configs" / "model"

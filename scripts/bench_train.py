@@ -31,11 +31,11 @@ import netspec
 from netspec.run.checkpoint import read_checkpoint
 from netspec.run.command import compose, config_folders
 from netspec.run.data.batches import Batches
-from netspec.run.data.open import open_data, settings_of
-from netspec.run.fit import train
+from netspec.run.data.sources import open_data, settings_of
 from netspec.run.folder import LAST
 from netspec.run.settings import Settings, read_settings
 from netspec.run.terminal import quiet
+from netspec.run.training import train
 
 SAME_FOR_ALL = ["scheduler=none", "data.augment=null", "threads=1", "device=cpu"]
 WORDS = {"bar": "`train.py`, the bar drawn", "no bar": "`train.py`, no bar", "again": "bare loop"}

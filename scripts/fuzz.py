@@ -8,7 +8,7 @@ A case is made from its target, the seed and its number (`_fuzz_cases.py`), and 
 `_fuzz_law.py` in a process of its own, so that a crash of torch is a finding as well. Findings are
 made small and written to the folder `--out`; the exit status is 1 if there is one. With `--guided`,
 atheris (libFuzzer for Python) damages texts at will and keeps what reaches new lines of
-`netspec.source`, `netspec.spec` and `netspec.ir`.
+`netspec.source`, `netspec.language` and `netspec.ir`.
 """
 
 from __future__ import annotations
@@ -349,7 +349,7 @@ def guided(options: argparse.Namespace) -> int:
     """Coverage-guided: texts that reach new lines are kept and damaged further."""
     import atheris
 
-    with atheris.instrument_imports(include=["netspec.source", "netspec.spec", "netspec.ir"]):
+    with atheris.instrument_imports(include=["netspec.source", "netspec.language", "netspec.ir"]):
         import _fuzz_cases as cases
         import _fuzz_law as law
 

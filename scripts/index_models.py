@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from netspec.commands.sizes import INDEX, count, digest_of
+from netspec.commands.parameter_index import INDEX, count, digest_of
 
 MODELS = Path(__file__).parents[1] / "configs" / "model"
 

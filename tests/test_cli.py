@@ -16,8 +16,8 @@ import pytest
 import netspec
 from netspec.cli import main
 from netspec.commands import parsers
-from netspec.tell.pages import read_pages
-from netspec.tell.terminal import look_of
+from netspec.reporting.pages import read_pages
+from netspec.reporting.terminal import look_of
 
 ROOT = Path(__file__).resolve().parent.parent
 GOOD = (

@@ -31,7 +31,7 @@ from pathlib import Path
 import pytest
 
 import netspec
-from netspec.ops import offers
+from netspec.ops import registry
 from tests.run.console import played
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -238,7 +238,7 @@ def test_block(block: Block, opened: dict[str, Page]) -> None:
     if reason is not None:
         pytest.skip(reason)
     if block is next(other for other in PAGES[block.file] if other.role):
-        offers.forget()  # what the page before registered
+        registry.forget()  # what the page before registered
     verify(block, opened[block.file])
 
 

@@ -23,9 +23,9 @@ import netspec
 from netspec.checks import gradients
 from netspec.emit.module import Built
 from netspec.errors import MAX_DIAGNOSTICS, Diagnostic
-from netspec.ir.walk.ask import ask
+from netspec.ir.walk.run_operator import ask
 from netspec.limits import Limits, OutOfWork, bounded
-from netspec.ops import catalog, facts, guard
+from netspec.ops import catalog, execution_limits, facts
 from netspec.ops.arguments import Either, Kind
 from netspec.ops.signatures import signatures_of
 from netspec.pipeline import compile_spec, gradient_notes
@@ -299,17 +299,17 @@ def test_no_argument_of_a_class_is_a_callable_a_device_or_anything() -> None:
 
 def test_steps_are_counted_on_meta() -> None:
     x = torch.empty(10, device="meta")
-    with bounded(Limits(work=1_000)), guard.OnMeta(), pytest.raises(OutOfWork):
+    with bounded(Limits(work=1_000)), execution_limits.OnMeta(), pytest.raises(OutOfWork):
         list(map(torch.t, [x] * 1_000))
 
 
 def test_memory_is_bounded_on_the_cpu() -> None:
     x = torch.zeros(10, dtype=torch.int64)
-    with guard.OnCpu(), pytest.raises(guard.TooMuch, match="too large"):
+    with execution_limits.OnCpu(), pytest.raises(execution_limits.TooMuch, match="too large"):
         torch.bincount(x, minlength=10**10)
-    with guard.OnCpu(), pytest.raises(guard.TooMuch, match="elements"):
+    with execution_limits.OnCpu(), pytest.raises(execution_limits.TooMuch, match="elements"):
         torch.normal(0.0, 1.0, (10**6, 10**6))
-    with guard.OnCpu():
+    with execution_limits.OnCpu():
         assert torch.bincount(x, minlength=20).shape == (20,)
 
 

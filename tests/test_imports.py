@@ -19,33 +19,33 @@ NETSPEC = Path(__file__).resolve().parent.parent / "netspec"
 
 # What stands directly in netspec/, and which of its neighbours each may import besides itself.
 # `__init__` is the public surface: what `import netspec` or `from netspec import build` reaches.
-BELOW_CHECK = {"display", "errors", "limits", "source", "spec", "ops", "ir"}
+BELOW_CHECK = {"display", "errors", "limits", "source", "language", "ops", "ir"}
 BELOW_PIPELINE = BELOW_CHECK | {"checks", "emit", "view"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "display": set(),
     "errors": {"display"},
     "limits": {"errors"},
     "source": {"errors", "limits"},
-    "spec": {"errors", "limits", "source"},
+    "language": {"errors", "limits", "source"},
     "ops": {"errors", "limits"},
-    "ir": {"errors", "limits", "source", "spec", "ops"},
+    "ir": {"errors", "limits", "source", "language", "ops"},
     "checks": BELOW_CHECK,
     "emit": BELOW_CHECK,
     "view": BELOW_CHECK,
-    "find": {"errors", "source", "spec"},
-    "recipe": {"limits", "source", "spec", "ops", "ir"},
+    "find": {"errors", "source", "language"},
+    "recipe": {"limits", "source", "language", "ops", "ir"},
     "plugins": {"errors", "ops"},
-    "registration": {"spec", "ops", "ir"},
+    "registration": {"language", "ops", "ir"},
     "pipeline": BELOW_PIPELINE | {"find", "recipe", "plugins"},
     "__init__": BELOW_PIPELINE | {"pipeline", "proof", "registration", "run"},
-    "tell": {"display", "errors", "__init__"},
+    "reporting": {"display", "errors", "__init__"},
     "proof": BELOW_PIPELINE | {"pipeline", "plugins"},
-    "commands": BELOW_PIPELINE | {"pipeline", "find", "tell", "proof", "plugins"},
-    "run": BELOW_PIPELINE | {"pipeline", "find", "recipe", "tell", "plugins", "__init__"},
+    "commands": BELOW_PIPELINE | {"pipeline", "find", "reporting", "proof", "plugins"},
+    "run": BELOW_PIPELINE | {"pipeline", "find", "recipe", "reporting", "plugins", "__init__"},
     "cli": {"display", "errors", "__init__", "commands", "run"},
 }
 ONLY_IN: Mapping[str, set[str]] = {
-    "yaml": {"source", "spec"},
+    "yaml": {"source", "language"},
     "hydra": {"run"},
     "omegaconf": {"run"},
     "lightning": {"run"},
@@ -225,31 +225,39 @@ def plant(folder: Path, files: Mapping[str, str]) -> Path:
 
 BREACHES = {
     "upwards": ("errors.py", "from netspec.source import read", "`errors` may not import `source`"),
-    "ops know only errors": ("ops/facts.py", "import netspec.spec", "`ops` may not import `spec`"),
+    "ops know only errors": (
+        "ops/facts.py",
+        "import netspec.language",
+        "`ops` may not import `language`",
+    ),
     "checks, emit": ("checks/unused.py", "from netspec.emit import tree", "not import `emit`"),
     "emit, view": ("emit/tree.py", "from netspec import view", "`emit` may not import `view`"),
     "view, checks": ("view/table.py", "import netspec.checks.inplace", "may not import `checks`"),
-    "run is not below": ("pipeline.py", "from netspec.run.fit import fit", "not import `run`"),
-    "run, cli": ("run/fit.py", "from netspec import cli", "`run` may not import `cli`"),
+    "run is not below": ("pipeline.py", "from netspec.run.training import fit", "not import `run`"),
+    "run, cli": ("run/training.py", "from netspec import cli", "`run` may not import `cli`"),
     "the surface": ("ir/lower.py", "from netspec import build_all", "not import `__init__`"),
-    "the whole package": ("spec/load.py", "import netspec", "may not import `__init__`"),
-    "relative": ("spec/load.py", "from ..ir import lower", "`spec` may not import `ir`"),
-    "relative, bare": ("spec/load.py", "from .. import ir", "`spec` may not import `ir`"),
-    "late": ("spec/load.py", "def f():\n    import netspec.ir", "`spec` may not import `ir`"),
+    "the whole package": ("language/load.py", "import netspec", "may not import `__init__`"),
+    "relative": ("language/load.py", "from ..ir import lower", "`language` may not import `ir`"),
+    "relative, bare": ("language/load.py", "from .. import ir", "`language` may not import `ir`"),
+    "late": (
+        "language/load.py",
+        "def f():\n    import netspec.ir",
+        "`language` may not import `ir`",
+    ),
     "for types": (
         "source.py",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from netspec.spec import Spec",
-        "`source` may not import `spec`",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import netspec.language",
+        "`source` may not import `language`",
     ),
     "by text": (
-        "spec/load.py",
+        "language/load.py",
         "from importlib import import_module\nimport_module('netspec.ir')",
-        "`spec` may not import `ir`",
+        "`language` may not import `ir`",
     ),
     "by a computed name": (
-        "spec/load.py",
+        "language/load.py",
         "import importlib\ndef f(name):\n    importlib.import_module(name)",
-        "`spec` may not import a name that it computes",
+        "`language` may not import a name that it computes",
     ),
     "by __import__": ("ir/lower.py", "__import__('y' + 'aml')", "a name that it computes"),
     "a stranger": ("helpers.py", "", "`helpers` has no place in the import matrix"),
@@ -283,16 +291,16 @@ def test_what_is_allowed_is_not_reported(tmp_path: Path) -> None:
     files = {
         "__init__.py": "from importlib import import_module\ndef f(n):\n    import_module(n)",
         "errors.py": "from __future__ import annotations\nimport re\nre.compile('a')",
-        "ops/hints.py": "import builtins\nbuiltins.max(1, 2)",
+        "ops/type_hints.py": "import builtins\nbuiltins.max(1, 2)",
         "source.py": "import yaml\nfrom netspec import errors",
-        "spec/load.py": "import yaml\nfrom netspec.spec.schema import Spec\nfrom . import schema",
+        "language/load.py": "import yaml\nfrom netspec.language import schema\nfrom . import load",
         "ops/facts.py": "import torch\nfrom ..errors import Span\nfrom netspec.ops import catalog",
-        "ir/lower.py": "from netspec import errors, ops, source, spec",
+        "ir/lower.py": "from netspec import errors, language, ops, source",
         "ir/graph.py": "class Outputs:\n    train: int\n    eval: int",
         "emit/classes.py": "import netspec.ir\nexec(compile('', '', 'exec'))",
         "pipeline.py": "from netspec import checks, emit, view",
-        "run/fit.py": "import hydra, lightning, omegaconf, netspec\nnetspec.build(1).eval()",
-        "cli.py": "import netspec.run.fit\ndef f(compile: bool):\n    return compile",
+        "run/training.py": "import hydra, lightning, omegaconf, netspec\nnetspec.build(1).eval()",
+        "cli.py": "import netspec.run.training\ndef f(compile: bool):\n    return compile",
     }
     assert violations(plant(tmp_path, files)) == []
 

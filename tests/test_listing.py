@@ -9,7 +9,7 @@ import pytest
 
 from netspec import find
 from netspec.cli import main
-from netspec.commands import sizes
+from netspec.commands import parameter_index
 
 MODELS = Path(__file__).parents[1] / "configs" / "model"
 
@@ -38,14 +38,14 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_index_is_of_these_specs() -> None:
     """Else `python scripts/index_models.py`; without a right index `netspec list` takes seconds."""
-    index = json.loads((MODELS / sizes.INDEX).read_text(encoding="utf-8"))
-    assert index["digest"] == sizes.digest_of(MODELS)
+    index = json.loads((MODELS / parameter_index.INDEX).read_text(encoding="utf-8"))
+    assert index["digest"] == parameter_index.digest_of(MODELS)
 
 
 @pytest.mark.parametrize("name", ["lenet", "resnet34", "vgg19_bn", "t5", "char_gpt"])
 def test_the_index_is_right(name: str) -> None:
     file = find.path_of(name)
-    assert sizes.parameters_of([file]) == {file: sizes.count(file)}
+    assert parameter_index.parameters_of([file]) == {file: parameter_index.count(file)}
 
 
 def test_an_index_that_is_not_of_these_specs_is_not_believed(
@@ -58,7 +58,7 @@ def test_an_index_that_is_not_of_these_specs_is_not_believed(
     monkeypatch.chdir(tmp_path)
     assert listed(capsys)["mine"]["parameters"] == 43_831
     (models / "index.json").write_text(
-        json.dumps({"digest": sizes.digest_of(models), "parameters": {"mine": 7}})
+        json.dumps({"digest": parameter_index.digest_of(models), "parameters": {"mine": 7}})
     )
     assert listed(capsys)["mine"]["parameters"] == 7
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import netspec
-from netspec.spec.schema import expand_short
+from netspec.language.schema import expand_short
 from tests.test_cases import OK, options_of
 
 MODELS = sorted((Path(__file__).parents[1] / "configs" / "model").glob("*.yaml"))

@@ -116,8 +116,8 @@ def test_a_mapping_may_be_one() -> None:
 
 
 def test_a_variant_in_a_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from netspec.language.overrides import parse_overrides
     from netspec.run.model import ModelChoice, load_choice
-    from netspec.spec.overrides import parse_overrides
 
     overrides = parse_overrides(["args.width=6"])
     spec = load_choice(ModelChoice(str(folder / "wide.yaml"), overrides))

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from netspec.errors import Diagnostic, Span
 from netspec.ir.graph import Program
-from netspec.ir.walk.ask import Refuses, ask
+from netspec.ir.walk.run_operator import Refuses, ask
 from netspec.ir.walk.walker import RunsInSteps, Step, walk
 from netspec.ops import facts
 from netspec.ops.facts import OperatorRejects, TensorType

@@ -14,7 +14,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from netspec.ir.graph import Program
-from netspec.ir.walk.ask import Refuses, ask
+from netspec.ir.walk.run_operator import Refuses, ask
 from netspec.ir.walk.shared import shared_modules
 from netspec.ir.walk.walker import Bound, Given, RunsInSteps, Step, walk
 from netspec.ops.facts import TensorType, memo_key, type_of

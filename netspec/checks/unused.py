@@ -22,12 +22,12 @@ from netspec.ir.graph import (
     NewSequence,
     Place,
 )
+from netspec.language.expressions import as_expression, is_expression, names_in
+from netspec.language.load import Definition, Spec, plain_source
+from netspec.language.overrides import args_of
+from netspec.language.schema import Document
+from netspec.language.validation_errors import unknown_arg
 from netspec.source import Path, Source
-from netspec.spec.complain import unknown_arg
-from netspec.spec.expressions import as_expression, is_expression, names_in
-from netspec.spec.load import Definition, Spec, plain_source
-from netspec.spec.overrides import args_of
-from netspec.spec.schema import Document
 
 _WORD = re.compile(r"\w+")
 

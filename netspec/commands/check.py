@@ -8,14 +8,14 @@ from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from netspec.commands.collect import Checked, collect, given_args
-from netspec.commands.given import Changes, compile_given, read_changes
+from netspec.commands.find_specs import Checked, collect, given_args
+from netspec.commands.spec_argument import Changes, compile_given, read_changes
 from netspec.display import visible
 from netspec.errors import Diagnostic, SpecError
 from netspec.pipeline import gradient_notes
-from netspec.tell.data import Found, json_of, sarif_of
-from netspec.tell.pages import read_pages
-from netspec.tell.terminal import print_error, tell
+from netspec.reporting.data import Found, json_of, sarif_of
+from netspec.reporting.pages import read_pages
+from netspec.reporting.terminal import print_error, tell
 
 
 def check_command(options: Namespace) -> int:

@@ -7,9 +7,9 @@ from argparse import Namespace
 from collections.abc import Iterable
 
 from netspec.display import paint, visible
-from netspec.tell.markdown import markdown_text
-from netspec.tell.pages import Page, find_code, near_codes, read_pages
-from netspec.tell.terminal import look_of
+from netspec.reporting.markdown import markdown_text
+from netspec.reporting.pages import Page, find_code, near_codes, read_pages
+from netspec.reporting.terminal import look_of
 
 
 def explain_command(options: Namespace) -> int:

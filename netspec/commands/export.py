@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from netspec.commands.given import compile_given, read_changes
-from netspec.commands.written import refuses, write_result
+from netspec.commands.output_file import refuses, write_result
+from netspec.commands.spec_argument import compile_given, read_changes
 from netspec.errors import SpecError
 from netspec.pipeline import source_of
-from netspec.tell.terminal import print_error
+from netspec.reporting.terminal import print_error
 
 
 def export_command(options: Namespace) -> int:

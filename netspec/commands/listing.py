@@ -11,16 +11,16 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 from netspec import find
-from netspec.commands.sizes import parameters_of
+from netspec.commands.parameter_index import parameters_of
 from netspec.display import aligned, columns, cut, padded, visible
 from netspec.errors import SpecError
-from netspec.ops import offers
+from netspec.ops import registry
 from netspec.ops.arguments import Signature
 from netspec.ops.catalog import operator_of
-from netspec.ops.offers import Offer
+from netspec.ops.registry import Registered
 from netspec.ops.signatures import signatures_of
 from netspec.plugins import enabled, installed
-from netspec.tell.terminal import look_of, print_error
+from netspec.reporting.terminal import look_of, print_error
 from netspec.view.json_schema.words import sentence
 
 
@@ -41,13 +41,13 @@ def list_command(options: Namespace) -> int:
 
 def _everything() -> dict[str, list[dict[str, Any]]]:
     entries = installed()
-    names = dict.fromkeys((*entries, *offers.enabled()))
+    names = dict.fromkeys((*entries, *registry.enabled()))
     files = {name: find.path_of(name) for name in find.spec_names()}
     counts = parameters_of(files.values())
     return {
         "specs": [_spec(name, file, counts[file]) for name, file in files.items()],
         "plugins": [_plugin(name, entries.get(name)) for name in names],
-        "layers": [_layer(offer) for offer in offers.present()],
+        "layers": [_layer(registered) for registered in registry.visible()],
     }
 
 
@@ -76,28 +76,32 @@ def _spec(name: str, file: str, parameters: int | None) -> dict[str, Any]:
 
 def _plugin(name: str, entry: EntryPoint | None) -> dict[str, Any]:
     package = entry.dist.name if entry is not None and entry.dist is not None else None
-    return {"name": name, "package": package, "enabled": name in offers.enabled()}
+    return {"name": name, "package": package, "enabled": name in registry.enabled()}
 
 
-def _layer(offer: Offer) -> dict[str, Any]:
-    signature = signatures_of(operator_of(offer))[0]
+def _layer(registered: Registered) -> dict[str, Any]:
+    signature = signatures_of(operator_of(registered))[0]
     return {
-        "name": offer.name,
-        "kind": "act" if offer.function else "call" if offer.kind == "function" else "module",
-        "arguments": _arguments(signature, offer),
-        "from": offer.home,
-        "doc": sentence(offer.target),
+        "name": registered.name,
+        "kind": "act"
+        if registered.function
+        else "call"
+        if registered.kind == "function"
+        else "module",
+        "arguments": _arguments(signature, registered),
+        "from": registered.home,
+        "doc": sentence(registered.target),
     }
 
 
-def _arguments(signature: Signature, offer: Offer) -> str:
-    told = signature.parameters[offer.kind == "function" :]
+def _arguments(signature: Signature, registered: Registered) -> str:
+    told = signature.parameters[registered.kind == "function" :]
     shown = [
         p.name if p.required else f"{p.name}={_default(p.default)}"
         for p in told
-        if p.name not in offer.infer
+        if p.name not in registered.infer
     ]
-    return ", ".join([*shown, *(f"[{name}]" for name in offer.infer)])
+    return ", ".join([*shown, *(f"[{name}]" for name in registered.infer)])
 
 
 def _default(value: object) -> str:

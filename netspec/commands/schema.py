@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 
-from netspec.commands.written import write_result
+from netspec.commands.output_file import write_result
 from netspec.errors import SpecError
 from netspec.plugins import enabled
-from netspec.tell.terminal import print_error
+from netspec.reporting.terminal import print_error
 from netspec.view.json_schema import language_schema
 
 

@@ -8,10 +8,10 @@ from argparse import Namespace
 from dataclasses import replace
 
 from netspec.checks.inplace.tell import decisions_json, decisions_text
-from netspec.commands.given import compile_given, read_changes
+from netspec.commands.spec_argument import compile_given, read_changes
 from netspec.errors import SpecError
 from netspec.pipeline import gradient_notes
-from netspec.tell.terminal import look_of, print_error
+from netspec.reporting.terminal import look_of, print_error
 from netspec.view.summary import Summary, summarize, summary_json
 from netspec.view.table import summary_text
 

@@ -6,10 +6,10 @@ import json
 import sys
 from argparse import Namespace
 
-from netspec.commands.given import read_changes, with_given
+from netspec.commands.spec_argument import read_changes, with_given
 from netspec.errors import SpecError
 from netspec.proof.verify import verification_json, verification_text, verify
-from netspec.tell.terminal import print_error
+from netspec.reporting.terminal import print_error
 
 
 def verify_command(options: Namespace) -> int:

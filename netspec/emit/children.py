@@ -295,7 +295,7 @@ def write_rules(
         target = n.member(n.name("module"), rule.parameter)
         kwargs = [(k, code.code(v)) for k, v in rule.kwargs]
         step: ast.stmt = n.expression(n.call(n.function(rule.operator), [target], kwargs))
-        if rule.guarded:
+        if rule.may_be_none:
             there = ast.Compare(
                 target, [ast.IsNot()], [n.constant(None)], lineno=n.line, col_offset=0
             )

@@ -37,7 +37,7 @@ _TAKEN = frozenset({"self", "build_model", "super", *IMPORTED})
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class Registration:
     """Stands in a class's graph for a constant that may differ from instance to instance."""
 
     index: int
@@ -79,7 +79,7 @@ class _Member:
 def plan_classes(program: Program) -> Plan:
     """The classes of a program. The same program gives the same plan, in every process."""
     levels = _levels(program.root.new)
-    imports = tuple(map(operator_of, program.offers))
+    imports = tuple(map(operator_of, program.registered))
     symbols = frozenset(one.symbol for one in imports)
     planner = _Planner(symbols)
     for graphs in levels:
@@ -207,7 +207,7 @@ class _Planner:
         def slot(const: Const, key: str, owner: str) -> Const:
             slots.append(const)
             keys.append((key, owner))
-            return Const(Slot(len(slots) - 1), const.origin)
+            return Const(Registration(len(slots) - 1), const.origin)
 
         def expr_(expr: Expr, key: str, owner: str) -> Expr:
             if isinstance(expr, Const):

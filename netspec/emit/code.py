@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from typing_extensions import assert_never
 
-from netspec.emit.classes import Slot
+from netspec.emit.classes import Registration
 from netspec.emit.nodes import Nodes
 from netspec.ir.expr import (
     Attribute,
@@ -75,7 +75,7 @@ class Code:
                 return n.call(self.code(target), *self._arguments(args, kwargs))
             case Value(id):
                 return n.name(self.names[id])
-            case Const(value=Slot(index)):
+            case Const(value=Registration(index)):
                 return self._slot(index)
             case Const(value):
                 return n.literal(value)

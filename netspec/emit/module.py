@@ -18,10 +18,10 @@ from torch import nn
 
 from netspec.emit.nodes import IMPORTS
 from netspec.emit.tree import BUILDER, Written
-from netspec.ops.offers import Offer
+from netspec.language.overrides import Text
 from netspec.ops.process_state import own_random_state
+from netspec.ops.registry import Registered
 from netspec.ops.unfilled import Unfilled
-from netspec.spec.overrides import Text
 
 _MODULE_NAME = "netspec_models"
 
@@ -32,7 +32,7 @@ class Built:
 
     classes: dict[str, type[nn.Module]]
     make: Callable[[], nn.Module]
-    offers: tuple[Offer, ...] = ()  # which the classes call
+    registered: tuple[Registered, ...] = ()  # which the classes call
     files: tuple[str, ...] = ()  # whose lines tracebacks show
     holders: tuple[int, ...] = ()  # of each class, while it has no instance
 
@@ -42,7 +42,7 @@ class Built:
             with torch.device("meta"), Unfilled():
                 return self.make()
         except Exception:
-            if not self.offers:
+            if not self.registered:
                 raise
         with own_random_state():  # a registered class may look at its numbers
             return self.make().to("meta")
@@ -75,7 +75,7 @@ def compile_classes(
         classes[tree.name] = _registered(namespace[tree.name], recipe, rebuild)
     shown = tuple(files.values())
     _shown.update(shown)
-    used = tuple(one.offer for one in written.imports if one.offer)
+    used = tuple(one.registered for one in written.imports if one.registered)
     return Built(classes, namespace[BUILDER], used, shown, _holders(classes))
 
 

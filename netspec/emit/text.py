@@ -9,7 +9,7 @@ from netspec.display import visible
 from netspec.emit.nodes import IMPORTED
 from netspec.emit.tree import Written
 from netspec.ops.catalog import Operator
-from netspec.ops.offers import Offer
+from netspec.ops.registry import Registered
 
 _WIDTH = 88
 
@@ -17,9 +17,9 @@ _WIDTH = 88
 class NotImportable(Exception):
     """What was registered in a script or inside of a function: no other file can import it."""
 
-    def __init__(self, offer: Offer) -> None:
-        super().__init__(offer.path)
-        self.offer = offer
+    def __init__(self, registered: Registered) -> None:
+        super().__init__(registered.path)
+        self.registered = registered
 
 
 def write_text(written: Written, header: str) -> str:
@@ -47,9 +47,9 @@ def _imports_of(imports: Sequence[Operator]) -> list[str]:
     """`from mylib.layers import Swish, swish`, a line for each module. Raises NotImportable."""
     names: dict[str, list[str]] = {}
     for one in imports:
-        assert one.offer is not None, "only what was registered is imported"
-        if not one.offer.is_importable:
-            raise NotImportable(one.offer)
+        assert one.registered is not None, "only what was registered is imported"
+        if not one.registered.is_importable:
+            raise NotImportable(one.registered)
         name = one.target.__name__
         shown = name if name == one.symbol else f"{name} as {one.symbol}"
         names.setdefault(one.target.__module__, []).append(shown)

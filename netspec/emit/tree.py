@@ -21,8 +21,8 @@ from netspec.ir.graph import (
     Loop,
     Tie,
 )
+from netspec.language.overrides import Text
 from netspec.ops.catalog import Operator
-from netspec.spec.overrides import Text
 
 BUILDER = "build_model"
 

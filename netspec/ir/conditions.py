@@ -9,8 +9,8 @@ import ast
 from collections.abc import Iterator, Mapping
 
 from netspec.ir.graph import Place
+from netspec.language.expressions import NotAnExpression, is_expression, names_in, parse_expression
 from netspec.source import Path
-from netspec.spec.expressions import NotAnExpression, is_expression, names_in, parse_expression
 
 _READING = ("from", "use")  # keys with names that are no expressions
 _INVERSE: Mapping[type[ast.cmpop], ast.cmpop] = {

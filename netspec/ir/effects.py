@@ -31,7 +31,7 @@ def _has_effect(node: Expr) -> bool:
 @cache
 def _is_impure(operator: Operator) -> bool:
     """Whether a function draws, overwrites, has a mode, or is code of somebody else's."""
-    if operator.offer is not None or draws(operator.name) or catalog.overwrites(operator):
+    if operator.registered is not None or draws(operator.name) or catalog.overwrites(operator):
         return True
     parameters = (p for signature in signatures_of(operator) for p in signature.parameters)
     return any(p.name in ("training", "train", "inplace") for p in parameters)

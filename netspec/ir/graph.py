@@ -8,12 +8,12 @@ from typing import Any, TypeAlias
 
 from netspec.errors import Span
 from netspec.ir.expr import Expr
+from netspec.language.expressions import name_stretch, narrowed, stretch_of
+from netspec.language.overrides import Text
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact
-from netspec.ops.offers import Offer
+from netspec.ops.registry import Registered
 from netspec.source import Path
-from netspec.spec.expressions import name_stretch, narrowed, stretch_of
-from netspec.spec.overrides import Text
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -254,7 +254,7 @@ class InitRule:
     parameter: str
     operator: Operator
     kwargs: tuple[tuple[str, Expr], ...]
-    guarded: bool = False  # some of those modules have None there
+    may_be_none: bool = False  # some of those modules have None there
     but: tuple[str, ...] = ()
     place: Place | None = field(default=None, compare=False)
 
@@ -295,4 +295,4 @@ class Program:
     inputs: tuple[Port, ...]
     source: Text
     overwrites: bool = False  # some call asks to overwrite its input
-    offers: tuple[Offer, ...] = ()  # what Python code registered, and the program names
+    registered: tuple[Registered, ...] = ()  # what Python code registered, and the program names

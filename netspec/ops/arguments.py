@@ -117,7 +117,7 @@ _NO = _No.NO
 _LISTS = (list, tuple)
 
 
-def fit(parameter: Parameter, value: object) -> object | Misfit:
+def coerce(parameter: Parameter, value: object) -> object | Misfit:
     """The value to pass for this parameter (lists as tuples, dtype names as dtypes), or a Misfit.
 
     A `Runtime` marker that fits comes back as it is, inside of lists too.

@@ -9,7 +9,7 @@ It is the one place that decides: a name is one identifier, looked up here, and 
 - as a function: the same of `torch`, if torch documents it, its functions written in Python, the
   public functions of `torch.nn.functional` that give tensors, a list of factories, each method;
 - as an initialiser: the functions of `torch.nn.init` that end in an underscore; the dtypes;
-- as a layer or a function: what Python code registered (`netspec.register`), by `ops/offers.py`.
+- as a layer or a function: what Python code registered (`netspec.register`), by `ops/registry.py`.
 
 Where a rule lets through what reaches a tensor's storage, autograd's state, hosts or devices, the
 name stands in a short set below. `tests/test_hostile.py` holds the table against torch's own lists.
@@ -30,9 +30,9 @@ from torch.nn.modules import activation
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.overrides import get_overridable_functions
 
-from netspec.ops import offers
-from netspec.ops.offers import Offer, OfferKind
+from netspec.ops import registry
 from netspec.ops.process_state import silence
+from netspec.ops.registry import Registered, RegisteredKind
 
 Home = Literal["nn", "F", "torch", "Tensor", "init", "registered"]
 
@@ -41,21 +41,21 @@ Home = Literal["nn", "F", "torch", "Tensor", "init", "registered"]
 class Operator:
     """One thing of torch's: written `nn.Conv2d`, `F.max_pool2d`, `torch.cat`, `x.masked_fill`.
 
-    Or one that Python code registered, its `offer`; then code calls it by its `symbol` alone.
+    Or one that Python code `registered`; then code calls it by its `symbol` alone.
     """
 
     name: str
     home: Home
     target: Callable[..., object]
-    offer: Offer | None = None
+    registered: Registered | None = None
     symbol: str = ""
 
     @property
     def key(self) -> tuple[object, ...]:
         """What tells it from every other, whatever is registered later."""
-        if self.offer is None:
+        if self.registered is None:
             return (self.home, self.name)
-        return (self.home, self.name, self.offer)
+        return (self.home, self.name, self.registered)
 
     @property
     def is_module(self) -> bool:
@@ -102,7 +102,7 @@ _DISPATCHED = _names("unique unique_consecutive")
 
 def find_module(name: str) -> Operator | None:
     """The layer class of this name in `torch.nn`, or the one that was registered."""
-    return _modules().get(name) or _offered("module", name)
+    return _modules().get(name) or _registered("module", name)
 
 
 def find_function(name: str) -> Operator | None:
@@ -110,17 +110,19 @@ def find_function(name: str) -> Operator | None:
 
     Or a function that was registered.
     """
-    return _functions().get(name) or _offered("function", name)
+    return _functions().get(name) or _registered("function", name)
 
 
-def _offered(kind: OfferKind, name: str) -> Operator | None:
-    offer = offers.find(kind, name)
-    return None if offer is None else operator_of(offer)
+def _registered(kind: RegisteredKind, name: str) -> Operator | None:
+    registered = registry.find(kind, name)
+    return None if registered is None else operator_of(registered)
 
 
-def operator_of(offer: Offer) -> Operator:
-    """An offer as an operator."""
-    return Operator(offer.name, "registered", offer.target, offer, offers.symbol_of(offer))
+def operator_of(registered: Registered) -> Operator:
+    """What was registered as an operator."""
+    return Operator(
+        registered.name, "registered", registered.target, registered, registry.symbol_of(registered)
+    )
 
 
 def find_method(name: str) -> Operator | None:
@@ -140,16 +142,16 @@ def find_dtype(name: str) -> torch.dtype | None:
 
 def module_names() -> tuple[str, ...]:
     """The names that `find_module` knows, sorted."""
-    return _with_offers(_sorted_modules(), "module")
+    return _with_registered(_sorted_modules(), "module")
 
 
 def function_names() -> tuple[str, ...]:
     """The names that `find_function` knows, sorted."""
-    return _with_offers(_sorted_functions(), "function")
+    return _with_registered(_sorted_functions(), "function")
 
 
-def _with_offers(names: tuple[str, ...], kind: OfferKind) -> tuple[str, ...]:
-    more = [offer.name for offer in offers.present(kind)]
+def _with_registered(names: tuple[str, ...], kind: RegisteredKind) -> tuple[str, ...]:
+    more = [registered.name for registered in registry.visible(kind)]
     return tuple(sorted((*names, *more))) if more else names
 
 
@@ -191,8 +193,8 @@ def module_of_activation(function: str) -> Operator | None:
     found = _activations().get(function)
     if found is not None:
         return found
-    offered = _offered_activations().get(function)
-    return None if offered is None else find_module(offered)
+    registered = _registered_activations().get(function)
+    return None if registered is None else find_module(registered)
 
 
 def function_of_activation(module: str) -> Operator | None:
@@ -200,8 +202,8 @@ def function_of_activation(module: str) -> Operator | None:
     found = _functions_of_activations().get(module)
     if found is not None:
         return found
-    offered = [name for name, cls in _offered_activations().items() if cls == module]
-    return find_function(offered[0]) if offered else None
+    registered = [name for name, cls in _registered_activations().items() if cls == module]
+    return find_function(registered[0]) if registered else None
 
 
 def is_activation_of_torch(function: str) -> bool:
@@ -211,13 +213,17 @@ def is_activation_of_torch(function: str) -> bool:
 
 def activation_names() -> tuple[str, ...]:
     """The function names of activations that exist in both forms, sorted."""
-    return tuple(sorted((*_activations(), *_offered_activations())))
+    return tuple(sorted((*_activations(), *_registered_activations())))
 
 
-def _offered_activations() -> dict[str, str]:
+def _registered_activations() -> dict[str, str]:
     """The functions of the activations that were registered, with their classes."""
-    present = offers.present("module")
-    return {offer.function: offer.name for offer in present if offer.function is not None}
+    present = registry.visible("module")
+    return {
+        registered.function: registered.name
+        for registered in present
+        if registered.function is not None
+    }
 
 
 @cache

@@ -23,7 +23,7 @@ from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from netspec.limits import pay_once, spent
-from netspec.ops import catalog, guard, offers
+from netspec.ops import catalog, execution_limits, registry
 from netspec.ops.catalog import Operator
 from netspec.ops.process_state import own_random_state, silence, without_fast_path
 from netspec.ops.unfilled import Unfilled
@@ -142,16 +142,16 @@ def run_function(
 ) -> Fact:
     """The fact of a function's result. Raises OperatorRejects where torch refuses."""
     key = operator.key
-    if operator.offer is not None:
+    if operator.registered is not None:
         memo, target = (*key, memo_key(args), memo_key(kwargs)), operator.target
-        return _run_offered(memo, operator.offer.fake, target, target, args, kwargs)
+        return _run_registered(memo, operator.registered.fake, target, target, args, kwargs)
     pointwise = len(args) == 1 and catalog.is_activation_of_torch(operator.name)
-    if pointwise and keeps_type((*key, memo_key(kwargs)), operator.target, args[0], kwargs):
+    if pointwise and is_type_preserving((*key, memo_key(kwargs)), operator.target, args[0], kwargs):
         return args[0]
     return _run((*key, memo_key(args), memo_key(kwargs)), operator.target, args, kwargs)
 
 
-def _run_offered(
+def _run_registered(
     key: object,
     fake: Callable[..., object] | None,
     target: Callable[..., object],
@@ -168,7 +168,7 @@ def _run_offered(
         return _remembered(("cpu", key), lambda: _on_cpu(on_cpu, args, dict(kwargs)))
 
 
-def keeps_type(
+def is_type_preserving(
     key: object,
     target: Callable[..., object],
     fact: Fact,
@@ -227,13 +227,13 @@ def run_module(
 ) -> Fact:
     """The fact of a call of this `meta` module, which `key` identifies, in the given mode."""
     twin = _CpuCopy(module, training)
-    offer = offers.of_target(type(module))
-    if offer is not None:
+    registered = registry.of_target(type(module))
+    if registered is not None:
         memo = (key, training, memo_key(args), memo_key(kwargs))
-        fake = offer.fake and partial(offer.fake, module.train(training))
-        return _run_offered(memo, fake, _MetaCall(module, training), twin, args, kwargs)
+        fake = registered.fake and partial(registered.fake, module.train(training))
+        return _run_registered(memo, fake, _MetaCall(module, training), twin, args, kwargs)
     pointwise = len(args) == 1 and not kwargs and type(module).__module__ in _POINTWISE
-    if pointwise and keeps_type((key, training), twin, args[0]):
+    if pointwise and is_type_preserving((key, training), twin, args[0]):
         return args[0]
     memo = (key, training, memo_key(args), memo_key(kwargs))
     pay_once(("layers", memo), _A_TENSOR * max(0, tensors_of(module) - _FEW_TENSORS))
@@ -316,7 +316,7 @@ def has_mode(module: nn.Module) -> bool:
 def _asks_for_mode(cls: Hashable) -> bool:
     """What was registered may ask in any way; of torch's own classes the code says whether."""
     assert isinstance(cls, type), "a module's class"
-    if offers.of_target(cls) is not None:
+    if registry.of_target(cls) is not None:
         return True
     own = cls.__mro__[: cls.__mro__.index(nn.Module)]
     codes = (getattr(value, "__code__", None) for part in own for value in vars(part).values())
@@ -367,7 +367,7 @@ def _has_tensors(module: nn.Module) -> bool:
 
 def _on_cpu_device(module: nn.Module) -> nn.Module:
     """A copy of a `meta` module on the CPU, its numbers whatever they are."""
-    if offers.of_target(type(module)) is not None:
+    if registry.of_target(type(module)) is not None:
         if module in _arguments:
             args, kwargs = _arguments[module]  # what it holds beside its state has numbers, too
             return _new_on_cpu(type(module), args, kwargs)
@@ -419,14 +419,14 @@ def meta_module(
         with silence():
             module = _new_on_meta(cls, args, named)
     except Exception as error:
-        if operator.offer is None:
+        if operator.registered is None:
             raise OperatorRejects(first_line(error)) from None
         module = _new_on_cpu(cls, args, named).to("meta")  # its code may look at numbers
     if len(_modules) > _MOST_MODULES:
         _modules.clear()
         _arguments.clear()
     _modules[key] = module
-    if operator.offer is not None:
+    if operator.registered is not None:
         _arguments[module] = (args, named)
     return module, key
 
@@ -526,8 +526,8 @@ def _on_meta(
 ) -> object:
     positional = [to_value(a) for a in args]
     named = {name: to_value(value) for name, value in kwargs.items()}
-    large = guard.is_large((*positional, *named.values()))
-    with guard.OnMeta() if large else nullcontext():
+    large = execution_limits.is_large((*positional, *named.values()))
+    with execution_limits.OnMeta() if large else nullcontext():
         if any(_has_tensor(a) for a in (*args, *kwargs.values())):
             return target(*positional, **named)
         if target is torch.normal:  # the only factory that does not heed the context below
@@ -546,7 +546,7 @@ def _on_cpu(
     target: Callable[..., object],
     args: tuple[Fact, ...],
     kwargs: Mapping[str, Fact],
-    bounds: Callable[[], AbstractContextManager[object]] = guard.OnCpu,
+    bounds: Callable[[], AbstractContextManager[object]] = execution_limits.OnCpu,
     one: bool = False,
     backward: bool = False,
 ) -> Fact:
@@ -626,7 +626,7 @@ def _or_on_cpu(
     if _small_one_agrees(target, args, kwargs):
         return found
     try:
-        return _on_cpu(target, args, kwargs, guard.on_cpu_for_a_while)
+        return _on_cpu(target, args, kwargs, execution_limits.on_cpu_for_a_while)
     except OperatorRejects as error:
         unanswered = _TOO_MUCH.search(str(error))
         if unanswered or _is_of_the_cpu(error, target, args, kwargs):
@@ -702,7 +702,11 @@ def _check_kernel(
     if kind in _taken:
         return
     named = tuple(kwargs.items())
-    bounds = guard.OnCpu if elements(found) > MAX_TINY or _has_large((args, named)) else nullcontext
+    bounds = (
+        execution_limits.OnCpu
+        if elements(found) > MAX_TINY or _has_large((args, named))
+        else nullcontext
+    )
     for small_target, small_args, small_named in smaller_calls(target, args, named):
         try:
             _on_cpu(small_target, small_args, dict(small_named), bounds, True, backward=True)
@@ -729,7 +733,9 @@ def _refusal_on_cpu(
     """The CPU's refusal of a call, if it is one that other devices share."""
     named = dict(kwargs)
     try:
-        _on_cpu(target, args, named, guard.on_cpu_for_a_while, one=True, backward=backward)
+        _on_cpu(
+            target, args, named, execution_limits.on_cpu_for_a_while, one=True, backward=backward
+        )
     except OperatorRejects as error:
         if _NO_DERIVATIVE.search(str(error)):  # which is told in a note
             return _refusal_on_cpu(target, args, kwargs, backward=False)
@@ -758,7 +764,7 @@ def _note_taken(kind: object) -> None:
 def _has_large(fact: Fact) -> bool:
     if isinstance(fact, tuple):
         return any(map(_has_large, fact))
-    return type(fact) is int and abs(fact) > guard.LARGE
+    return type(fact) is int and abs(fact) > execution_limits.LARGE
 
 
 _Call: TypeAlias = "tuple[Callable[..., object], tuple[Fact, ...], tuple[tuple[str, Fact], ...]]"

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from netspec.ops import catalog, offers
+from netspec.ops import catalog, registry
 from netspec.ops.catalog import Operator
 
 INPLACE = "inplace"
@@ -59,7 +59,7 @@ def overwrites(operator: Operator, args: Sequence[object], kwargs: Mapping[str, 
 
 def reshapes(operator: Operator) -> bool:
     """Whether a function in place changes its input's shape, and no value: `squeeze_`."""
-    if operator.offer is not None:
+    if operator.registered is not None:
         return False
     packet = getattr(torch.ops.aten, operator.name, None)
     overloads = packet.overloads() if packet is not None else []
@@ -77,11 +77,11 @@ def pair_of(
     target: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> Pair | None:
     """A call that overwrites, and its twin with the same arguments; None for any other call."""
-    offer = offers.of_target(target)
-    if offer is not None and offer.name.endswith("_"):
-        twin = catalog.find_function(offer.name[:-1])
-        assert twin is not None, f"`{offer.name}` was registered with its twin"
-        return Pair(offer.name, target, twin.target)
+    registered = registry.of_target(target)
+    if registered is not None and registered.name.endswith("_"):
+        twin = catalog.find_function(registered.name[:-1])
+        assert twin is not None, f"`{registered.name}` was registered with its twin"
+        return Pair(registered.name, target, twin.target)
     if isinstance(target, nn.Module):
         return module_pair(target) if getattr(target, INPLACE, False) is True else None
     if isinstance(target, MethodOf):

@@ -8,7 +8,7 @@ from keyword import iskeyword
 import torch
 
 from netspec.ops.arguments import ArgumentType, Kind, Parameter, SequenceOf, Signature
-from netspec.ops.hints import either
+from netspec.ops.type_hints import either
 
 # Parameters that a spec has no use for, or that name places outside of the model.
 NEVER_GIVEN = frozenset(

@@ -22,11 +22,11 @@ from netspec.ops.arguments import (
     Parameter,
     SequenceOf,
     Signature,
-    fit,
+    coerce,
 )
 from netspec.ops.catalog import Operator, find_module, module_names, schemas_of
-from netspec.ops.hints import either, read_hint
 from netspec.ops.schemas import NEVER_GIVEN, read_schema
+from netspec.ops.type_hints import either, read_hint
 
 __all__ = ["Parameter", "Signature", "forward_signature_of", "signatures_of"]
 
@@ -93,7 +93,7 @@ def signatures_of(operator: Operator) -> tuple[Signature, ...]:
     """
     if operator.is_module:
         return (_signature_of_constructor(cast("type[nn.Module]", operator.target)),)
-    if operator.offer is not None:
+    if operator.registered is not None:
         return (_from_python(operator.name, operator.target, {}),)
     written = _WRITTEN_OUT.get((operator.home, operator.name))
     if written is not None:
@@ -265,7 +265,7 @@ def _class_names() -> Mapping[str, str]:
 
 def _widened(parameter: Parameter) -> Parameter:
     """The parameter, made to take its own default, as hints forget `| None`, or say int for 1.0."""
-    if parameter.required or not isinstance(fit(parameter, parameter.default), Misfit):
+    if parameter.required or not isinstance(coerce(parameter, parameter.default), Misfit):
         return parameter
     accepts = either(parameter.accepts, read_hint(type(parameter.default)))
     return Parameter(parameter.name, accepts, False, parameter.keyword_only, parameter.default)

@@ -11,14 +11,14 @@ from torch import nn
 from netspec.display import aligned
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.ir.graph import Program
+from netspec.language.overrides import Overrides
 from netspec.ops.facts import TensorType
 from netspec.ops.process_state import own_random_state
 from netspec.pipeline import FORMS, AnySource, Compiled, compile_spec
 from netspec.plugins import enabled
-from netspec.proof.again import changed_step
 from netspec.proof.compare import Result, first_difference, named_tensors, run_once
-from netspec.proof.registered import broken_word
-from netspec.spec.overrides import Overrides
+from netspec.proof.determinism import changed_step
+from netspec.proof.registration_contract import broken_word
 
 _SEED = 0
 _MOVED = 0.01
@@ -110,7 +110,7 @@ def _verify(
                     answers[form] = answers.get(form) or answer
         for form, (own, model) in built.items():
             model.load_state_dict(given)
-            if own.program.offers:
+            if own.program.registered:
                 answers = found.setdefault("registered layers", {})
                 values = [value for _, value in inputs]
                 broken = broken_word(own.program, model, values, seed)

@@ -20,10 +20,10 @@ from torch.overrides import TorchFunctionMode
 from netspec.errors import Diagnostic, RunError, Span
 from netspec.pipeline import Compiled
 from netspec.run.data.batches import batch_sizes
-from netspec.run.data.complain import override_span
 from netspec.run.data.dataset import Data, Examples
 from netspec.run.data.settings import Settings as DataSettings
-from netspec.run.matching import (
+from netspec.run.data.validation_errors import override_span
+from netspec.run.data_compatibility import (
     example_batch,
     line_span,
     named_outputs,

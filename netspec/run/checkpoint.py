@@ -22,18 +22,18 @@ from safetensors.torch import save_file
 from torch import nn
 
 from netspec.errors import Diagnostic, RunError, Span, did_you_mean
-from netspec.ir.lower.context import Activation
+from netspec.ir.lower.session import Activation
+from netspec.language.files import Kept
+from netspec.language.overrides import Override
 from netspec.limits import AnyLimits, raised, read_limits
 from netspec.ops.process_state import own_random_state
 from netspec.pipeline import Act, Compiled, compile_recipe, read_activation
 from netspec.plugins import enabled, how_to_enable, is_enabled
 from netspec.recipe import Recipe, hashable, recipe_key
-from netspec.run.fitting import fit
 from netspec.run.folder import BEST, LAST, replace_file
-from netspec.run.plain import flatten, restore
+from netspec.run.state_codec import flatten, restore
+from netspec.run.state_dict_diff import compare
 from netspec.run.tensors import STATE, read_safetensors
-from netspec.spec.files import Kept
-from netspec.spec.overrides import Override
 
 FORMAT = 1
 
@@ -164,7 +164,7 @@ def load_own(model: nn.Module, checkpoint: Checkpoint) -> None:
 
     Raises RunError (NS704), which names the keys and shapes that differ: somebody changed it.
     """
-    found = fit(model, checkpoint.weights)
+    found = compare(model, checkpoint.weights)
     if not found.is_whole():
         fact = f"`{checkpoint.path.name}` does not fit the model of its own spec"
         span = Span(str(checkpoint.path))

@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from netspec.errors import Diagnostic, RunError, Span, SpecError, did_you_mean, nearest
+from netspec.reporting.terminal import print_error
 from netspec.run.folder import exclusive_folder, remove_unused
 from netspec.run.help import help_text
 from netspec.run.overrides import (
@@ -35,8 +36,7 @@ from netspec.run.overrides import (
     not_an_override,
     parsed,
 )
-from netspec.run.placing import quoted
-from netspec.tell.terminal import print_error
+from netspec.run.run_folder_overrides import quoted
 
 PACKAGE = Path(__file__).resolve().parent.parent
 _FULL_ERROR = "HYDRA_FULL_ERROR"

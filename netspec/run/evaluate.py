@@ -17,21 +17,21 @@ from omegaconf import DictConfig
 
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.pipeline import Compiled
+from netspec.reporting.terminal import print_error
 from netspec.run.batch_sizes import check_evaluation
+from netspec.run.classification_report import ClassScore, class_scores, confusion_lines, score_lines
 from netspec.run.command import run_command, typed_overrides
 from netspec.run.data.dataset import Data, Examples
 from netspec.run.device import find_device
-from netspec.run.enabling import enabled_for_run
+from netspec.run.evaluate_split import Measured, measure_split
+from netspec.run.evaluation_target import find_subject
 from netspec.run.folder import CHECKPOINTS, exclusive_folder, told_if_full, write_json
-from netspec.run.measure import Measured, measure_split
 from netspec.run.metrics import check_metrics
 from netspec.run.overrides import as_written, key_of, parsed
-from netspec.run.record import versions
-from netspec.run.scores import ClassScore, class_scores, confusion_lines, score_lines
+from netspec.run.run_metadata import versions
+from netspec.run.run_plugins import enabled_for_run
 from netspec.run.settings import EvalSettings, read_eval_settings
-from netspec.run.subject import find_subject
 from netspec.run.terminal import quiet, say
-from netspec.tell.terminal import print_error
 
 EVALUATION = "evaluation.json"
 EVALUATIONS = "evaluations"

@@ -185,9 +185,9 @@ class Meter(torch.nn.Module):
         self.waiting.append((loss.detach(), len(target), seen, target))
         self.held += seen.numel()
         if len(self.waiting) >= self.wait or self.held > _MOST_HELD:
-            self.settle()
+            self.fold_if_equal()
 
-    def settle(self) -> None:
+    def fold_if_equal(self) -> None:
         """Hand on what waits."""
         if not self.waiting:
             return
@@ -211,7 +211,7 @@ class Meter(torch.nn.Module):
 
     def values(self) -> dict[str, float]:
         """The loss and each metric, over all processes."""
-        self.settle()
+        self.fold_if_equal()
         return {name: float(metric.compute()) for name, metric in self._all()}
 
     def _forget(self) -> None:

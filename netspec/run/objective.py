@@ -13,8 +13,8 @@ from netspec.errors import Diagnostic, RunError, did_you_mean
 from netspec.ops.facts import TensorType
 from netspec.pipeline import Compiled
 from netspec.run.data.dataset import Batch, Data
+from netspec.run.data_compatibility import check_classes, find_outputs, named_outputs
 from netspec.run.loss import USUAL, Loss, make_loss
-from netspec.run.matching import check_classes, find_outputs, named_outputs
 from netspec.run.metrics import Meter
 from netspec.run.settings import Settings, place_of
 

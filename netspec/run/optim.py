@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from netspec.errors import Diagnostic, RunError, Span, SpecError, did_you_mean
 from netspec.ir.lower.program import evaluate_alone
-from netspec.ops.arguments import Misfit, Signature, fit
+from netspec.ops.arguments import Misfit, Signature, coerce
 from netspec.ops.signatures import signature_of_class
 from netspec.run.settings import place_of, shown
 from netspec.source import from_mapping
@@ -203,7 +203,7 @@ def _fitted(
             fact = f"`{name}` has no argument `{key}`"
             problems.append(Diagnostic("NS203", fact, place.of(key), help=near))
             continue
-        fitted = fit(known[key], value)
+        fitted = coerce(known[key], value)
         if isinstance(fitted, Misfit):
             fact = f"`{key}` of `{name}` is `{shown(value)}`, and {fitted.expected} is expected"
             problems.append(Diagnostic("NS205", fact, place.of(key)))

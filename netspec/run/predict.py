@@ -15,18 +15,18 @@ from torch import Tensor, nn
 from netspec.display import visible
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.plugins import enabled
+from netspec.reporting.terminal import print_error
 from netspec.run.arguments import add_plugins, count
 from netspec.run.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
+from netspec.run.classification_report import aligned
 from netspec.run.data.decode import ENDINGS, Decoder
 from netspec.run.data.images import image_scale
-from netspec.run.data.scale import Moments, Scale
+from netspec.run.data.normalize import Moments, Scale
+from netspec.run.data_compatibility import named_outputs
 from netspec.run.device import find_device
 from netspec.run.folder import write_text
-from netspec.run.matching import named_outputs
-from netspec.run.scores import aligned
 from netspec.run.terminal import say
-from netspec.run.trained import read_image_facts, read_trained
-from netspec.tell.terminal import print_error
+from netspec.run.training_info import read_image_facts, read_trained
 
 _BATCH = 64
 

@@ -73,7 +73,7 @@ class Workers:
             own = {"RANK": str(index), "LOCAL_RANK": str(index), WORKER: "1"}
             self.said.append(tempfile.TemporaryFile())
             worker = subprocess.Popen(
-                [sys.executable, "-m", "netspec.run.worker"],
+                [sys.executable, "-m", "netspec.run.ddp_worker"],
                 env={**os.environ, **shared, **own},
                 stdin=subprocess.PIPE,
                 stdout=self.said[-1],

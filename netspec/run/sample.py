@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.plugins import enabled
+from netspec.reporting.terminal import print_error
 from netspec.run.arguments import add_plugins, count, positive, whole
 from netspec.run.checkpoint import find_checkpoint, read_checkpoint
+from netspec.run.data_compatibility import named_outputs
 from netspec.run.device import find_device
-from netspec.run.matching import named_outputs
 from netspec.run.terminal import say
-from netspec.run.trained import TextFacts, read_text_facts, read_trained
-from netspec.tell.terminal import print_error
+from netspec.run.training_info import TextFacts, read_text_facts, read_trained
 
 _BYTES = 256
 

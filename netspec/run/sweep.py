@@ -19,22 +19,22 @@ from pydantic import ValidationError
 
 from netspec.emit.text import write_text as write_source
 from netspec.errors import Diagnostic, RunError, Span, SpecError
+from netspec.reporting.terminal import print_error
 from netspec.run import folder as files
 from netspec.run.command import told
-from netspec.run.continuing import other_data
 from netspec.run.data.dataset import Data, Wanted
-from netspec.run.data.open import open_data
-from netspec.run.enabling import enabled_for_run
+from netspec.run.data.sources import open_data
 from netspec.run.overrides import as_written, key_of
-from netspec.run.placing import SWEEP, going_on
-from netspec.run.prepare import Prepared, Reader, prepare
+from netspec.run.preflight import Prepared, Reader, prepare
 from netspec.run.report import write_report
 from netspec.run.report.files import POINTS as POINTS_FILE
 from netspec.run.report.files import PointFile
 from netspec.run.report.write import foreign_report
+from netspec.run.resume import other_data
+from netspec.run.run_folder_overrides import SWEEP, going_on
+from netspec.run.run_plugins import enabled_for_run
 from netspec.run.settings import read_settings
 from netspec.run.terminal import called, quiet, say, shown
-from netspec.tell.terminal import print_error
 from netspec.view.summary import Summary, summarize
 from netspec.view.table import bytes_text
 

@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.run.data.dataset import Data
-from netspec.run.data.open import open_data
-from netspec.run.matching import wanted_by
+from netspec.run.data.sources import open_data
+from netspec.run.data_compatibility import wanted_by
 from netspec.run.metrics import Mode, Monitor, choose_metrics, choose_monitor
 from netspec.run.model import compile_choice, read_choice
 from netspec.run.overrides import key_of

@@ -15,9 +15,9 @@ from torch.optim import Optimizer
 from netspec.errors import RunError
 from netspec.run.data.batches import Batches
 from netspec.run.data.dataset import Batch
-from netspec.run.diverge import diverged, untrained
+from netspec.run.nan_diagnosis import diverged, untrained
 from netspec.run.optim import Length, Schedule, make_optimizer, make_schedule
-from netspec.run.prepare import Prepared
+from netspec.run.preflight import Prepared
 from netspec.run.random_state import random_state, set_random_state
 from netspec.run.strategy import Sharded, shard
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from netspec.errors import Diagnostic, RunError, Span
 from netspec.run.checkpoint import find_checkpoint
-from netspec.run.fitting import Fit, fit, own_tensors
+from netspec.run.state_dict_diff import StateDictDiff, compare, own_tensors
 from netspec.run.tensors import TensorFile, read_tensors
 
 Spelled = Callable[[str, object], str]  # an option and its value, as the caller writes it
@@ -103,7 +103,7 @@ def load_for_run(model: nn.Module, file: str, strict: bool, prefix: str, span: S
 def check_for_run(model: nn.Module, file: str, strict: bool, prefix: str, span: Span) -> None:
     """Raises what load_for_run would; the model may be on `meta`."""
     read = read_tensors(find_checkpoint(file, span))
-    _refuse_misfit(read, fit(model, read.tensors, prefix), strict, in_runs, model)
+    _refuse_misfit(read, compare(model, read.tensors, prefix), strict, in_runs, model)
 
 
 def in_python(option: str, value: object) -> str:
@@ -126,7 +126,7 @@ def _load(
         fact = "the model is on `meta`, and has no numbers to take the place of"
         help = "build it without device='meta'"
         raise RunError(Diagnostic("NS704", fact, Span(str(read.path)), help=help))
-    found = fit(model, read.tensors, prefix)
+    found = compare(model, read.tensors, prefix)
     _refuse_misfit(read, found, strict, spelled, model)
     model.load_state_dict(dict(found.found), strict=False)
     reasons = dict.fromkeys(found.missing, "not in the file")
@@ -160,7 +160,7 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def _refuse_misfit(
-    read: TensorFile, found: Fit, strict: bool, spelled: Spelled, model: nn.Module
+    read: TensorFile, found: StateDictDiff, strict: bool, spelled: Spelled, model: nn.Module
 ) -> None:
     """Raises RunError (NS704) where the weights do not fit, or, if not strict, none of them."""
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
@@ -176,7 +176,7 @@ def _refuse_misfit(
     raise RunError(Diagnostic("NS704", fact, span, found.notes(), help))
 
 
-def _mend(found: Fit, strict: bool, spelled: Spelled) -> str:
+def _mend(found: StateDictDiff, strict: bool, spelled: Spelled) -> str:
     if found.left_out and not (found.found or found.misshapen or found.unknown):
         return f"no key of the file begins with the prefix; the first is `{found.left_out[0]}`"
     if found.prefix is not None:

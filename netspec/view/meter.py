@@ -13,8 +13,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from netspec.ops.backends import BY_BACKEND
-from netspec.ops.guard import spend_step
+from netspec.ops.execution_limits import spend_step
+from netspec.ops.kernel_differences import BY_BACKEND
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from torch import nn
 
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
 from netspec.ir.graph import Port, Program
-from netspec.ir.walk.ask import Refuses
+from netspec.ir.walk.run_operator import Refuses
 from netspec.limits import (
     AnyLimits,
     OutOfWork,

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from netspec.ir.graph import Child, Program
-from netspec.ir.walk.ask import ask, fact_or_none
 from netspec.ir.walk.names import child_at
+from netspec.ir.walk.run_operator import ask, fact_or_none
 from netspec.ir.walk.walker import Bound, Runs, Step, walk
 from netspec.ops.facts import Fact
 from netspec.view.meter import Cost, Meter, counting

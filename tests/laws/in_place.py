@@ -23,10 +23,10 @@ from netspec.emit.tree import write_trees
 from netspec.errors import SpecError
 from netspec.ir.forms import in_place
 from netspec.ir.graph import Place, Program
-from netspec.ir.lower.context import Activation
 from netspec.ir.lower.program import lower
+from netspec.ir.lower.session import Activation
 from netspec.ir.walk.walker import Runs, walk
-from netspec.spec.load import Spec
+from netspec.language.load import Spec
 from tests.compare import flatten, weighted_sum
 from tests.laws.in_place_networks import Document, Network, Sizes, out_of_place
 

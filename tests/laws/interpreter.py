@@ -56,13 +56,13 @@ class Unsupported(Exception):
 
 
 @dataclass(eq=False)
-class Slot:
+class Registration:
     """The place of one registered thing: how it is made, called, and what is done right after."""
 
     name: str
     make: Callable[[], Any] | None = None  # None: it only holds children
     call: Callable[..., Any] | None = None
-    children: dict[str, Slot] = field(default_factory=dict)
+    children: dict[str, Registration] = field(default_factory=dict)
     persistent: bool | None = None  # None: no buffer
     listed: bool = False  # `as: list`: indexed, and not called
     kwargs: dict[str, Any] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class Slot:
         for step in (*self.after, *self.ties, *self.rules):
             step(self.thing)
 
-    def register(self, child: Slot) -> None:
+    def register(self, child: Registration) -> None:
         if isinstance(child.thing, nn.Module):
             self.thing.add_module(child.name, child.thing)
         elif isinstance(child.thing, nn.Parameter):
@@ -100,7 +100,7 @@ class Slot:
 class Handle:
     """A registered thing as expressions see it: called, indexed, asked for its parameters."""
 
-    def __init__(self, slot: Slot) -> None:
+    def __init__(self, slot: Registration) -> None:
         self.slot = slot
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -123,7 +123,7 @@ class Handle:
 class Env:
     """The names of one `layers`, which may see those around it."""
 
-    slot: Slot
+    slot: Registration
     args: dict[str, Any]
     blocks: Mapping[str, Any]
     outer: Env | None = None
@@ -168,7 +168,7 @@ class Reference:
     def __init__(self, document: Mapping[str, Any], args: Mapping[str, Any] | None = None) -> None:
         self.document = document
         self.args = dict(args or {})
-        self.root = Slot("")
+        self.root = Registration("")
         self.settled: dict[int, nn.Parameter] = {}  # by an `init` that stands nearer than rules
         self.training = False
         self.trial = False
@@ -322,7 +322,7 @@ class Reference:
         return handle(*self.inputs(layer, env, inputs), **self.plain_values(layer, "with", env))
 
     def nested(
-        self, layer: dict[str, Any], name: str, env: Env, slot: Slot, value: Any,
+        self, layer: dict[str, Any], name: str, env: Env, slot: Registration, value: Any,
         counter: list[int] | None = None,
     ) -> Any:  # fmt: skip
         """One call of a container; an inline one goes on with the counter around it."""
@@ -337,7 +337,7 @@ class Reference:
         kind = kind_of(layer)
         slot = env.slot.children.get(name)
         if slot is None:
-            slot = env.slot.children[name] = Slot(name)
+            slot = env.slot.children[name] = Registration(name)
             self.after(layer, slot, env)
         if kind in ("module", "act"):
             cls = ACTIVATIONS[layer["act"]] if kind == "act" else getattr(nn, layer["module"])
@@ -358,7 +358,9 @@ class Reference:
         env.handles[name] = Handle(slot)
         return env.handles[name]
 
-    def declare_module(self, slot: Slot, cls: type[nn.Module], kwargs: dict[str, Any]) -> None:
+    def declare_module(
+        self, slot: Registration, cls: type[nn.Module], kwargs: dict[str, Any]
+    ) -> None:
         if slot.make is None:
             slot.kwargs = kwargs
             slot.make = lambda: cls(**slot.kwargs)
@@ -372,7 +374,7 @@ class Reference:
         slot.call = run
 
     def call_block(
-        self, slot: Slot, block: Mapping[str, Any], given: Mapping[str, Any], args: Sequence[Any],
+        self, slot: Registration, block: Mapping[str, Any], given: Mapping[str, Any], args: Sequence[Any],
         env: Env,
     ) -> Any:  # fmt: skip
         """One call of a block; arguments that are values become names in it."""
@@ -400,7 +402,7 @@ class Reference:
             if not isinstance(made, Tensor):
                 env.names[name] = made
                 return
-            slot = env.slot.children[name] = Slot(name, make, thing=made)
+            slot = env.slot.children[name] = Registration(name, make, thing=made)
             if kind != "param":
                 slot.persistent = kind == "buffer" and layer.get("persistent", True)
             self.after(layer, slot, env)
@@ -416,7 +418,7 @@ class Reference:
 
     # What is done after: init, freeze, tie, rules
 
-    def after(self, layer: dict[str, Any], slot: Slot, env: Env) -> None:
+    def after(self, layer: dict[str, Any], slot: Registration, env: Env) -> None:
         init = layer.get("init")
         if init is not None and kind_of(layer) in SILENT:
             slot.after.append(self.init_call(init, env))
@@ -482,7 +484,7 @@ class Reference:
             inline = env.counter
             copy |= {"as": "inline"} if "layers" in copy else {}
         elif kind_of(layer) not in ("value", "call", "use"):
-            slot = env.slot.children.setdefault(names[0], Slot(names[0], listed=as_list))
+            slot = env.slot.children.setdefault(names[0], Registration(names[0], listed=as_list))
             env.handles |= dict.fromkeys(names, Handle(slot))
         if as_list:
             inner = Env(slot, env.args, env.blocks, env, True)

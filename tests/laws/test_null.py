@@ -10,7 +10,7 @@ from torch import nn
 
 import netspec
 from netspec.cli import main
-from netspec.commands.given import Changes, compile_given
+from netspec.commands.spec_argument import Changes, compile_given
 from netspec.run.model import compile_choice, read_choice
 from netspec.run.overrides import for_hydra
 from netspec.run.settings import ActSettings

@@ -22,8 +22,8 @@ from netspec.ops.arguments import (
     Runtime,
     SequenceOf,
     TupleOf,
+    coerce,
     describe,
-    fit,
 )
 
 SIZE_2 = Either((Kind.INT, SequenceOf(Kind.INT, 2)))
@@ -62,7 +62,7 @@ PADDING = Choices(("zeros", "reflect"))
     ],
 )
 def test_a_value_that_fits(accepts: ArgumentType, value: object, passed: object) -> None:
-    fitted = fit(Parameter("p", accepts), value)
+    fitted = coerce(Parameter("p", accepts), value)
     assert fitted == passed
     assert type(fitted) is type(passed)
 
@@ -102,13 +102,13 @@ def test_a_value_that_fits(accepts: ArgumentType, value: object, passed: object)
     ],
 )
 def test_a_value_that_does_not_fit(accepts: ArgumentType, value: object, expected: str) -> None:
-    assert fit(Parameter("p", accepts), value) == Misfit(expected)
+    assert coerce(Parameter("p", accepts), value) == Misfit(expected)
 
 
 def test_a_default_that_no_spec_can_write_fits_as_itself() -> None:
     activation = Parameter("activation", Kind.STR, required=False, default=torch.relu)
-    assert fit(activation, torch.relu) is torch.relu
-    assert fit(activation, torch.tanh) == Misfit("a string")
+    assert coerce(activation, torch.relu) is torch.relu
+    assert coerce(activation, torch.tanh) == Misfit("a string")
 
 
 constants = st.recursive(
@@ -135,9 +135,9 @@ types = st.recursive(
 @given(types, constants)
 def test_any_value_fits_or_misfits(accepts: ArgumentType, value: object) -> None:
     parameter = Parameter("p", accepts)
-    fitted = fit(parameter, value)
+    fitted = coerce(parameter, value)
     if isinstance(fitted, Misfit):
         assert fitted.expected == describe(accepts)
     else:
-        again = fit(parameter, fitted)
+        again = coerce(parameter, fitted)
         assert repr(again) == repr(fitted)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from netspec.ops import catalog
-from netspec.ops.arguments import Either, Kind, Misfit, SequenceOf, describe, fit
+from netspec.ops.arguments import Either, Kind, Misfit, SequenceOf, coerce, describe
 from netspec.ops.catalog import Operator, find_function, find_init, find_method, find_module
 from netspec.ops.schemas import NEVER_GIVEN
 from netspec.ops.signatures import Parameter, Signature, forward_signature_of, signatures_of
@@ -49,7 +49,7 @@ def test_every_operator_has_a_signature() -> None:
 def test_every_default_fits() -> None:
     for operator, parameter in parameters():
         if not parameter.required:
-            fitted = fit(parameter, parameter.default)
+            fitted = coerce(parameter, parameter.default)
             assert not isinstance(fitted, Misfit), (operator, parameter)
 
 
@@ -71,8 +71,8 @@ def test_nothing_takes_what_a_spec_must_not_give() -> None:
         assert not parameter.name.startswith("_")
         assert operator.home != "nn" or parameter.name != "device"
         if parameter.name == "device":
-            assert isinstance(fit(parameter, "cuda"), Misfit)
-            assert isinstance(fit(parameter, 0), Misfit)
+            assert isinstance(coerce(parameter, "cuda"), Misfit)
+            assert isinstance(coerce(parameter, 0), Misfit)
 
 
 def written(signature: Signature) -> list[str]:

@@ -21,8 +21,8 @@ import torch
 import netspec
 from netspec import SpecError, limits
 from netspec.cli import main
-from netspec.ir.lower.context import Activation
 from netspec.ir.lower.program import lower
+from netspec.ir.lower.session import Activation
 from netspec.limits import Limits
 from netspec.pipeline import compile_spec
 from netspec.view.summary import summarize

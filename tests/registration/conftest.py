@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from netspec import plugins
-from netspec.ops import offers
+from netspec.ops import registry
 
 OWN = Path(__file__).parent / "own_layers.py"
 
@@ -23,10 +23,10 @@ def _nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a module is written anew in a moment
     before = dict(sys.modules)
-    loaded = {plugin for plugin, _, _ in offers._all if plugin is not None}
+    loaded = {plugin for plugin, _, _ in registry._all if plugin is not None}
     yield
-    for name in {plugin for plugin, _, _ in offers._all} - loaded:
-        offers.forget(name)
+    for name in {plugin for plugin, _, _ in registry._all} - loaded:
+        registry.forget(name)
     for name in set(sys.modules) - set(before):
         if _lies_in(sys.modules[name], tmp_path):
             del sys.modules[name]

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import netspec
-from netspec.ops import offers
+from netspec.ops import registry
 from netspec.proof.verify import verification_text
 
 FORMS = ("module", "functional", "inplace")
@@ -561,7 +561,7 @@ def test_a_trial_in_place_is_of_the_code_that_was_registered(mine: ModuleType) -
     given = spec("fc: {module: Linear, out_features: 4}\na: {call: twice_}", ROW)
     netspec.register(twice, inplace=right_)
     assert netspec.check(given) == ()
-    offers.forget()
+    registry.forget()
     netspec.register(twice, inplace=wrong_)
     assert [found.code for found in netspec.check(given)] == ["NS405"]
 

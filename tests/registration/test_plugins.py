@@ -15,7 +15,7 @@ import torch
 import netspec
 from netspec import plugins
 from netspec.cli import main
-from netspec.ops import offers
+from netspec.ops import registry
 from tests.registration.conftest import OWN
 
 SPEC = """\
@@ -152,8 +152,8 @@ def test_an_entry_point(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_entry_point_that_is_a_function(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = installed(here, monkeypatch, "mylib = mylib_of_theirs:offer")
     text = "import netspec\n\ndef shift(x, by: float = 1.0):\n    return x + by\n\n"
-    offer = "def offer():\n    netspec.register(shift, 'mylib/shift')\n"
-    write(text + offer, str(site / "mylib_of_theirs.py"))
+    registered = "def offer():\n    netspec.register(shift, 'mylib/shift')\n"
+    write(text + registered, str(site / "mylib_of_theirs.py"))
     netspec.build(netspec.loads(SPEC), plugins=["mylib"])
 
 
@@ -459,7 +459,7 @@ def test_two_plugins_at_once() -> None:
     assert torch.allclose(model(x), model.fc(x) + 1)
     source = netspec.to_python(spec, plugins=["another", "mylib"])
     assert "from another import shift as other_shift\n" in source
-    assert [offer.plugin for offer in offers.owned_by("mylib")] == ["mylib"]
+    assert [registered.plugin for registered in registry.owned_by("mylib")] == ["mylib"]
 
 
 def test_enabling_is_of_a_thread() -> None:

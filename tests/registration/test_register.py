@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import netspec
 from netspec.emit.nodes import IMPORTED
-from netspec.ops import offers
+from netspec.ops import registry
 
 
 class Scale(nn.Module):
@@ -226,7 +226,7 @@ def test_what_is_refused(name: str) -> None:
     with pytest.raises(kind) as caught:
         call()
     assert str(caught.value) == words
-    assert offers.owned_by(None) == []
+    assert registry.owned_by(None) == []
 
 
 def test_a_function_with_other_arguments_than_its_class() -> None:
@@ -234,7 +234,7 @@ def test_a_function_with_other_arguments_than_its_class() -> None:
     with pytest.raises(TypeError) as caught:
         netspec.register(Wide, function=twice)
     assert str(caught.value) == "`Wide` takes `width`, and its function `twice` does not"
-    assert [offer.name for offer in offers.owned_by(None)] == ["twice"]
+    assert [registered.name for registered in registry.owned_by(None)] == ["twice"]
 
 
 NO_NAMES = {
@@ -270,7 +270,7 @@ def test_names_that_are_none(name: str) -> None:
     with pytest.raises(ValueError, match="`") as caught:
         netspec.register(Scale, name)
     assert str(caught.value) == NO_NAMES[name]
-    assert offers.owned_by(None) == []
+    assert registry.owned_by(None) == []
 
 
 @pytest.mark.parametrize("name", IMPORTED)
@@ -296,7 +296,7 @@ def test_a_name_that_is_taken(name: str) -> None:
             netspec.register(other, name)
         home = f"by `{__name__}`: {__name__}.Scale"
         assert str(caught.value) == f"`{name}` is registered already, {home}"
-    assert [offer.target for offer in offers.owned_by(None)] == [Scale]
+    assert [registered.target for registered in registry.owned_by(None)] == [Scale]
 
 
 def test_the_name_of_a_twin_is_taken_too() -> None:
@@ -317,7 +317,7 @@ def test_a_twin_whose_name_is_taken_registers_neither() -> None:
     netspec.register(Plain, "mine_")
     with pytest.raises(ValueError, match="`mine_` is registered already"):
         netspec.register(relu6, "mine", inplace=other_)
-    assert [offer.name for offer in offers.owned_by(None)] == ["mine_"]
+    assert [registered.name for registered in registry.owned_by(None)] == ["mine_"]
 
 
 # What works
@@ -329,7 +329,10 @@ def test_a_decorator_and_a_call_give_the_target_back() -> None:
     assert netspec.register()(twice) is twice
     assert netspec.register("mylib/triple")(triple) is triple
     assert netspec.register(infer={})(Wide) is Wide
-    found = {offer.name: (offer.kind, offer.target, offer.home) for offer in offers.owned_by(None)}
+    found = {
+        registered.name: (registered.kind, registered.target, registered.home)
+        for registered in registry.owned_by(None)
+    }
     assert found == {
         "Scale": ("module", Scale, __name__),
         "mylib/Plain": ("module", Plain, __name__),
@@ -344,7 +347,7 @@ def test_the_same_code_again() -> None:
         netspec.register(Scale, infer={"channels": "x.shape[1]"})
         netspec.register(twice, inplace=twice_)
         netspec.register(Twice, function=twice)
-    assert len(offers.owned_by(None)) == 4
+    assert len(registry.owned_by(None)) == 4
 
 
 def test_a_module_that_is_loaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,7 +365,7 @@ def test_a_module_that_is_loaded_again(tmp_path: Path, monkeypatch: pytest.Monke
     file.write_text(text.replace("x + by", "x - by"))
     importlib.reload(module)
     assert netspec.build(spec)(x).tolist() == [-1, -1]
-    assert [offer.name for offer in offers.owned_by(None)] == ["shift"]
+    assert [registered.name for registered in registry.owned_by(None)] == ["shift"]
 
 
 def test_in_a_script() -> None:
@@ -373,8 +376,12 @@ def test_in_a_script() -> None:
         patch.setitem(sys.modules, "__main__", main)
         code = "@netspec.register\ndef shift(x, by: float = 1.0):\n    return x + by\n"
         exec(code, main.__dict__)
-    (offer,) = offers.owned_by(None)
-    assert (offer.name, offer.home, offer.is_importable) == ("shift", "__main__", False)
+    (registered,) = registry.owned_by(None)
+    assert (registered.name, registered.home, registered.is_importable) == (
+        "shift",
+        "__main__",
+        False,
+    )
 
 
 FORMS = ("module", "functional", "inplace")
@@ -426,7 +433,10 @@ def test_fake_of_a_class_takes_the_module_first() -> None:
 
 def test_inplace_registers_the_twin() -> None:
     netspec.register(twice, "mylib/scaled", inplace=twice_)
-    assert [offer.name for offer in offers.owned_by(None)] == ["mylib/scaled", "mylib/scaled_"]
+    assert [registered.name for registered in registry.owned_by(None)] == [
+        "mylib/scaled",
+        "mylib/scaled_",
+    ]
     x = torch.ones(2, 3)
     model = built("  a: =x + 1\n  b: {call: mylib/scaled_, by: 3}\n", "[2, 3]")
     assert model(x).tolist() == [[6.0] * 3] * 2 and x.tolist() == [[1.0] * 3] * 2

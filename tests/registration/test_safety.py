@@ -12,7 +12,7 @@ import pytest
 
 import netspec
 from netspec import plugins
-from netspec.ops import catalog, offers
+from netspec.ops import catalog, registry
 
 TOP = "netspec: 1\nname: Net\ninputs: {x: [N, 8, 6, 6]}\nlayers:\n"
 BESIDE = [
@@ -85,7 +85,7 @@ def test_nothing_beside_what_was_registered(layer: str, mine: ModuleType) -> Non
 
 @pytest.mark.parametrize("name", ["os", "wave", "own_layers", "antigravity", "../own_layers.py"])
 def test_requires_is_never_followed(name: str, mine: ModuleType) -> None:
-    offers.forget()
+    registry.forget()
     for module in ("own_layers", "wave", "antigravity"):
         sys.modules.pop(module, None)
     text = TOP.replace("name: Net", f"requires: [{name}]")
@@ -118,10 +118,10 @@ def test_what_is_loaded_and_not_enabled_cannot_be_named(
 def test_the_tables_of_torch_are_as_they_were(mine: ModuleType) -> None:
     """What is registered stands beside them, hides none, and goes when it is dropped."""
     having = set(catalog.module_names()), set(catalog.function_names())
-    offers.forget()
+    registry.forget()
     without = set(catalog.module_names()), set(catalog.function_names())
     assert without[0] < having[0] and without[1] < having[1]
-    assert all(offers.find("module", name) is None for name in without[0])
+    assert all(registry.find("module", name) is None for name in without[0])
 
 
 def test_source_names_nothing_but_what_was_registered(mine: ModuleType) -> None:

@@ -31,8 +31,8 @@ from netspec.errors import SpecError
 from netspec.pipeline import compile_spec
 from netspec.run.checkpoint import load_checkpoint, read_checkpoint, write_checkpoint
 from netspec.run.command import compose, config_folders
-from netspec.run.data.open import open_data
-from netspec.run.prepare import prepare
+from netspec.run.data.sources import open_data
+from netspec.run.preflight import prepare
 from netspec.run.settings import read_settings
 from netspec.run.tensors import read_tensors
 from tests.run.console import saying

@@ -17,7 +17,7 @@ from netspec.errors import RunError
 from netspec.run.command import compose, config_folders
 from netspec.run.data.batches import Batches, batch_sizes
 from netspec.run.overrides import for_hydra
-from netspec.run.prepare import Prepared, prepare
+from netspec.run.preflight import Prepared, prepare
 from netspec.run.settings import read_settings
 from tests.run.running import metrics, small
 

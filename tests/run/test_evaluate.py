@@ -15,8 +15,8 @@ import torch
 
 from netspec.cli import main
 from netspec.run.checkpoint import read_checkpoint
+from netspec.run.classification_report import class_scores, confusion_lines, score_lines
 from netspec.run.data.idx import EMBEDDED
-from netspec.run.scores import class_scores, confusion_lines, score_lines
 from tests.run.small_runs import TEXT, copied, digits, language
 
 

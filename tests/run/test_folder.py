@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from netspec.cli import main
-from netspec.run import fit
+from netspec.run import training
 from netspec.run.folder import held
 from tests.run.running import (
     TINY,
@@ -95,7 +95,7 @@ def test_a_start_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise RuntimeError("no such accelerator")
 
     with monkeypatch.context() as patched:
-        patched.setattr(fit, "_trainer", fails)
+        patched.setattr(training, "_trainer", fails)
         assert main(["train", *SHORT, small(tmp_path), f"folder={run}"]) == 1
     assert metrics(run)["status"] == "failed"
     assert metrics(run)["error"] == "no such accelerator"
@@ -110,14 +110,14 @@ def test_what_fails_later_keeps_what_was_reached(
     trained(run, small(tmp_path), "trainer.max_epochs=1")
     before = metrics(run)
     cut(run)
-    whole = getattr(fit, where)
+    whole = getattr(training, where)
 
     def fails(*arguments: object) -> None:
         whole(*arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(fit, where, fails)
+        patched.setattr(training, where, fails)
         assert main(["train", f"resume={run}"]) == 130
     after = metrics(run)
     assert after["status"] == "interrupted"

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from netspec.cli import main
-from netspec.run.scores import class_scores, confusion_lines, score_lines
+from netspec.run.classification_report import class_scores, confusion_lines, score_lines
 from tests.run.console import saying
 
 SPEC = """\

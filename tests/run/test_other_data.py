@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from netspec.cli import main
-from netspec.run.data.open import open_data
+from netspec.run.data.sources import open_data
 from tests.run.running import metrics
 
 ROWS = "".join(f"{n % 7},{n % 5},{'ab'[n % 2]}\n" for n in range(60))

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netspec.run.plain import flatten, restore
+from netspec.run.state_codec import flatten, restore
 
 DTYPES = [torch.float32, torch.bfloat16, torch.int64, torch.bool, torch.uint8]
 

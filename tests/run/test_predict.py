@@ -50,7 +50,7 @@ def test_digits_are_told_apart(images: Path, tmp_path: Path) -> None:
 
 def test_a_prediction_is_that_of_the_model_on_its_data(images: Path, tmp_path: Path) -> None:
     """What predict makes of a file is what the data makes of the same image."""
-    from netspec.run.data.open import open_data
+    from netspec.run.data.sources import open_data
 
     run = read_checkpoint(digits() / "checkpoints" / "best.safetensors")
     data = open_data(run.info["run"]["data"])

@@ -10,11 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from netspec.errors import RunError
 from netspec.run.command import compose, config_folders
-from netspec.run.fit import train
-from netspec.run.main import _best
 from netspec.run.metrics import Monitor
 from netspec.run.settings import read_settings
 from netspec.run.sweeper_direction import Direction, check_direction, direction_of, with_direction
+from netspec.run.train_command import _best
+from netspec.run.training import train
 from tests.run.running import TINY, ended, metrics, small, started
 
 OPTUNA: dict[str, Any] = {"direction": "minimize"}

@@ -387,12 +387,12 @@ def test_from_a_wheel(tmp_path: Path) -> None:
     code = """if True:
         import netspec
         from netspec import find
-        from netspec.commands import sizes
+        from netspec.commands import parameter_index
 
         assert all("site" in find.path_of(name) for name in find.spec_names())
         model = netspec.build("resnet101", args={"num_classes": 5}, device="meta")
         file = find.path_of("resnet101")
-        print(model.fc.out_features, sizes.parameters_of([file])[file])
+        print(model.fc.out_features, parameter_index.parameters_of([file])[file])
     """
     done = subprocess.run(
         [sys.executable, "-c", code],

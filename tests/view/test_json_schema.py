@@ -21,12 +21,12 @@ import pytest
 import torch
 
 from netspec.errors import SpecError
+from netspec.language.expressions import is_expression
 from netspec.ops import catalog
 from netspec.ops.arguments import ArgumentType, Kind, Misfit, Parameter, Runtime, fit
 from netspec.ops.catalog import Operator
 from netspec.ops.signatures import forward_signature_of, signatures_of
 from netspec.source import read_source, read_text
-from netspec.spec.expressions import is_expression
 from netspec.view.json_schema import language_schema
 from netspec.view.json_schema.types import Types, base_definitions
 from scripts._fuzz_law import slowness

@@ -9,7 +9,7 @@ from torch import nn
 from netspec.checks.inplace.decide import Decision, decide
 from netspec.checks.inplace.record import Record, record
 from netspec.ir.graph import Child, NewDict, NewGraph, NewList, NewSequence, Program
-from netspec.ir.walk.ask import Refuses
+from netspec.ir.walk.run_operator import Refuses
 from netspec.ops.facts import TensorType, contiguous
 
 _LARGE = 101  # a free size at which `x[:6]` and `x[5:]` overlap, and `x[::2]` and `x[1::3]`

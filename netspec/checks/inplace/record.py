@@ -16,12 +16,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from netspec.checks.inplace.region import Region, region_of
 from netspec.checks.inplace.trial import Trial, is_one_of_several, refusal_of_part, try_in_place
 from netspec.ir.graph import NewModule, Program
-from netspec.ir.walk.ask import Refuses, ask
+from netspec.ir.walk.run_operator import Refuses, ask
 from netspec.ir.walk.walker import Bound, Given, Step, walk
-from netspec.ops import offers
-from netspec.ops.backends import OTHER_KERNELS
+from netspec.ops import registry
+from netspec.ops.execution_limits import spend_step
 from netspec.ops.facts import OperatorRejects, TensorType, fact_of
-from netspec.ops.guard import spend_step
+from netspec.ops.kernel_differences import OTHER_KERNELS
 from netspec.ops.overwriting import Pair, has_inplace, module_pair, pair_of
 from netspec.ops.writes import written_tensors
 
@@ -419,7 +419,7 @@ class _Functions(TorchFunctionMode):
 
 def kept_by(module: nn.Module) -> Iterator[torch.Tensor]:
     """What a registered module holds beside its state, which somebody may look at: `self.last`."""
-    if offers.of_target(type(module)) is None:
+    if registry.of_target(type(module)) is None:
         return
     for part in module.modules():
         yield from tensors_in(list(part.__dict__.values()))

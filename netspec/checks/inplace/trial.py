@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from netspec.checks.inplace.region import Region, region_of
-from netspec.ops import facts, offers
+from netspec.ops import facts, registry
 from netspec.ops.overwriting import Pair
 from netspec.ops.process_state import own_random_state
 
@@ -118,11 +118,11 @@ def _remembered(
     mode = pair.inside.training if isinstance(pair.inside, nn.Module) else None
     words = pair.inside.extra_repr() if isinstance(pair.inside, nn.Module) else ""
     others = facts.memo_key(tuple(facts.fact_of(v) for v in (*args[1:], *kwargs.items())))
-    key = (pair.name, offers.of_target(pair.inside), words, mode, layout, others)
+    key = (pair.name, registry.of_target(pair.inside), words, mode, layout, others)
     if key in _memo:
         return _memo[key]
     found = _shrunk(pair, args, kwargs) if shrunk else _try(pair, args, kwargs, tensors)
-    if offers.of_target(type(pair.inside)) is None:  # what its words leave out, nobody knows
+    if registry.of_target(type(pair.inside)) is None:  # what its words leave out, nobody knows
         if len(_memo) > _MOST_REMEMBERED:
             _memo.clear()
         _memo[key] = found

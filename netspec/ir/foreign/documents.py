@@ -9,10 +9,10 @@ from netspec.ir.foreign.layers import foreign_layer, help_for
 from netspec.ir.foreign.translate import is_inputs, text_of, translated
 from netspec.ir.foreign.written import Written, read_layer, read_row
 from netspec.ir.graph import Place
+from netspec.language.dump import flow_text
+from netspec.language.overrides import Text
+from netspec.language.schema import FOREIGN_KEYS, Document, Variant
 from netspec.source import Path, Plain
-from netspec.spec.dump import flow_text
-from netspec.spec.overrides import Text
-from netspec.spec.schema import FOREIGN_KEYS, Document, Variant
 
 _MOST = 3  # keys that only add to a configuration, and are told of
 _LONGEST = 160  # characters of a model that a help shows whole

@@ -7,7 +7,7 @@ from netspec.ir.foreign.translate import is_inputs, text_of
 from netspec.ir.foreign.written import Written, read_call, read_layer
 from netspec.ir.graph import Place
 from netspec.ops import catalog
-from netspec.ops.elsewhere import told_of_module
+from netspec.ops.foreign_names import told_of_module
 
 _ROW = "[from, number, class, arguments]"
 

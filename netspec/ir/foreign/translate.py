@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from netspec.ir.foreign.written import Written, read_layer
+from netspec.language.dump import flow_text
 from netspec.ops import catalog
 from netspec.ops.catalog import Operator
-from netspec.ops.elsewhere import INPUT_SIZES, argument_of, module_of
+from netspec.ops.foreign_names import INPUT_SIZES, argument_of, module_of
 from netspec.ops.signatures import signatures_of
 from netspec.source import Plain
-from netspec.spec.dump import flow_text
 
 Layer = dict[str, Plain]
 

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from netspec.language.schema import FOREIGN_KEYS
 from netspec.source import Plain
-from netspec.spec.schema import FOREIGN_KEYS
 
 _TOOLS: Mapping[str, str] = {
     "_target_": "Hydra", "class_path": "jsonargparse", "class_name": "Keras", "op_type": "ONNX",

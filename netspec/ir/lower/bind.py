@@ -12,7 +12,7 @@ from netspec.errors import Diagnostic, did_you_mean
 from netspec.ir.expr import Const, ListOf
 from netspec.ir.graph import Place
 from netspec.ir.limits import MAX_LENGTH
-from netspec.ir.lower.context import Operand, Refused, Text, join, refuse
+from netspec.ir.lower.session import Operand, Refused, Text, join, refuse
 from netspec.ops.arguments import (
     DEVICE,
     TENSOR,
@@ -25,11 +25,11 @@ from netspec.ops.arguments import (
     Parameter,
     SequenceOf,
     Signature,
+    coerce,
     describe,
-    fit,
 )  # fmt: skip
-from netspec.ops.elsewhere import told_of_argument
 from netspec.ops.facts import Fact, Mapped, TensorType
+from netspec.ops.foreign_names import told_of_argument
 
 Given: TypeAlias = tuple[tuple[Fact, ...], tuple[tuple[str, Fact], ...]]  # args and kwargs
 
@@ -163,7 +163,7 @@ def _fitted(
     """The operand as the parameter wants it; what it does not take is added to the faults."""
     if operand.is_unknown:
         return operand
-    value = fit(parameter, _marker(operand))
+    value = coerce(parameter, _marker(operand))
     if isinstance(value, Misfit):
         given = f"`{parameter.name}` of `{what}` is {words_for(operand)}"
         help = _nearest_choice(parameter.accepts, operand.facts[0])
@@ -322,7 +322,7 @@ def _refuse(
         raise _NoMatch(1, *unknown, *faults)
     if missing:
         needs = " and ".join(f"`{p.name}`, {describe(p.accepts)}" for p in missing)
-        inputs = [p for p in missing if not isinstance(fit(p, TENSOR), Misfit)]
+        inputs = [p for p in missing if not isinstance(coerce(p, TENSOR), Misfit)]
         help = "add " + ", ".join(f"`{p.name}: …`" for p in missing)
         if inputs:
             help = f"name {_count(len(inputs), 'more input')} in `from`"
@@ -348,7 +348,7 @@ def _are_tensors(operands: Sequence[Operand]) -> bool:
 
 
 def _takes(parameter: Parameter, operand: Operand) -> bool:
-    return operand.is_unknown or not isinstance(fit(parameter, _marker(operand)), Misfit)
+    return operand.is_unknown or not isinstance(coerce(parameter, _marker(operand)), Misfit)
 
 
 def _takes_list(parameter: Parameter) -> bool:

@@ -9,28 +9,28 @@ from netspec.errors import did_you_mean
 from netspec.ir.effects import has_effects
 from netspec.ir.expr import Comparison, Const
 from netspec.ir.graph import Place
+from netspec.ir.lower.arguments import arguments, name_of, no_expression
 from netspec.ir.lower.collected import collection_given, is_collection
 from netspec.ir.lower.containers import merge_taps
-from netspec.ir.lower.context import Lowered, Operand, Refused, refuse
 from netspec.ir.lower.device import PORT, device_of
 from netspec.ir.lower.evaluate import choose, evaluate_plain
-from netspec.ir.lower.finish import finish
-from netspec.ir.lower.instances import GraphInstance
+from netspec.ir.lower.handles import GraphInstance
+from netspec.ir.lower.input_defaults import default_of, evaluate_default
 from netspec.ir.lower.mismatch import wrong_input
-from netspec.ir.lower.optional import default_of, evaluate_default
-from netspec.ir.lower.reading import arguments, name_of, no_expression
-from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Slot
+from netspec.ir.lower.scope import Binding, GraphBuilder, Registration, Scope
+from netspec.ir.lower.seal import finish
+from netspec.ir.lower.session import Lowered, Operand, Refused, refuse
 from netspec.ir.lower.state import lower_after
-from netspec.limits import spend
-from netspec.ops.facts import TensorType, memo_key
-from netspec.spec.load import Definition, Spec
-from netspec.spec.schema import (
+from netspec.language.load import Definition, Spec
+from netspec.language.schema import (
     Block,
     BlockLayer,
     Document,
     Layer,
     SpecLayer,
 )  # fmt: skip
+from netspec.limits import spend
+from netspec.ops.facts import TensorType, memo_key
 
 _A_BLOCK = 300  # the work of one for other args or types than before
 
@@ -77,7 +77,7 @@ def _instance(
     place: Place,
     document: Document | None = None,
 ) -> GraphInstance:
-    slot = Slot(name, place, keep=layer.keep)
+    slot = Registration(name, place, keep=layer.keep)
     scope.holder.add(slot)
     _check_given(definition, given, scope, place)
     extra = {  # read by each call of the instance

@@ -12,16 +12,16 @@ from netspec.ir.foreign.layers import call_help
 from netspec.ir.graph import Place
 from netspec.ir.lower.bind import Bound, bind, words_for
 from netspec.ir.lower.collected import collection_given, is_collection, with_tensors
-from netspec.ir.lower.context import Context, Operand, Refused, join, refuse
 from netspec.ir.lower.device import device_of
 from netspec.ir.lower.mends import written_anew
 from netspec.ir.lower.mismatch import passed, rank_of_one, rejection
 from netspec.ir.lower.scope import Scope
+from netspec.ir.lower.session import Context, Operand, Refused, join, refuse
 from netspec.ops import catalog, facts
 from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
-from netspec.ops.elsewhere import told_of_function
 from netspec.ops.facts import Fact, OperatorRejects, TensorType
+from netspec.ops.foreign_names import told_of_function
 from netspec.ops.overwriting import INPLACE, new_memory_name, overwrites, reshapes
 from netspec.ops.signatures import signatures_of
 from netspec.ops.writes import written_tensors
@@ -29,7 +29,7 @@ from netspec.ops.writes import written_tensors
 MODE, RATE = "training", "dropout_p"
 
 
-def meet_overwriting(
+def note_overwriting(
     operator: Operator,
     args: Sequence[Operand],
     kwargs: Mapping[str, Operand],
@@ -210,7 +210,7 @@ def _result(
         given = passed(bound, signatures[0])
         return rejection(scope, place, operator.name, given, index, error, None, accepts_without)
 
-    meet_overwriting(operator, bound.args, dict(bound.kwargs), scope.context, place)
+    note_overwriting(operator, bound.args, dict(bound.kwargs), scope.context, place)
     train = _in_train_mode(bound)
     found = scope.context.ask(run, refusal, partial(run, called=train) if train else None)
     scope.context.overwrites |= any(map(writes, (bound,) if train is None else (bound, train)))

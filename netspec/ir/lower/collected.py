@@ -12,9 +12,9 @@ from netspec.errors import Span
 from netspec.ir.expr import Const, Expr, Item
 from netspec.ir.graph import Place
 from netspec.ir.lower.bind import bind
-from netspec.ir.lower.context import Operand, Refused, refuse
 from netspec.ir.lower.mismatch import collection_text
 from netspec.ir.lower.scope import Scope
+from netspec.ir.lower.session import Operand, Refused, refuse
 from netspec.ops.arguments import Signature
 from netspec.ops.facts import Fact, Mapped, TensorType
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from netspec.ir.expr import Item, Value
 from netspec.ir.graph import Place
-from netspec.ir.lower.context import Lowered, Operand, Refused, refuse
-from netspec.ir.lower.finish import fill_open_slots, finish
-from netspec.ir.lower.instances import DictInstance, GraphInstance, ListInstance
-from netspec.ir.lower.reading import items_of, values_of
-from netspec.ir.lower.scope import Binding, GraphBuilder, Holder, Scope, Slot
+from netspec.ir.lower.arguments import items_of, values_of
+from netspec.ir.lower.handles import DictInstance, GraphInstance, ListInstance
+from netspec.ir.lower.scope import Binding, GraphBuilder, Holder, Registration, Scope
+from netspec.ir.lower.seal import fill_open_slots, finish
+from netspec.ir.lower.session import Lowered, Operand, Refused, refuse
 from netspec.ir.lower.state import lower_after
-from netspec.spec.expressions import is_expression
-from netspec.spec.schema import (
+from netspec.language.expressions import is_expression
+from netspec.language.schema import (
     CallLayer,
     ContainerLayer,
     Layer,
@@ -160,7 +160,7 @@ def container_instance(
     layer: ContainerLayer, name: str, scope: Scope, place: Place
 ) -> GraphInstance:
     """Nested layers as a module of their own, which may read values from around them."""
-    slot = Slot(name, place, keep=layer.keep)
+    slot = Registration(name, place, keep=layer.keep)
     scope.holder.add(slot)
     once = name not in called_names(scope)  # else the input is another value in the next call
 
@@ -251,7 +251,7 @@ def list_instance(layer: ContainerLayer, name: str, scope: Scope, place: Place) 
 
     With `as: dict` an nn.ModuleDict (or a ParameterDict).
     """
-    slot = Slot(name, place, keep=layer.keep)
+    slot = Registration(name, place, keep=layer.keep)
     scope.holder.add(slot)
     inner = list_scope(scope, name, named=layer.as_ == "dict")
     for key, child in items_of(layer.layers):
@@ -275,7 +275,9 @@ def list_scope(scope: Scope, name: str, named: bool) -> Scope:
     return inner
 
 
-def close_list(inner: Scope, name: str, slot: Slot, scope: Scope, place: Place) -> ListInstance:
+def close_list(
+    inner: Scope, name: str, slot: Registration, scope: Scope, place: Place
+) -> ListInstance:
     """The list or dict of what its scope declared; all parameters, or none."""
     numbers = [str(i) for i in range(inner.holder.counter)]
     names = [each for each in (numbers if inner.indexed else inner.names) if each in inner.names]

@@ -9,9 +9,9 @@ from torch import nn
 from netspec.ir.foreign.layers import call_help, foreign_layer
 from netspec.ir.graph import NewModule, Place
 from netspec.ir.lower import blocks, containers
-from netspec.ir.lower.context import Operand, Refused, refuse
+from netspec.ir.lower.arguments import name_of, static_arguments
 from netspec.ir.lower.evaluate import static_value
-from netspec.ir.lower.instances import (
+from netspec.ir.lower.handles import (
     Cause,
     FunctionInstance,
     Instance,
@@ -20,18 +20,11 @@ from netspec.ir.lower.instances import (
 )
 from netspec.ir.lower.mends import from_act_fn, inner_module, takes_module
 from netspec.ir.lower.modifiers import check_modifiers, condition_of
-from netspec.ir.lower.reading import name_of, static_arguments
-from netspec.ir.lower.scope import Binding, PendingTie, Scope, Slot
+from netspec.ir.lower.scope import Binding, PendingTie, Registration, Scope
+from netspec.ir.lower.session import Operand, Refused, refuse
 from netspec.ir.lower.state import lower_after, lower_param, new_state
-from netspec.ops import catalog
-from netspec.ops.arguments import Parameter
-from netspec.ops.catalog import Operator
-from netspec.ops.elsewhere import told_of_activation, told_of_module
-from netspec.ops.overwriting import INPLACE
-from netspec.ops.process_state import own_random_state
-from netspec.ops.signatures import signatures_of
-from netspec.spec.expressions import is_expression
-from netspec.spec.schema import (
+from netspec.language.expressions import is_expression
+from netspec.language.schema import (
     ActLayer,
     BlockLayer,
     ContainerLayer,
@@ -42,6 +35,13 @@ from netspec.spec.schema import (
     ParamLayer,
     SpecLayer,
 )  # fmt: skip
+from netspec.ops import catalog
+from netspec.ops.arguments import Parameter
+from netspec.ops.catalog import Operator
+from netspec.ops.foreign_names import told_of_activation, told_of_module
+from netspec.ops.overwriting import INPLACE
+from netspec.ops.process_state import own_random_state
+from netspec.ops.signatures import signatures_of
 
 _STATEFUL = ("module", "act", "block", "spec", "layers", "param", "buffer")
 
@@ -88,7 +88,7 @@ def _container(layer: Layer) -> bool:
 
 
 def register_tensor(layer: Layer, operand: Operand, name: str, scope: Scope, place: Place) -> None:
-    slot = Slot(
+    slot = Registration(
         name, place, new_state(layer, operand), lower_after(layer, scope, place), keep=layer.keep
     )
     scope.holder.add(slot)
@@ -175,7 +175,7 @@ def _module(
 ) -> ModuleInstance:
     _refuse_inner_modules(layer, operator, place)
     given = static_arguments(layer, scope, place)
-    slot = Slot(name, place, keep=layer.keep)
+    slot = Registration(name, place, keep=layer.keep)
     scope.holder.add(slot)
     shown = name
     if scope.held and scope.label:
@@ -197,7 +197,7 @@ def _refuse_inner_modules(layer: Layer, operator: Operator, place: Place) -> Non
 @cache
 def _of_modules(operator: Operator) -> tuple[Parameter, ...]:
     """The parameters of a class of torch that only a module or a function of Python fits."""
-    if operator.offer is not None:
+    if operator.registered is not None:
         return ()
     return tuple(p for p in signatures_of(operator)[0].parameters if takes_module(p))
 
@@ -246,7 +246,7 @@ def _activation_of(
         identity = catalog.find_module("Identity")
         assert identity is not None, "torch.nn has Identity"
         new = NewModule(identity, (), ())
-        scope.holder.add(Slot(name, place, new, called=True))
+        scope.holder.add(Registration(name, place, new, called=True))
     return FunctionInstance(function, given, cause)
 
 

@@ -36,15 +36,6 @@ from netspec.ir.expr import (
 from netspec.ir.graph import Place
 from netspec.ir.lower.calls import call_function, call_method, has_tensor
 from netspec.ir.lower.collected import collection_given, is_collection
-from netspec.ir.lower.context import (
-    Operand,
-    Refused,
-    are_same,
-    join,
-    refuse,
-    same,
-    tuple_of,
-)  # fmt: skip
 from netspec.ir.lower.mends import bare_text, inner_layer, layer_in_argument
 from netspec.ir.lower.mismatch import rejection
 from netspec.ir.lower.numbers import (
@@ -58,14 +49,23 @@ from netspec.ir.lower.numbers import (
     compare_all,
 )  # fmt: skip
 from netspec.ir.lower.scope import Binding, Scope, undefined
-from netspec.ops import catalog, facts, offers
-from netspec.ops.facts import Fact, Mapped, OperatorRejects, Slice, TensorType
-from netspec.spec.expressions import (
+from netspec.ir.lower.session import (
+    Operand,
+    Refused,
+    are_same,
+    join,
+    refuse,
+    same,
+    tuple_of,
+)  # fmt: skip
+from netspec.language.expressions import (
     NotAnExpression,
     is_expression,
     literal,
     parse_expression,
 )  # fmt: skip
+from netspec.ops import catalog, facts, registry
+from netspec.ops.facts import Fact, Mapped, OperatorRejects, Slice, TensorType
 
 _OPS: dict[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",
@@ -327,7 +327,7 @@ def _attribute(found: Operand | Module, name: str, scope: Scope, place: Place) -
     values = tuple(_attribute_of(fact, name) for fact in operand.facts)
     if name == "dtype" and _follows_the_model(values[0]) and scope.entry is not None:
         return replace(operand, expr=expr, facts=values)
-    return scope.context.settle(expr, values, operand)
+    return scope.context.fold_if_equal(expr, values, operand)
 
 
 def _named_item(
@@ -406,7 +406,7 @@ def _item(found: Operand | Module, index: ast.expr, scope: Scope, place: Place) 
             return scope.context.const(values[0])
         return replace(operand, expr=item, facts=values)
     if _plain(values[0]) and position.static:
-        return scope.context.settle(expr, values, operand)
+        return scope.context.fold_if_equal(expr, values, operand)
     return Operand(expr, values, *join([operand, position]))
 
 
@@ -558,7 +558,7 @@ def _compare_identity(symbol: str, operands: list[Operand], scope: Scope, place:
     )
     expr = Comparison(left.expr, (symbol,), (right.expr,))
     if all(operand.static for operand in operands) or (of_kind and are_same(found)):
-        return scope.context.settle(expr, found, left)
+        return scope.context.fold_if_equal(expr, found, left)
     if of_kind and not scope.context.differs_by_size(found):
         return Operand(expr, found, sized=False, modal=True)
     return Operand(expr, found, *join(operands))
@@ -743,7 +743,7 @@ def _refuse_inner_layer(keys: tuple[str, str | int], scope: Scope, place: Place)
 def _registered(function: ast.Attribute, scope: Scope) -> str | None:
     """`mylib.swish` of `mylib.swish(x)`, where `mylib` is no value here: `mylib/swish`."""
     space = function.value
-    if not isinstance(space, ast.Name) or space.id not in offers.namespaces():
+    if not isinstance(space, ast.Name) or space.id not in registry.namespaces():
         return None
     if scope.find(space.id) is not None or space.id in scope.args:
         return None
@@ -810,7 +810,7 @@ def _length(items: Operand, scope: Scope, place: Place) -> Operand:
     counts = scope.context.each(
         lambda i: _guard(partial(apply, BUILTINS["len"], items.facts[i]), place)
     )
-    return scope.context.settle(Builtin("len", (items.expr,)), counts, items)
+    return scope.context.fold_if_equal(Builtin("len", (items.expr,)), counts, items)
 
 
 def _size(name: str, receiver: Operand, args: list[Operand], scope: Scope, place: Place) -> Operand:
@@ -826,10 +826,10 @@ def _size(name: str, receiver: Operand, args: list[Operand], scope: Scope, place
     shapes = [fact.shape for fact in receiver.facts if isinstance(fact, TensorType)]
     if name == "dim":
         ranks = tuple(map(len, shapes))
-        return scope.context.settle(Method("dim", receiver.expr, ()), ranks, receiver)
+        return scope.context.fold_if_equal(Method("dim", receiver.expr, ()), ranks, receiver)
     if name == "numel":
         counts = tuple(math.prod(shape) for shape in shapes)
-        return scope.context.settle(Method("numel", receiver.expr, ()), counts, receiver)
+        return scope.context.fold_if_equal(Method("numel", receiver.expr, ()), counts, receiver)
     if not args:
         return shape
     position = args[0]
@@ -838,5 +838,5 @@ def _size(name: str, receiver: Operand, args: list[Operand], scope: Scope, place
     )
     expr = Item(Attribute(receiver.expr, "shape"), position.expr)
     if position.static:
-        return scope.context.settle(expr, values, receiver)
+        return scope.context.fold_if_equal(expr, values, receiver)
     return Operand(expr, values, *join([receiver, position]))

@@ -22,8 +22,8 @@ from netspec.ir.expr import (
     operands_of,
 )  # fmt: skip
 from netspec.ir.graph import Assign, Place, Statement
-from netspec.ir.lower.context import Operand
 from netspec.ir.lower.scope import GraphBuilder, Scope
+from netspec.ir.lower.session import Operand
 from netspec.ops.facts import Fact
 from netspec.ops.refusals.attempt import Role
 

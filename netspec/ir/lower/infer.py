@@ -9,16 +9,16 @@ from typing import cast
 from torch import nn
 
 from netspec.ir.graph import Place
-from netspec.ir.lower.context import Context, Operand, Refused, refuse
 from netspec.ir.lower.evaluate import evaluate
 from netspec.ir.lower.mismatch import free_size, lacks_batch, wrong_size
 from netspec.ir.lower.scope import Scope
+from netspec.ir.lower.session import Context, Operand, Refused, refuse
+from netspec.language.expressions import as_expression, names_in
 from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import TensorType
 from netspec.ops.input_sizes import dimension_of
 from netspec.ops.signatures import forward_signature_of
-from netspec.spec.expressions import as_expression, names_in
 
 # The convention of torch.nn: images and signals are N×C×… (or C×…, where a class takes no batch),
 # everything else ends in its features. Parameter → (which input, which of its dimensions).
@@ -55,11 +55,11 @@ def infer(
     be told.
     """
     question = _Question(context, name, operator, given, inputs, place, scope)
-    tell = question.by_name if operator.offer is None else question.by_rule
-    rules = INFERRED if operator.offer is None else operator.offer.infer
+    tell = question.by_name if operator.registered is None else question.by_rule
+    rules = INFERRED if operator.registered is None else operator.registered.infer
     found = dict(given)
     for parameter in signature.parameters:
-        if parameter.name not in rules or (operator.offer is None and not parameter.required):
+        if parameter.name not in rules or (operator.registered is None and not parameter.required):
             continue
         size = tell(parameter.name)
         if parameter.name in given:
@@ -78,7 +78,7 @@ def infer(
 
 def sized_inputs(operator: Operator, signature: Signature) -> frozenset[int]:
     """The positions of the inputs whose shapes decide a size, and which are tensors therefore."""
-    if operator.offer is not None:
+    if operator.registered is not None:
         return frozenset()
     return frozenset(INFERRED[p.name][0] for p in signature.parameters if p.name in INFERRED)
 
@@ -145,8 +145,8 @@ class _Question:
         value = self._evaluated(parameter)
         if value is None or value.is_unknown:
             return value
-        assert self.operator.offer is not None, "it was registered"
-        text = self.operator.offer.infer[parameter]
+        assert self.operator.registered is not None, "it was registered"
+        text = self.operator.registered.infer[parameter]
         if parameter in self.given:
             wanted = self.given[parameter]
             if wanted.static and value.static and wanted.facts[0] != value.facts[0]:
@@ -165,8 +165,8 @@ class _Question:
 
     def _evaluated(self, parameter: str) -> Operand | None:
         """The expression's value; None where its inputs are not there."""
-        assert self.operator.offer is not None, "it was registered"
-        text = f"={self.operator.offer.infer[parameter]}"
+        assert self.operator.registered is not None, "it was registered"
+        text = f"={self.operator.registered.infer[parameter]}"
         forward = forward_signature_of(cast("type[nn.Module]", self.operator.target))
         known = {p.name: o for p, o in zip(forward.parameters, self.inputs)}  # noqa: B905  some may be left out
         if self.scope is None or not names_in(text) <= known.keys():

@@ -20,9 +20,9 @@ from netspec.ir.graph import (
     NewModule,
     NewSequence,
 )
-from netspec.ir.lower.context import Refused, refuse
-from netspec.ir.lower.instances import meta_modules_of, parameters_of
+from netspec.ir.lower.handles import meta_modules_of, parameters_of
 from netspec.ir.lower.mismatch import refused_init
+from netspec.ir.lower.session import Refused, refuse
 from netspec.ir.lower.state import check_init
 from netspec.ops import facts
 from netspec.ops.facts import Fact, OperatorRejects
@@ -39,7 +39,7 @@ def check_inits(children: tuple[Child, ...]) -> None:
                 check_init(step, known, child.name, child.place)
 
 
-def guarded(
+def may_be_none(
     rules: tuple[InitRule, ...], by_path: tuple[Init, ...], children: tuple[Child, ...]
 ) -> tuple[InitRule, ...]:
     """The rules, each with what it passes over, and whether some module has None where it looks.
@@ -73,7 +73,7 @@ def guarded(
             at = _at(step, where)
             if step.rows is not None and at in covered and at not in whole:
                 raise _overwritten(rule, step, ".".join(at))
-        guarded = any(getattr(m, rule.parameter) is None for m in met)
+        may_be_none = any(getattr(m, rule.parameter) is None for m in met)
         but = tuple(path for path, name in whole if (path, name) in covered)
         if but:
             known = {k: f for c in children for k, f in parameters_of(c.new, f"{c.name}.").items()}
@@ -82,7 +82,7 @@ def guarded(
         else:
             tensors = (getattr(module, rule.parameter) for module in met)
             _check_rule(rule, {facts.type_of(t) for t in tensors if t is not None})
-        found.append(replace(rule, guarded=guarded, but=but))
+        found.append(replace(rule, may_be_none=may_be_none, but=but))
     return tuple(found)
 
 

@@ -8,9 +8,17 @@ from functools import partial
 
 from netspec.ir.foreign.layers import foreign_layer
 from netspec.ir.graph import Place
-from netspec.ir.lower import containers, known, repeats
+from netspec.ir.lower import containers, layer_memo, repeats
+from netspec.ir.lower.arguments import (
+    Layers,
+    arguments,
+    inputs_of,
+    items_of,
+    name_of,
+    no_expression,
+    values_of,
+)
 from netspec.ir.lower.calls import call_function
-from netspec.ir.lower.context import Operand, Refused, TooMany, refuse
 from netspec.ir.lower.declare import declare, is_group, register_tensor, registered_name
 from netspec.ir.lower.evaluate import (
     as_condition,
@@ -23,20 +31,11 @@ from netspec.ir.lower.evaluate import (
 )  # fmt: skip
 from netspec.ir.lower.mends import inner_layer
 from netspec.ir.lower.modifiers import asks_each_copy, check_modifiers, condition_of
-from netspec.ir.lower.reading import (
-    Layers,
-    arguments,
-    inputs_of,
-    items_of,
-    name_of,
-    no_expression,
-    values_of,
-)
 from netspec.ir.lower.scope import Binding, Scope, undefined
+from netspec.ir.lower.session import Operand, Refused, TooMany, refuse
 from netspec.ir.lower.state import lower_const, lower_param
-from netspec.limits import OutOfWork, spend, too_much_work
-from netspec.spec.expressions import is_expression, names_in
-from netspec.spec.schema import (
+from netspec.language.expressions import is_expression, names_in
+from netspec.language.schema import (
     BufferLayer,
     CallLayer,
     ConstLayer,
@@ -48,6 +47,7 @@ from netspec.spec.schema import (
     UseLayer,
     ValueLayer,
 )  # fmt: skip
+from netspec.limits import OutOfWork, spend, too_much_work
 
 
 def lower_layers(layers: Layers, scope: Scope, place: Place) -> None:
@@ -198,14 +198,14 @@ def _lower_plain(
         return None
     sources = inputs()
     unknown = any(source.is_unknown for source in sources)
-    key = None if unknown else known.key_of(layer, sources)
+    key = None if unknown else layer_memo.key_of(layer, sources)
     if key is None:
         return None
-    value = known.recall(key, name, scope, place, sources[0])
+    value = layer_memo.recall(key, name, scope, place, sources[0])
     if value is None:
         value = _lower_kind(layer, name, scope, place, partial(list, sources), None)
         assert value is not None, "a plain layer gives a value"
-        known.remember(key, name, scope, sources[0], value)
+        layer_memo.remember(key, name, scope, sources[0], value)
     return value
 
 

@@ -9,22 +9,22 @@ from dataclasses import replace
 from netspec.errors import Diagnostic
 from netspec.ir.graph import Place
 from netspec.ir.lower.scope import Scope
-from netspec.ops import catalog
-from netspec.ops.arguments import Kind, Parameter, describe, options_of
-from netspec.ops.catalog import Operator
-from netspec.ops.signatures import signatures_of
-from netspec.source import Plain
-from netspec.spec.assigned import IN_PARTS, help_in_place
-from netspec.spec.dump import flow_text
-from netspec.spec.expressions import (
+from netspec.language.assigned import IN_PARTS, help_in_place
+from netspec.language.dump import flow_text
+from netspec.language.expressions import (
     NotAnExpression,
     as_expression,
     could_be_expression,
     is_expression,
     parse_expression,
 )
-from netspec.spec.interpolated import help_for_interpolation
-from netspec.spec.schema import ActLayer, expand_short, kinds_of
+from netspec.language.interpolated import help_for_interpolation
+from netspec.language.schema import ActLayer, expand_short, kinds_of
+from netspec.ops import catalog
+from netspec.ops.arguments import Kind, Parameter, describe, options_of
+from netspec.ops.catalog import Operator
+from netspec.ops.signatures import signatures_of
+from netspec.source import Plain
 
 _LONGEST = 80  # characters of a layer that a help shows
 

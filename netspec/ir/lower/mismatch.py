@@ -15,9 +15,10 @@ from netspec.errors import Span
 from netspec.ir.expr import Const, Item, ListOf, Tuple
 from netspec.ir.graph import Place
 from netspec.ir.lower.bind import Bound
-from netspec.ir.lower.context import Operand, Refused, refuse, sizes_text
 from netspec.ir.lower.history import Step, history_of, named
 from netspec.ir.lower.scope import Scope
+from netspec.ir.lower.session import Operand, Refused, refuse, sizes_text
+from netspec.language.schema import expand_short
 from netspec.ops import catalog
 from netspec.ops.arguments import Signature
 from netspec.ops.facts import Fact, OperatorRejects, TensorType
@@ -27,7 +28,6 @@ from netspec.ops.refusals.construction import explain_construction
 from netspec.ops.refusals.explain import explain, torch_words
 from netspec.ops.refusals.images import batch_help, batched, channels_last_help
 from netspec.ops.shapes import dimensions_text, shape_text
-from netspec.spec.schema import expand_short
 
 _MOST_CHAINS = 4
 _SIZE_TYPE = re.compile(r"\btorch\.Size\b")

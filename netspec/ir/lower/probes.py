@@ -15,9 +15,9 @@ from typing import Any
 
 from netspec.errors import Diagnostic, SpecError
 from netspec.ir.graph import Place, Probe
-from netspec.spec.expressions import is_expression, names_in
-from netspec.spec.load import Spec
-from netspec.spec.schema import Document, Input
+from netspec.language.expressions import is_expression, names_in
+from netspec.language.load import Spec
+from netspec.language.schema import Document, Input
 
 _PRIMES = (5, 7, 11, 13, 17, 19, 23, 29)
 _SMALL, _FAR = 2, 3  # the numbers of sizes beyond the two that are tried

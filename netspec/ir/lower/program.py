@@ -13,13 +13,11 @@ from netspec.ir.graph import Child, Place, Probe, Program
 from netspec.ir.limits import MAX_LEFT_OUT
 from netspec.ir.lower.blocks import check_unused, fill_args
 from netspec.ir.lower.containers import merge_taps
-from netspec.ir.lower.context import Activation, Context, Operand, Refused, Steps, TooMany, refuse
 from netspec.ir.lower.declare import declare_child
 from netspec.ir.lower.evaluate import static_value
-from netspec.ir.lower.finish import check_open_slots, check_outputs, finish
+from netspec.ir.lower.input_defaults import default_of, may_be_none, or_default
+from netspec.ir.lower.layer_count import check_least
 from netspec.ir.lower.layers import lower_layer, lower_layers
-from netspec.ir.lower.least import check_least
-from netspec.ir.lower.optional import default_of, may_be_none, or_default
 from netspec.ir.lower.probes import (
     BOTH_MODES,
     Sizes,
@@ -32,17 +30,19 @@ from netspec.ir.lower.probes import (
     shape_of,
 )  # fmt: skip
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope
+from netspec.ir.lower.seal import check_open_slots, check_outputs, finish
+from netspec.ir.lower.session import Activation, Context, Operand, Refused, Steps, TooMany, refuse
+from netspec.language.expressions import as_expression, could_be_expression, is_expression
+from netspec.language.interpolated import help_for_interpolation
+from netspec.language.load import Definition, Spec
+from netspec.language.overrides import Text
+from netspec.language.schema import Block, Document, Input
+from netspec.language.validation_errors import unknown_arg
 from netspec.limits import raised_help
 from netspec.ops import catalog, facts
-from netspec.ops.elsewhere import told_of_dtype
 from netspec.ops.facts import Fact, TensorType
+from netspec.ops.foreign_names import told_of_dtype
 from netspec.source import Path
-from netspec.spec.complain import unknown_arg
-from netspec.spec.expressions import as_expression, could_be_expression, is_expression
-from netspec.spec.interpolated import help_for_interpolation
-from netspec.spec.load import Definition, Spec
-from netspec.spec.overrides import Text
-from netspec.spec.schema import Block, Document, Input
 
 _ATTEMPTS = 4
 _STEPS = Steps(lower_layers, lower_layer, declare_child)

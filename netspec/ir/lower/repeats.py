@@ -9,16 +9,16 @@ from functools import partial
 from netspec.ir.expr import CallPart, Expr, Part, Tuple, Value, substitute
 from netspec.ir.graph import Assign, ByMode, Graph, Loop, NewList, Place
 from netspec.ir.lower import containers
-from netspec.ir.lower.context import Lowered, Operand, Refused, refuse, tuple_of
 from netspec.ir.lower.declare import is_group
 from netspec.ir.lower.evaluate import evaluate_plain, static_value
-from netspec.ir.lower.finish import as_chain, fill_open_slots, finish
-from netspec.ir.lower.instances import GraphInstance, ListInstance
+from netspec.ir.lower.handles import GraphInstance, ListInstance
 from netspec.ir.lower.modifiers import asks_each_copy, loop_names
-from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Slot
+from netspec.ir.lower.scope import Binding, GraphBuilder, Registration, Scope
+from netspec.ir.lower.seal import as_chain, fill_open_slots, finish
+from netspec.ir.lower.session import Lowered, Operand, Refused, refuse, tuple_of
 from netspec.ir.lower.state import lower_after
+from netspec.language.schema import ContainerLayer, Layer, Repeat
 from netspec.limits import raised_help
-from netspec.spec.schema import ContainerLayer, Layer, Repeat
 
 Loop_ = list[dict[str, Operand]]
 
@@ -138,7 +138,7 @@ def _declare_copies(
 ) -> None:
     """The copies as items of a list; with names, of a dict."""
     copy = copy.model_copy(update={"keep": layer.keep})
-    slot = Slot(name, place, keep=layer.keep)
+    slot = Registration(name, place, keep=layer.keep)
     scope.holder.add(slot)
     inner = containers.list_scope(scope, name, named=names is not None)
     inner.copies = True
@@ -259,7 +259,7 @@ def _contained(
     names: list[str] | None,
 ) -> Operand:
     """The copies in a container: an nn.Sequential, an nn.ModuleList with a loop, or a class."""
-    slot = Slot(name, place, keep=True)
+    slot = Registration(name, place, keep=True)
     scope.holder.add(slot)
     slot.called = True
     after = lower_after(layer, scope, place) if copy.kind == "layers" else ()

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 from netspec.errors import did_you_mean
 from netspec.ir.expr import Const, Expr, Part, Training, Tuple, Value
 from netspec.ir.graph import Assign, Child, Freeze, Init, New, Place, Port, Statement, Tie
-from netspec.ir.lower.context import Context, Operand, Refused, refuse
+from netspec.ir.lower.session import Context, Operand, Refused, refuse
+from netspec.language.expressions import as_expression, could_be_expression
+from netspec.language.load import Definition
+from netspec.language.overrides import Text
 from netspec.ops import catalog
-from netspec.spec.expressions import as_expression, could_be_expression
-from netspec.spec.load import Definition
-from netspec.spec.overrides import Text
 
 if TYPE_CHECKING:
-    from netspec.ir.lower.instances import Instance
-    from netspec.ir.lower.reading import Layers
+    from netspec.ir.lower.arguments import Layers
+    from netspec.ir.lower.handles import Instance
 
 
 @dataclass(slots=True, eq=False)
-class Slot:
+class Registration:
     """A child's place among the registered ones; what it is may be known only at its first call."""
 
     name: str
@@ -45,10 +45,10 @@ class Slot:
 class Holder:
     """The children of one container, in the order in which they are declared."""
 
-    slots: dict[str, Slot] = field(default_factory=dict)
+    slots: dict[str, Registration] = field(default_factory=dict)
     counter: int = 0
 
-    def add(self, slot: Slot) -> None:
+    def add(self, slot: Registration) -> None:
         if slot.name in self.slots:
             before = self.slots[slot.name].place
             if before.path == slot.place.path:
@@ -241,7 +241,7 @@ class Scope:
         crossed: list[GraphBuilder] = []
         while scope is not None:
             if name in scope.names and not scope.names[name].is_open:
-                return self._seen(_brought_in(scope.names[name], name, crossed))
+                return self._seen(captured_through(scope.names[name], name, crossed))
             if scope.outer is not None and scope.outer.graph is not scope.graph:
                 crossed.append(scope.graph)
             scope = scope.outer
@@ -360,7 +360,7 @@ def _inside(scope: Scope) -> str:
     return f"; `{scope.block}` sees nothing from outside" if scope.block else ""
 
 
-def _brought_in(binding: Binding, name: str, crossed: list[GraphBuilder]) -> Binding:
+def captured_through(binding: Binding, name: str, crossed: list[GraphBuilder]) -> Binding:
     if not crossed:
         return binding
     value, at = binding.value, binding.at

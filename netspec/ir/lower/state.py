@@ -12,16 +12,16 @@ from netspec.errors import did_you_mean
 from netspec.ir.expr import Call, Const, Expr, Training, Value, walk
 from netspec.ir.graph import Freeze, Init, InitRule, NewBuffer, NewParameter, Place
 from netspec.ir.lower.bind import bind
-from netspec.ir.lower.context import Operand, Refused, refuse
 from netspec.ir.lower.evaluate import evaluate_plain, static_value
 from netspec.ir.lower.mismatch import refused_init
-from netspec.ir.lower.rows import part_of, rows_of
+from netspec.ir.lower.parameter_rows import part_of, rows_of
 from netspec.ir.lower.scope import Scope
+from netspec.ir.lower.session import Operand, Refused, refuse
+from netspec.language.schema import BufferLayer, ConstLayer, Layer, ParamLayer
 from netspec.ops import catalog, facts
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact, OperatorRejects, TensorType
 from netspec.ops.signatures import signatures_of
-from netspec.spec.schema import BufferLayer, ConstLayer, Layer, ParamLayer
 
 _MOST_NAMES = 20  # of parameters, in a message
 

@@ -50,7 +50,6 @@ from netspec.ir.graph import (
     Statement,
 )
 from netspec.ir.lower.numbers import BINARY, BUILTINS, COMPARE, UNARY
-from netspec.ir.walk.ask import Refuses, plain_value
 from netspec.ir.walk.names import (
     child_at,
     children_of,
@@ -58,6 +57,7 @@ from netspec.ir.walk.names import (
     kind_of_statement,
     path_of_statement,
 )
+from netspec.ir.walk.run_operator import Refuses, plain_value
 from netspec.ops.overwriting import MethodOf
 from netspec.ops.process_state import without_fast_path
 

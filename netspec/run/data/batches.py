@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from netspec.run.data.augment import Augment
 from netspec.run.data.dataset import Batch, Examples
-from netspec.run.data.seeds import generator_for
+from netspec.run.data.seeded import generator_for
 
 _ORDER, _CHANGE = 1, 2  # what a draw is for
 

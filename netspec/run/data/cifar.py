@@ -19,7 +19,7 @@ from netspec.errors import Diagnostic, RunError, Span
 from netspec.run.data.dataset import Data
 from netspec.run.data.images import Images, Splits, check_labels, image_data
 from netspec.run.data.paths import bytes_of, existing
-from netspec.run.data.pickles import load_plain
+from netspec.run.data.safe_pickle import load_plain
 from netspec.run.data.settings import CifarSettings
 
 _PIXELS = 3 * 32 * 32

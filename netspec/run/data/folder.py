@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from netspec.errors import Diagnostic, RunError, Span
-from netspec.run.data.arrays import Arrays, column
 from netspec.run.data.augment import NO_CLASS
 from netspec.run.data.dataset import Batch, Data, Examples, Field, digest
 from netspec.run.data.decode import ENDINGS, Decoder, size_for
 from netspec.run.data.images import BYTE, augment_of, image_facts, image_gives, image_scale
+from netspec.run.data.in_memory import Arrays, column
+from netspec.run.data.normalize import Moments, Scale, moments_for
 from netspec.run.data.paths import existing
-from netspec.run.data.scale import Moments, Scale, moments_for
 from netspec.run.data.settings import FolderSettings
 from netspec.run.data.split import held_out, limited
 

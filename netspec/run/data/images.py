@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from netspec.errors import Diagnostic, RunError, Span
-from netspec.run.data.arrays import Arrays, column
 from netspec.run.data.augment import Augment
 from netspec.run.data.dataset import Data, Field
-from netspec.run.data.scale import Moments, Scale, moments_for, scale_of
+from netspec.run.data.in_memory import Arrays, column
+from netspec.run.data.normalize import Moments, Scale, moments_for, scale_of
 from netspec.run.data.settings import ImageSettings
 from netspec.run.data.split import held_out, limited
 

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from netspec.errors import Diagnostic, RunError, Span, did_you_mean
-from netspec.run.data.arrays import Arrays, Column, column
 from netspec.run.data.augment import Augment
 from netspec.run.data.dataset import Data, Field
 from netspec.run.data.images import (
@@ -28,8 +27,9 @@ from netspec.run.data.images import (
     image_facts,
     image_gives,
 )
+from netspec.run.data.in_memory import Arrays, Column, column
+from netspec.run.data.normalize import Moments, Scale, moments_for, scale_of
 from netspec.run.data.paths import existing, refuse_too_large
-from netspec.run.data.scale import Moments, Scale, moments_for, scale_of
 from netspec.run.data.settings import NpzSettings
 from netspec.run.data.split import held_out, limited
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from netspec.errors import Diagnostic, RunError, Span
-from netspec.run.data.complain import override_span
+from netspec.run.data.validation_errors import override_span
 
 
 def existing(root: str | None, option: str, what: str) -> Path:

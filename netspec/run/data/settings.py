@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from netspec.errors import RunError
-from netspec.run.data.complain import diagnose
+from netspec.run.data.validation_errors import diagnose
 
 _COUNT = "a whole number from 1"
 _SHARE = "a fraction below 1, or a number of examples"

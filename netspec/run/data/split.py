@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from netspec.errors import Diagnostic, RunError
-from netspec.run.data.complain import override_span
-from netspec.run.data.seeds import generator_for
+from netspec.run.data.seeded import generator_for
+from netspec.run.data.validation_errors import override_span
 
 _SPLIT = 3  # what a draw is for
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import torch
 
+from netspec.language.schema import VERSION, Block, Document, Input, Library, Variant
 from netspec.ops import catalog
-from netspec.spec.schema import VERSION, Block, Document, Input, Library, Variant
 from netspec.view.json_schema.layers import keys_of, layer_definitions
 from netspec.view.json_schema.types import EXPRESSION_PATTERN, Json, Types, base_definitions, to
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from netspec.ir.lower.modifiers import MODIFIERS
+from netspec.language.schema import KIND_NAMES, KINDS, Layer, Repeat
 from netspec.ops import catalog
-from netspec.spec.schema import KIND_NAMES, KINDS, Layer, Repeat
 from netspec.view.json_schema.operators import (
     Family,
     alone,

@@ -14,12 +14,12 @@ from typing import cast
 from torch import nn
 
 from netspec.ir.lower.infer import INFERRED
+from netspec.language.schema import KIND_NAMES
 from netspec.ops import catalog
 from netspec.ops.arguments import Parameter, Signature
 from netspec.ops.catalog import Operator
-from netspec.ops.hints import either
 from netspec.ops.signatures import forward_signature_of, signatures_of
-from netspec.spec.schema import KIND_NAMES
+from netspec.ops.type_hints import either
 from netspec.view.json_schema.types import Json, Types, same_text, to
 from netspec.view.json_schema.words import shown
 
@@ -230,5 +230,5 @@ def _must_be_given(signature: Signature) -> list[str]:
 
 
 def _is_inferred(operator: Operator, parameter: Parameter) -> bool:
-    rules = INFERRED if operator.offer is None else operator.offer.infer
+    rules = INFERRED if operator.registered is None else operator.registered.infer
     return parameter.required and parameter.name in rules

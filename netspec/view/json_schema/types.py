@@ -23,10 +23,10 @@ from netspec.ops.arguments import (
     Parameter,
     SequenceOf,
     TupleOf,
+    coerce,
     describe,
-    fit,
 )
-from netspec.ops.hints import either
+from netspec.ops.type_hints import either
 
 Json: TypeAlias = dict[str, object]
 
@@ -62,7 +62,7 @@ class Types:
     def of(self, parameter: Parameter, note: str = "") -> Json:
         """The property for this parameter, with its default where JSON has it."""
         accepts = parameter.accepts
-        if not parameter.required and parameter.default is None:  # `fit` takes any default
+        if not parameter.required and parameter.default is None:  # `coerce` takes any default
             accepts = either(accepts, Kind.NONE)
         reference = self._reference(accepts)
         description = describe(accepts) + note
@@ -85,7 +85,9 @@ def _is_shown(parameter: Parameter) -> bool:
     plain = type(parameter.default) in (bool, int, float, str)
     alone = Parameter(parameter.name, parameter.accepts)
     return (
-        not parameter.required and plain and not isinstance(fit(alone, parameter.default), Misfit)
+        not parameter.required
+        and plain
+        and not isinstance(coerce(alone, parameter.default), Misfit)
     )
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from netspec.run.data.arrays import Arrays, Column
 from netspec.run.data.augment import Augment
 from netspec.run.data.batches import Batches
 from netspec.run.data.dataset import Batch
+from netspec.run.data.in_memory import Arrays, Column
 
 AUGMENT = Augment(shift=1, flip=True, rotate=20.0, scale=0.1, fill=torch.tensor([[[-0.5]]]))
 

@@ -14,7 +14,7 @@ import torch
 
 from netspec.errors import RunError
 from netspec.run.data.dataset import Data
-from netspec.run.data.open import open_data
+from netspec.run.data.sources import open_data
 
 PIXELS = numpy.arange(2 * 3072, dtype=numpy.uint64).astype(numpy.uint8).reshape(2, 3072)
 BATCHES = [f"data_batch_{number}" for number in range(1, 6)]

@@ -13,7 +13,7 @@ from netspec.run.data.batches import Batches
 from netspec.run.data.dataset import Data
 from netspec.run.data.decode import ENDINGS
 from netspec.run.data.folder import FileExamples
-from netspec.run.data.open import open_data
+from netspec.run.data.sources import open_data
 
 
 def save(path: Path, size: tuple[int, int] = (6, 4), colour: object = (10, 20, 30)) -> Path:
@@ -185,7 +185,7 @@ def test_every_format_that_is_read(tmp_path: Path, ending: str) -> None:
 
 
 def test_pillow_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("netspec.run.data.open.find_spec", lambda name: None)
+    monkeypatch.setattr("netspec.run.data.sources.find_spec", lambda name: None)
     assert message(tmp_path) == (
         "error[NS605]: image files are read with Pillow, which is not installed\n"
         " --> from data.source=image_folder\n"

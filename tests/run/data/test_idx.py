@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from netspec.errors import RunError
-from netspec.run.data.open import open_data
+from netspec.run.data.sources import open_data
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 

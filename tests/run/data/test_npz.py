@@ -10,7 +10,7 @@ import torch
 
 from netspec.errors import RunError
 from netspec.run.data.dataset import Data, Field
-from netspec.run.data.open import open_data
+from netspec.run.data.sources import open_data
 
 
 @pytest.fixture

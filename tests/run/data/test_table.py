@@ -9,7 +9,7 @@ import torch
 
 from netspec.errors import RunError
 from netspec.run.data.dataset import Data
-from netspec.run.data.open import open_data
+from netspec.run.data.sources import open_data
 
 FLOWERS = "long,wide,kind\n1,10,rose\n2,20,lily\n3,30,rose\n4,40,lily\n"
 

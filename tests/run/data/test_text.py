@@ -9,7 +9,7 @@ import torch
 
 from netspec.errors import RunError
 from netspec.run.data.dataset import Data
-from netspec.run.data.open import open_data
+from netspec.run.data.sources import open_data
 
 
 def opened(path: object, **options: object) -> Data:

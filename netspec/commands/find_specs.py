@@ -1,0 +1,112 @@
+"""What there is to check: the specs that were named, those below a folder, files of blocks."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from netspec import find
+from netspec.commands.spec_argument import STDIN, name_of
+from netspec.errors import Diagnostic, Span, SpecError
+from netspec.language.load import load_spec, plain_source
+from netspec.language.overrides import args_of
+from netspec.limits import Limits
+from netspec.source import Source, from_mapping
+
+# What makes a file of a folder one of ours; it need not be YAML to be told so.
+_VERSION_KEY = re.compile(rb"""(?:\A\s*\{\s*|^)(["']?)netspec\1\s*:""", re.MULTILINE)
+_OWN_KEYS = ("layers", "inputs")  # a file of blocks, which others include, has neither
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A file to check: as it was given, as messages call it, its args, and what is known already.
+
+    `alone`: it is a whole spec. Otherwise `problems` is all that there is to say.
+    """
+
+    given: str
+    name: str
+    args: tuple[str, ...] = ()
+    alone: bool = True
+    problems: tuple[Diagnostic, ...] = ()
+
+
+def collect(given: Iterable[str]) -> list[Checked]:
+    """What was named, each file once, and all below the folders among it."""
+    found: dict[str, Checked] = {}
+    for file in given:
+        if file != STDIN and Path(file).is_dir():
+            inside = [_look_at(path) for path in sorted(_below(file))]
+        else:
+            inside = [_look_at(file)]
+        for checked in inside or [_empty(file)]:
+            found.setdefault(checked.name, checked)
+    return list(found.values())
+
+
+def given_args(
+    specs: Sequence[Checked], args: Mapping[str, object]
+) -> dict[str, dict[str, object]]:
+    """For each file the args that were typed; an arg that some have is not given to the others."""
+    known = {name for spec in specs for name in spec.args}
+    return {
+        spec.name: {key: args[key] for key in args if key in spec.args or key not in known}
+        for spec in specs
+    }
+
+
+def _below(folder: str) -> Iterator[str]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            path = os.path.join(place, name)
+            if name.endswith((".yaml", ".yml")) and _is_ours(Path(path)):
+                yield path
+
+
+def _is_ours(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return _VERSION_KEY.search(file.read(Limits().text)) is not None
+    except OSError:
+        return True  # checking it tells why it can't be read
+
+
+def _empty(folder: str) -> Checked:
+    fact = f"there is no spec below the folder `{folder}`"
+    help = "a spec is a .yaml or .yml file with `netspec: 1` at its left edge"
+    diagnostic = Diagnostic("NS105", fact, Span(folder), help=help)
+    return Checked(folder, folder, alone=False, problems=(diagnostic,))
+
+
+def _look_at(file: str) -> Checked:
+    name = name_of(file)
+    if file == STDIN:
+        return Checked(file, name)
+    try:
+        text = find.text_of(file)
+    except SpecError as error:
+        return Checked(file, name, alone=False, problems=error.diagnostics)
+    value = text.value
+    if isinstance(value, dict) and "blocks" in value and not any(k in value for k in _OWN_KEYS):
+        return Checked(file, name, alone=False, problems=_problems_of_blocks(plain_source(text)))
+    return Checked(file, name, tuple(args_of(text)))
+
+
+def _problems_of_blocks(source: Source) -> tuple[Diagnostic, ...]:
+    """What is wrong with a file of blocks as it stands: a spec that includes it is read."""
+    assert source.path is not None, "it was read from a file"
+    host = from_mapping(
+        {"netspec": 1, "inputs": {"x": ["N"]}, "layers": ["=x"], "include": source.path.name}
+    )
+    try:
+        load_spec(replace(host, path=source.path.with_name("host")), find.files())
+    except SpecError as error:
+        return error.diagnostics
+    return ()

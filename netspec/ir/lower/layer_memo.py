@@ -1,0 +1,113 @@
+"""Layers that were lowered before: the same class, arguments and input types give the same again.
+
+Only layers without modifiers and expressions are remembered, and only within one lowering; what was
+refused never is, so every message keeps its own place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from netspec.ir.expr import Call, CallPart, Expr, Method, Part, Value, values_in, walk
+from netspec.ir.graph import New, NewModule, Place
+from netspec.ir.lower.handles import ModuleInstance
+from netspec.ir.lower.scope import Registration, Scope
+from netspec.ir.lower.session import Operand
+from netspec.language.schema import ActLayer, CallLayer, Layer, ModuleLayer
+from netspec.ops.catalog import Operator
+from netspec.ops.facts import Fact, memo_key
+
+Key = tuple[object, ...]
+
+
+@dataclass(slots=True)
+class KnownModule:
+    """A module layer: what it makes, and what a call gives."""
+
+    operator: Operator
+    new: New
+    module: nn.Module
+    key: object
+    elements: int
+    facts: tuple[Fact, ...]
+
+
+@dataclass(slots=True)
+class KnownCall:
+    """A function layer: the call without its first argument, which is the input."""
+
+    expr: Call | Method
+    facts: tuple[Fact, ...]
+
+
+def key_of(layer: Layer, inputs: list[Operand]) -> Key | None:
+    """What decides a plain layer entirely, or None for a layer that is not plain."""
+    match layer:
+        case ModuleLayer(module=name) | CallLayer(call=name) | ActLayer(act=name):
+            pass
+        case _:
+            return None
+    extra = layer.extra
+    if len(layer.model_fields_set) != 1 + len(extra) or len(inputs) != 1 or name[:1] == "=":
+        return None
+    items: list[object] = [layer.kind, name, memo_key(inputs[0].facts)]
+    for key, value in extra.items():
+        kind = type(value)
+        if kind is str:
+            if value[:1] == "=":
+                return None
+        elif kind is not int and kind is not float and kind is not bool:
+            return None
+        items.append((key, kind, value))
+    return tuple(items)
+
+
+def recall(key: Key, name: str, scope: Scope, place: Place, source: Operand) -> Operand | None:
+    """The value of a layer like one before, registered under its own name, or None."""
+    known = scope.context.known.get(key)
+    if known is None:
+        return None
+    if isinstance(known, KnownCall):
+        return Operand(_with_input(known.expr, source.expr), known.facts)
+    scope.context.count_layers(1, place)
+    scope.context.count_elements(known.elements, place)
+    slot = Registration(name, place, known.new, called=True, activation=key[0] == "act")
+    scope.holder.add(slot)
+    binding = scope.names[name]
+    at = binding.at = scope.part(name)
+    binding.instance = ModuleInstance(name, known.operator, {}, slot, (), known.key, known.module)
+    return Operand(CallPart(at, (source.expr,)), known.facts)
+
+
+def remember(key: Key, name: str, scope: Scope, source: Operand, value: Operand) -> None:
+    """Keeps what a plain layer came to."""
+    expr = value.expr
+    if isinstance(expr, CallPart):
+        instance = scope.names[name].instance
+        if not isinstance(instance, ModuleInstance) or expr.args != (source.expr,) or expr.kwargs:
+            return
+        assert instance.module is not None, "it was just called"
+        new = instance.slot.new
+        assert isinstance(new, NewModule), "a module instance makes a module"
+        scope.context.known[key] = KnownModule(
+            instance.operator, new, instance.module, instance.key, instance.elements, value.facts
+        )
+    elif isinstance(expr, (Call, Method)) and _only_input(expr, source.expr):
+        scope.context.known[key] = KnownCall(expr, value.facts)
+
+
+def _only_input(expr: Call | Method, source: Expr) -> bool:
+    """Whether the call reads the input as its first argument, and nowhere else."""
+    if not isinstance(source, Value) or values_in(expr) != [source.id]:
+        return False
+    if any(isinstance(node, Part) for node in walk(expr)):
+        return False
+    return (expr.receiver if isinstance(expr, Method) else expr.args[0]) == source
+
+
+def _with_input(expr: Call | Method, source: Expr) -> Expr:
+    if isinstance(expr, Method):
+        return Method(expr.name, source, expr.args, expr.kwargs)
+    return Call(expr.operator, (source, *expr.args[1:]), expr.kwargs)
