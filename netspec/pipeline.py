@@ -37,7 +37,7 @@ from netspec.ir.lower.session import Activation, Form
 from netspec.ir.walk.run_operator import Refuses
 from netspec.language.files import CannotOpen, Files, Kept
 from netspec.language.load import Spec, load_spec, plain_source, read_spec
-from netspec.language.overrides import Override, Overrides, apply_overrides, parse_overrides
+from netspec.language.overrides import Override, Overrides, Text, apply_overrides, parse_overrides
 from netspec.language.variants import resolved
 from netspec.limits import (
     AnyLimits,
@@ -168,7 +168,7 @@ def _compile(
     decisions: tuple[Decision, ...] = ()
     if program.overwrites or activation.form == "inplace":
         program, decisions = _overwrite(program, recipe, auto=activation.form == "inplace")
-    written = write_trees(plan_classes(program), plain_source(spec.source))
+    written = _write(program, plain_source(spec.source))
     built = _built.get(recipe)
     if built is None or built.registered != program.registered:  # registered anew since then
         built = compile_classes(written, recipe, rebuild)
@@ -179,11 +179,20 @@ def _compile(
     return Compiled(program, written, built, recipe, spec, decisions)
 
 
+def _write(program: Program, source: Text) -> Written:
+    """The code of a program. Raises SpecError where it is longer than a check may write."""
+    try:
+        return write_trees(plan_classes(program), source)
+    except OutOfWork:
+        place = Place(program.source, ("layers",))
+        raise SpecError(too_much_work("writing this model", place.key_span())) from None
+
+
 def _overwrite(
     program: Program, recipe: Recipe, auto: bool
 ) -> tuple[Program, tuple[Decision, ...]]:
     """The program with all in place that is safe; what is decided, a model on `meta` tells."""
-    written = write_trees(plan_classes(program), program.source)
+    written = _write(program, program.source)
     built = compile_classes(written, recipe, rebuild)
     try:
         decisions = decide_in_place(program, built.empty(), auto)
@@ -309,7 +318,7 @@ def notes_of(compiled: Compiled) -> tuple[str, ...]:
 
 def gradient_notes(compiled: Compiled) -> tuple[str, ...]:
     """A line for each layer of which torch has no derivative, and which needs one."""
-    return notes_without_derivative(compiled.program, compiled.built.empty())
+    return notes_without_derivative(compiled.program)
 
 
 def to_python(

@@ -15,15 +15,18 @@ from torch.utils._pytree import tree_leaves
 from netspec.errors import Diagnostic, Span
 from netspec.ir.graph import Program
 from netspec.ir.walk.run_operator import Refuses, RefusesGradient, ask, ask_trained, meta_inputs
-from netspec.ir.walk.walker import RunsInSteps, Step, Watcher, walk
+from netspec.ir.walk.shared import shared_modules
+from netspec.ir.walk.walker import Bound, Given, RunsInSteps, Step, Watcher, walk
 from netspec.ops import gradients
+from netspec.ops.facts import memo_key, type_of
 
-_MOST_CALLS = 2_000
+_A_QUESTION = 10  # the work of one, beside that of a call
+_MOST_WORK = 20_000
 _ARGUMENT = re.compile("with respect to argument '(\\w+)'")
 
 
 class _Enough(Exception):
-    """So many calls were looked at."""
+    """So much was looked at."""
 
 
 class _Refused(Exception):
@@ -57,13 +60,14 @@ def _told(program: Program, refused: _Refused) -> Diagnostic:
     return Diagnostic("NS301", fact, span, (), help)
 
 
-def notes_without_derivative(program: Program, module: nn.Module) -> tuple[str, ...]:
-    """A line for each layer that ends all gradients with an error; `module` is on `meta`.
+def notes_without_derivative(program: Program) -> tuple[str, ...]:
+    """A line for each layer that ends all gradients with an error.
 
-    Of a model with very many layers the first are looked at.
+    One that is called again with the same types is told once, where it is first. Of a model with
+    very many layers the first are looked at.
     """
     watcher = _Derivatives()
-    _walk(program, module.train(), watcher)
+    _walk(program, shared_modules(program.root), watcher)
     return tuple(map(_note, watcher.found.values()))
 
 
@@ -93,19 +97,54 @@ class _Refusals(RunsInSteps):
 @dataclass(slots=True)
 class _Derivatives(RunsInSteps):
     found: dict[str, Step] = field(default_factory=dict)
-    calls: int = 0
+    work: int = 0
+    known: dict[object, Any] = field(default_factory=dict)  # what calls gave, by what was given
+
+    def enter(self, bound: Bound, given: Given, run: Callable[[], Any]) -> Any:
+        key = _key_of(bound.module, given)
+        if key not in self.known:
+            self.known[key] = run()
+        return self.known[key]
 
     def call(
         self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        self.calls += 1
-        if self.calls > _MOST_CALLS:
-            raise _Enough
+        self._spend(1)
+        key = _key_of(target, (args, kwargs))
+        if key in self.known:
+            return self.known[key]
+        self._spend(_A_QUESTION)
         value, _ = ask(target, args, kwargs)
         ends = any(map(_has_no_derivative, tree_leaves(value)))
         if ends or gradients.lacks_derivative(target, args, kwargs):
             self.found.setdefault(self.steps[-1].path, self.steps[-1])
+        given = tree_leaves((args, dict(kwargs)))
+        if not any(value is one for one in given):  # it may have been overwritten
+            self.known[key] = value
         return value
+
+    def _spend(self, work: int) -> None:
+        self.work += work
+        if self.work > _MOST_WORK:
+            raise _Enough
+
+
+def _key_of(target: Callable[..., Any], given: Given) -> object:
+    """What the result of a call, and whether it has a derivative, depend on."""
+    args, kwargs = given
+    return target, _type_of(args), _type_of(dict(kwargs))
+
+
+def _type_of(value: object) -> object:
+    if isinstance(value, torch.Tensor):
+        return type_of(value), value.requires_grad
+    if isinstance(value, (tuple, list)):
+        return tuple([_type_of(item) for item in value])
+    if isinstance(value, dict):
+        return tuple([(name, _type_of(item)) for name, item in value.items()])
+    if isinstance(value, slice):
+        return _type_of((value.start, value.stop, value.step))
+    return memo_key(value)
 
 
 def _has_no_derivative(value: object) -> bool:

@@ -153,18 +153,15 @@ def _words_of(document: Document) -> set[str]:
 
 
 def graphs_of(child: Child, seen: set[int]) -> Iterator[Graph]:
-    """All graphs of a program, each once; `seen` has the ids of those that were met."""
+    """All graphs of a program, each once; `seen` has the ids of what was met."""
     new = child.new
-    if isinstance(new, NewGraph):
-        if id(new.graph) in seen:
-            return
-        seen.add(id(new.graph))
-        yield new.graph
-        children = new.graph.children
-    elif isinstance(new, (NewSequence, NewList, NewDict)):
-        children = new.children
-    else:
+    holder = new.graph if isinstance(new, NewGraph) else new
+    if not isinstance(holder, (Graph, NewSequence, NewList, NewDict)) or id(holder) in seen:
         return
+    seen.add(id(holder))
+    if isinstance(holder, Graph):
+        yield holder
+    children = holder.children
     for inner in children:
         yield from graphs_of(inner, seen)
 

@@ -14,6 +14,7 @@ from netspec.ir.graph import (
     Assign,
     ByMode,
     Child,
+    Container,
     Graph,
     Init,
     Loop,
@@ -109,13 +110,15 @@ def _levels(root: New) -> list[list[Graph]]:
     return levels
 
 
-def _graphs_in(new: New) -> Iterator[Graph]:
+def _graphs_in(new: New, seen: set[int] | None = None) -> Iterator[Graph]:
     """The graphs that a thing to be made holds, not those inside of them."""
+    seen = set() if seen is None else seen  # the ids of containers: one may stand in many places
     if isinstance(new, NewGraph):
         yield new.graph
-    elif isinstance(new, (NewSequence, NewList, NewDict)):
+    elif isinstance(new, (NewSequence, NewList, NewDict)) and id(new) not in seen:
+        seen.add(id(new))
         for child in new.children:
-            yield from _graphs_in(child.new)
+            yield from _graphs_in(child.new, seen)
 
 
 class _Planner:
@@ -125,6 +128,7 @@ class _Planner:
         self.symbols = symbols
         self.classes: list[ClassPlan] = []
         self.instance_of: dict[int, NewInstance] = {}
+        self.resolved: dict[int, Container] = {}  # by the id of what it was
 
     def add_level(self, graphs: Sequence[Graph]) -> None:
         written: dict[object, list[Graph]] = {}
@@ -185,17 +189,15 @@ class _Planner:
 
     def resolve(self, new: New) -> New:
         """The same thing with graphs replaced by instances of their classes."""
-        match new:
-            case NewGraph(graph):
-                return self.instance_of[id(graph)]
-            case NewSequence(children):
-                return NewSequence(tuple(replace(c, new=self.resolve(c.new)) for c in children))
-            case NewList(children):
-                return NewList(tuple(replace(c, new=self.resolve(c.new)) for c in children))
-            case NewDict(children):
-                return NewDict(tuple(replace(c, new=self.resolve(c.new)) for c in children))
-            case _:
-                return new
+        if isinstance(new, NewGraph):
+            return self.instance_of[id(new.graph)]
+        if not isinstance(new, (NewSequence, NewList, NewDict)):
+            return new
+        found = self.resolved.get(id(new))
+        if found is None:
+            children = tuple(replace(c, new=self.resolve(c.new)) for c in new.children)
+            found = self.resolved[id(new)] = replace(new, children=children)
+        return found
 
     def _abstract(self, graph: Graph) -> _Member:
         """The graph with a slot for each constant."""

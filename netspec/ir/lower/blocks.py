@@ -35,7 +35,7 @@ from netspec.language.schema import (
 from netspec.limits import spend
 from netspec.ops.facts import TensorType, memo_key
 
-_A_BLOCK = 300  # the work of one for other args or types than before
+_A_BLOCK = 400  # the work of one for other args or types than before
 
 
 def block_instance(layer: BlockLayer, name: str, scope: Scope, place: Place) -> GraphInstance:

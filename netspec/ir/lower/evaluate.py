@@ -349,6 +349,10 @@ def _item(found: Operand | Module, index: ast.expr, scope: Scope, place: Place) 
     if operand.is_unknown or position.is_unknown:
         return scope.context.unknown
     expr = Item(operand.expr, position.expr)
+    if operand.static and position.static:
+        picked = guard(partial(pick, operand.facts[0], position.facts[0]), place)
+        if is_plain(picked):
+            return scope.context.const(picked)
     if operand.is_tensor or position.is_tensor:
         return run_on_tensors("[]", lambda x, k: x[k], [operand, position], expr, scope, place)
     values = scope.context.each(
