@@ -68,7 +68,7 @@ class AnswerCache:
         if file == STDIN or len(body) > MOST_OF_ONE:
             return
         own = self.folder / f"{key}.{os.urandom(8).hex()}.tmp"
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 with open(os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
@@ -79,7 +79,7 @@ class AnswerCache:
 
     def prune(self) -> None:
         """Removes the oldest entries where there are too many, or they take too much."""
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             entries = [each for each in os.scandir(self.folder) if _OURS.fullmatch(each.name)]
             sized = sorted(map(_age_and_size, entries), reverse=True)
             taken = 0
@@ -101,7 +101,7 @@ def open_cache(options: Namespace) -> AnswerCache | None:
     """
     folder = cache_folder()
     several = len(options.specs) > 1 or os.path.isdir(options.specs[0])
-    if options.no_cache or folder is None or "torch" in sys.modules or (options.arg and several):
+    if options.no_cache or folder is None or not _is_fresh() or (options.arg and several):
         return None
     answers = environment(plugins=bool(options.plugin))
     if answers is None:
@@ -109,6 +109,10 @@ def open_cache(options: Namespace) -> AnswerCache | None:
     typed = {name: value for name, value in vars(options).items() if name not in _SHOWN}
     asked = json.dumps([_FORMAT, answers, os.getcwd(), typed], sort_keys=True)
     return AnswerCache(folder / "check", digest(asked.encode()))
+
+
+def _is_fresh() -> bool:
+    return "torch" not in sys.modules
 
 
 def cache_folder() -> Path | None:

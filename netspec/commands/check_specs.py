@@ -72,4 +72,5 @@ def _module_files() -> list[str]:
     folders = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
     known = tuple(os.path.join(folder, "") for folder in (*folders, _PACKAGE))
     files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    return [file for file in files if file is not None and not file.startswith(known)]
+    # torch's own namespaces of operators have `_ops.py`, which is no path.
+    return [file for file in files if file and os.path.isabs(file) and not file.startswith(known)]

@@ -23,7 +23,7 @@ _PACKAGES = {
     "pydantic_core": "pydantic_core-",
     "yaml": "pyyaml-",
 }
-_VARIABLES = ("ATEN_", "PYTORCH_", "TORCH")  # what torch reads
+_VARIABLES = ("ATEN_", "PYTORCH_", "TORCH_")  # what torch reads
 
 
 def environment(plugins: bool) -> list[object] | None:
@@ -33,7 +33,7 @@ def environment(plugins: bool) -> list[object] | None:
     """
     try:
         packages = [list(_version(name, prefix)) for name, prefix in _PACKAGES.items()]
-        importable = [[folder, _digest_of_names(folder)] for folder in sys.path if plugins]
+        importable = [[folder, _digest_of_names(folder or ".")] for folder in sys.path if plugins]
         own = digest("\n".join(sorted(_stamps(_PACKAGE))).encode(errors="surrogateescape"))
     except OSError:
         return None
@@ -47,7 +47,7 @@ def _version(name: str, prefix: str) -> Iterator[str]:
 
     Raises OSError where no folder of the path has it.
     """
-    for folder in sys.path:
+    for folder in (each or "." for each in sys.path):
         package = os.path.join(folder, name)
         if os.path.isfile(os.path.join(package, "__init__.py")):
             yield package
