@@ -13,7 +13,7 @@ from typing import get_args
 import torch
 from torch import nn
 
-from netspec import find
+from netspec import file_trace, find
 from netspec.checks.dtypes import find_dtype_clash
 from netspec.checks.gradients import find_refused_gradient, notes_without_derivative
 from netspec.checks.inplace.check import decide_in_place
@@ -28,6 +28,7 @@ from netspec.emit.text import NotImportable, write_text
 from netspec.emit.tree import Written, write_trees
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
 from netspec.explain.operation import explain_rejection
+from netspec.file_trace import Trace
 from netspec.ir.foreign.documents import foreign_document
 from netspec.ir.forms import in_place
 from netspec.ir.graph import Place, Program
@@ -35,7 +36,7 @@ from netspec.ir.lower.program import lower, lower_as_far
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.session import Activation, Form
 from netspec.ir.walk.run_operator import Refuses
-from netspec.language.files import CannotOpen, Files, Kept
+from netspec.language.files import CannotOpen, Files
 from netspec.language.load import Spec, load_spec, plain_source, read_spec
 from netspec.language.overrides import Override, Overrides, Text, apply_overrides, parse_overrides
 from netspec.language.variants import resolved
@@ -134,13 +135,13 @@ def _compile_spec(
     remembered = _recall(source, asked)
     if remembered is not None:
         return remembered
-    with without_collections(), silence():
+    with without_collections(), silence(), file_trace.traced() as trace:
         files = find.files()
         spec, problems = _spec_of(source, changes, files)
         if problems or spec is None:
             raise SpecError([*problems, *_more(spec, files, args or {}, activation, outputs or ())])
         compiled = _compile(spec, files, args or {}, activation, changes, tuple(outputs or ()))
-    _remember(source, asked, compiled)
+    _remember(source, asked, compiled, trace)
     return compiled
 
 
@@ -390,7 +391,7 @@ def _one_check(file: str, limits: AnyLimits = None) -> Iterator[None]:
 
 
 _built: dict[Recipe, Built] = {}  # every class that instances may have, the oldest first
-_compiled: dict[object, tuple[Compiled, object]] = {}
+_compiled: dict[object, tuple[Compiled, object, Trace]] = {}
 
 
 def _keep(recipe: Recipe, built: Built) -> None:
@@ -522,27 +523,18 @@ def _key(source: AnySource) -> object:
 
 
 def _recall(source: AnySource, asked: object) -> Compiled | None:
-    """The program that the same source gave before, if none of its files has changed since."""
+    """The program that the same source gave before, if all its files are as they were."""
     found = _compiled.get((_key(source), asked))
-    if found is None or not all(_unchanged(kept) for kept in found[0].recipe.texts()):
+    if found is None or not file_trace.holds(found[2]):
         return None
+    file_trace.add(found[2])
     return found[0]
 
 
-def _unchanged(kept: Kept) -> bool:
-    if kept.path is None:
-        return True
-    try:
-        with open(kept.path, encoding="utf-8-sig", newline="") as file:
-            return file.read() == kept.text
-    except (OSError, UnicodeDecodeError):
-        return False
-
-
-def _remember(source: AnySource, asked: object, compiled: Compiled) -> None:
+def _remember(source: AnySource, asked: object, compiled: Compiled, trace: Trace) -> None:
     if len(_compiled) >= _REMEMBERED:
         del _compiled[next(iter(_compiled))]
-    _compiled[_key(source), asked] = (compiled, source)
+    _compiled[_key(source), asked] = (compiled, source, trace)
 
 
 def read_dtype(dtype: str | torch.dtype) -> torch.dtype:

@@ -1,10 +1,15 @@
-"""What holds for every test: torch uses one thread, and the seed of the laws is told."""
+"""What holds for every test: one thread for torch, no answer on disk, and the laws' seed told."""
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
+
+
+def pytest_configure() -> None:
+    os.environ["NETSPEC_CACHE"] = "0"  # nobody's own cache is read or written
 
 
 def pytest_runtest_setup() -> None:

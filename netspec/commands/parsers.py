@@ -22,6 +22,9 @@ def check_parser() -> argparse.ArgumentParser:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a JSON list, for editors")
     form.add_argument("--sarif", action="store_true", help="SARIF 2.1.0, for code scanning")
+    parser.add_argument(
+        "--no-cache", action="store_true", help="look at all again, and keep no answer on disk"
+    )
     _add_changes(parser)
     return parser
 
