@@ -35,6 +35,7 @@ from netspec.ir.graph import Place, Program
 from netspec.ir.lower.program import lower, lower_as_far
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.session import Activation, Form
+from netspec.ir.verifier import verify_program
 from netspec.ir.walk.run_operator import Refuses
 from netspec.language.files import CannotOpen, Files
 from netspec.language.load import Spec, load_spec, plain_source, read_spec
@@ -160,6 +161,7 @@ def _compile(
     with registry.recording_use() as used:
         program = lower(spec, args, activation, _part_finder(files), explain_rejection, outputs)
     program = replace(program, registered=tuple(used))
+    verify_program(program)
     problems = find_unused(program.root, spec.document) + find_unsaved(program.root)
     problems += find_unused_args(spec)
     if problems:
@@ -213,7 +215,9 @@ def _overwrite(
     if problems:
         raise SpecError(problems)
     accepted = {d.key for d in decisions if not d.explicit and d.obstacle is None}
-    return in_place(program, accepted), decisions
+    changed = in_place(program, accepted)
+    verify_program(changed)
+    return changed, decisions
 
 
 def build(

@@ -8,21 +8,19 @@ from dataclasses import replace
 
 from netspec.errors import Diagnostic
 from netspec.ir.conditions import Readings
-from netspec.ir.expr import Expr, Part, values_in, walk
+from netspec.ir.expr import Part, values_in, walk
 from netspec.ir.graph import (
     Assign,
-    ByMode,
     Child,
     Graph,
-    Loop,
     NewBuffer,
     NewDict,
     NewGraph,
     NewList,
     NewParameter,
-    NewSequence,
     Place,
 )
+from netspec.ir.traversal import expressions_of, graphs_of
 from netspec.language.assigned import help_for_statement
 from netspec.language.expressions import as_expression, is_expression, names_in
 from netspec.language.load import Definition, Spec, plain_source
@@ -40,9 +38,8 @@ def find_unused(root: Child, document: Document) -> list[Diagnostic]:
     An input that only a layer with a false `when` names is read: it is there for that layer.
     """
     problems = _unread_inputs(root, document)
-    seen: set[int] = set()
     readings = Readings()
-    for graph in graphs_of(root, seen):
+    for graph in graphs_of(root):
         problems += _unread(graph, readings)
         problems += _uncalled(graph, readings)
     return problems
@@ -118,7 +115,7 @@ def _unread_inputs(root: Child, document: Document) -> list[Diagnostic]:
     if not isinstance(root.new, NewGraph) or root.place is None:
         return []
     graph = root.new.graph
-    read = {value for expr in _exprs(graph) for value in values_in(expr)}
+    read = {value for expr in expressions_of(graph) for value in values_in(expr)}
     unread = [port.name for port in graph.inputs if port.id not in read]
     defaults = [step for step in graph.body if isinstance(step, Assign) and _is_default(step)]
     unread += [step.names[0] for step in defaults if step.targets[0] not in read]
@@ -152,23 +149,8 @@ def _words_of(document: Document) -> set[str]:
     return found
 
 
-def graphs_of(child: Child, seen: set[int]) -> Iterator[Graph]:
-    """All graphs of a program, each once; `seen` has the ids of what was met."""
-    new = child.new
-    holder = new.graph if isinstance(new, NewGraph) else new
-    if not isinstance(holder, (Graph, NewSequence, NewList, NewDict)) or id(holder) in seen:
-        return
-    seen.add(id(holder))
-    if isinstance(holder, Graph):
-        yield holder
-    children = holder.children
-    for inner in children:
-        yield from graphs_of(inner, seen)
-
-
 def _unread(graph: Graph, readings: Readings) -> Iterator[Diagnostic]:
-    exprs = _exprs(graph)
-    read = {value for expr in exprs for value in values_in(expr)}
+    read = {value for expr in expressions_of(graph) for value in values_in(expr)}
     for statement in graph.body:
         if not isinstance(statement, Assign) or statement.keep or statement.place is None:
             continue
@@ -242,17 +224,6 @@ def _diagnostic(fact: str, place: Place, readings: Readings) -> Diagnostic:
 
 def _parts_read(graph: Graph) -> set[str | int]:
     """The children that the graph's expressions and ties name."""
-    nodes = (node for expr in _exprs(graph) for node in walk(expr))
+    nodes = (node for expr in expressions_of(graph) for node in walk(expr))
     names = {node.path[0] for node in nodes if isinstance(node, Part)}
     return names | {tie.source[0] for tie in graph.ties} | {tie.target[0] for tie in graph.ties}
-
-
-def _exprs(graph: Graph) -> list[Expr]:
-    outputs = graph.outputs
-    exprs = [outputs.train, outputs.eval] if isinstance(outputs, ByMode) else [outputs]
-    for statement in graph.body:
-        if isinstance(statement, Loop):
-            exprs += [*statement.start, statement.call]
-        else:
-            exprs.append(statement.expr)
-    return exprs

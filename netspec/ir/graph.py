@@ -156,6 +156,15 @@ New: TypeAlias = (
 Container: TypeAlias = NewSequence | NewList | NewDict  # torch's own, with children and no graph
 
 
+def container_name(new: Container) -> str:
+    """The class of torch.nn that a container is: `Sequential`, `ModuleList`, `ParameterDict`."""
+    if isinstance(new, NewSequence):
+        return "Sequential"
+    parameters = new.children and all(isinstance(c.new, NewParameter) for c in new.children)
+    kind = "List" if isinstance(new, NewList) else "Dict"
+    return f"{'Parameter' if parameters else 'Module'}{kind}"
+
+
 Rows: TypeAlias = int | tuple[int | None, int | None]  # one, or from one to another
 
 

@@ -149,7 +149,8 @@ class GraphBuilder:
     ) -> list[Operand]:
         """`a, b = expr`, where the facts of the parts are those of `items`."""
         targets = tuple(self.fresh() for _ in names)
-        self.body.append(Assign(targets, operand.expr, tuple(names), True, operand.facts, place))
+        facts = tuple(zip(*(item.facts for item in items), strict=True))
+        self.body.append(Assign(targets, operand.expr, tuple(names), True, facts, place))
         return [
             replace(item, expr=Value(target)) for target, item in zip(targets, items, strict=True)
         ]

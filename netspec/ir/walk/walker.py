@@ -51,13 +51,8 @@ from netspec.ir.graph import (
     Statement,
 )
 from netspec.ir.lower.numbers import BINARY, BUILTINS, COMPARE, UNARY
-from netspec.ir.walk.names import (
-    child_at,
-    children_of,
-    kind_of_child,
-    kind_of_statement,
-    path_of_statement,
-)
+from netspec.ir.traversal import child_at, children_of
+from netspec.ir.walk.names import kind_of_child, kind_of_statement, path_of_statement
 from netspec.ir.walk.run_operator import Refuses, plain_value
 from netspec.ops.overwriting import MethodOf
 from netspec.ops.process_state import without_fast_path
@@ -77,8 +72,8 @@ class Bound:
         first, *rest = path
         if isinstance(first, int):
             return child_at(self.child, path)
-        if not self._named:
-            self._named.update((child.name, child) for child in children_of(self.child))
+        if not self._named and self.child is not None:
+            self._named.update((child.name, child) for child in children_of(self.child.new))
         return child_at(self._named.get(first), rest)
 
     def inner(self, key: str | int) -> Any:
