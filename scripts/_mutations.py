@@ -7,7 +7,7 @@ which only a mistake of ours reaches, and the decorators of data.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,14 @@ class Mutation:
         end = self.start + len(self.old)
         assert text[self.start : end] == self.old, f"{self.path} is another than it was"
         return text[: self.start] + self.new + text[end:]
+
+
+def python_files(paths: Sequence[str]) -> Iterator[str]:
+    """The files themselves, and those of the folders."""
+    for path in paths:
+        there = (ROOT / path).resolve()
+        files = sorted(there.rglob("*.py")) if there.is_dir() else [there]
+        yield from (file.relative_to(ROOT).as_posix() for file in files)
 
 
 def mutations_of(path: str) -> list[Mutation]:

@@ -5,7 +5,7 @@
     python scripts/mutate.py --paths netspec/ops        # all of a folder or file
     python scripts/mutate.py --known                    # those that nothing noticed once
 
-Needs `pip install coverage` for --map. A mutation (`_mutations.py`) is planted in the import of its
+A mutation (`_mutations.py`) is planted in the import of its
 module, in a process of its own that runs the tests which run its line, quick ones first, until one
 fails; no file is changed. A mutation that none of them notices survives, and is listed, unless
 `scripts/mutations_equivalent.txt` says why it changes nothing. What came of each is kept in
@@ -15,7 +15,6 @@ fails; no file is changed. A mutation that none of them notices survives, and is
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import random
@@ -24,7 +23,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
@@ -33,25 +32,12 @@ from types import CodeType, ModuleType
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
-from _mutations import FOLDERS, Mutation, mutations_of  # noqa: E402
+from _mutations import FOLDERS, Mutation, mutations_of, python_files  # noqa: E402
+from _test_map import PYTEST, LineTests, alone, make_map, warm  # noqa: E402
 
 EQUIVALENT = Path(__file__).with_name("mutations_equivalent.txt")
 KNOWN = Path(__file__).with_name("mutations_known.json")
-# The tests of the compiler; those of runs and of the command line start processes, in which nothing
-# is planted.
-TESTS = (
-    "tests/test_cases.py", "tests/test_language.py", "tests/test_cases_from_outside.py",
-    "tests/outside", "tests/ops", "tests/laws", "tests/registration", "tests/test_bytecode.py",
-    "tests/test_display.py", "tests/test_export_source.py", "tests/test_features.py",
-    "tests/test_folding.py", "tests/test_gradients.py", "tests/test_lifetimes.py",
-    "tests/test_listing.py", "tests/test_memory.py", "tests/test_networks.py",
-    "tests/test_tracebacks.py", "tests/test_twins.py", "tests/test_unknown.py",
-    "tests/test_variants.py", "tests/test_verify.py", "tests/view",
-)  # fmt: skip
-MARKS = "not slow and not hunt"
-LOADED = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"  # by `warm`
 SLOW = (signal.SIGXCPU, signal.SIGKILL, signal.SIGALRM)
-PYTEST = ("-q", "-p", "no:cacheprovider", "-W", LOADED, "-m", MARKS)
 
 
 def main() -> int:
@@ -59,7 +45,7 @@ def main() -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     if options.map:
         return make_map(options.folder / "map", options.jobs)
-    tests = Tests.read(options.folder / "map")
+    tests = LineTests.read(options.folder / "map")
     if options.known:
         wanted = known_mutations()
     else:
@@ -106,13 +92,6 @@ def sampled(
     return found[:count]
 
 
-def python_files(paths: Sequence[str]) -> Iterator[str]:
-    for path in paths:
-        there = (ROOT / path).resolve()
-        files = sorted(there.rglob("*.py")) if there.is_dir() else [there]
-        yield from (file.relative_to(ROOT).as_posix() for file in files)
-
-
 def known_mutations() -> list[Mutation]:
     """The changes of `mutations_known.json`, each found wherever its text stands today."""
     return [known_mutation(**each) for each in json.loads(KNOWN.read_text(encoding="utf-8"))]
@@ -143,120 +122,6 @@ def equivalents() -> dict[str, str]:
     return reasons
 
 
-# Which tests
-
-
-@dataclass
-class Tests:
-    """The tests that run a line, and how long each takes."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    by_line: dict[tuple[str, int], set[str]] = field(default_factory=dict)
-    by_file: dict[str, set[str]] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, folder: Path) -> Tests:
-        files = sorted(folder.glob("*.json"))
-        if not files:
-            sys.exit("which tests run which lines is not known yet: `scripts/mutate.py --map`")
-        tests = cls()
-        for file in files:
-            data = json.loads(file.read_text(encoding="utf-8"))
-            names = list(data["seconds"])
-            tests.seconds.update(data["seconds"])
-            for path, lines in data["lines"].items():
-                for line, numbers in lines.items():
-                    here = {names[number] for number in numbers}
-                    tests.by_line.setdefault((path, int(line)), set()).update(here)
-                    tests.by_file.setdefault(path, set()).update(here)
-        return tests
-
-    def near(self, mutation: Mutation, seconds: float) -> list[str]:
-        """Quick ones first, and no more than last so long; of a line of the module, its file's."""
-        lines = range(mutation.line, mutation.last_line + 1)
-        found = set().union(*(self.by_line.get((mutation.path, line), set()) for line in lines))
-        chosen, total = [], 0.0
-        for test in sorted(found or self.by_file.get(mutation.path, set()), key=self.seconds.get):
-            total += self.seconds[test] + 0.01
-            if chosen and total > seconds:
-                break
-            chosen.append(test)
-        return chosen
-
-
-def make_map(folder: Path, jobs: int) -> int:
-    """Run the tests file by file, each in a process of its own that notes the lines they run."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = [file for path in TESTS for file in test_files(ROOT / path)]
-    texts = [(ROOT / path).read_bytes() for path in python_files(FOLDERS)]
-    compiler = hashlib.sha256(b"".join(texts)).hexdigest()
-    targets: dict[int, str] = {}
-    left = [f for f in files if not is_mapped(folder, f, compiler)]
-    warm()
-    while left or targets:
-        while left and len(targets) < jobs:
-            file = left.pop(0)
-            child = os.fork()
-            if child == 0:
-                alone()
-                os._exit(map_file(file, map_of(folder, file), compiler))
-            targets[child] = file
-        child, status = os.wait()
-        print(f"{targets.pop(child)}: {'mapped' if status == 0 else status}", flush=True)
-    return 0
-
-
-def test_files(path: Path) -> list[str]:
-    files = sorted(path.rglob("test_*.py")) if path.is_dir() else [path] * path.is_file()
-    return [file.relative_to(ROOT).as_posix() for file in files]
-
-
-def map_of(folder: Path, file: str) -> Path:
-    return folder / f"{file.replace('/', '.')}.json"
-
-
-def is_mapped(folder: Path, file: str, compiler: str) -> bool:
-    there = map_of(folder, file)
-    return there.is_file() and json.loads(there.read_text(encoding="utf-8"))["of"] == compiler
-
-
-def map_file(file: str, target: Path, compiler: str) -> int:
-    import coverage
-    import pytest
-
-    noted = coverage.Coverage(
-        data_file=None, include=[f"{ROOT}/{folder}/*" for folder in FOLDERS], messages=False
-    )
-
-    seconds: dict[str, float] = {}
-
-    class Note:
-        @pytest.hookimpl(wrapper=True)
-        def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-            noted.switch_context(item.nodeid)
-            began = time.process_time()
-            result = yield
-            seconds[item.nodeid] = round(time.process_time() - began, 3)
-            noted.switch_context("")
-            return result
-
-    noted.start()
-    pytest.main([*PYTEST, file], plugins=[Note()])
-    noted.stop()
-    numbers = {test: number for number, test in enumerate(seconds)}
-    lines: dict[str, dict[int, list[int]]] = {}
-    data = noted.get_data()
-    for path in data.measured_files():
-        of_path = lines.setdefault(Path(path).relative_to(ROOT).as_posix(), {})
-        for line, contexts in data.contexts_by_lineno(path).items():
-            here = [numbers[context] for context in contexts if context in numbers]
-            if here:
-                of_path[line] = here
-    text = json.dumps({"of": compiler, "seconds": seconds, "lines": lines})
-    target.write_text(text, encoding="utf-8")
-    return 0
-
-
 # Running
 
 
@@ -270,7 +135,7 @@ class Result:
 
 
 def run_all(
-    mutations: Iterable[Mutation], tests: Tests, jobs: int, seconds: float
+    mutations: Iterable[Mutation], tests: LineTests, jobs: int, seconds: float
 ) -> Iterator[tuple[Mutation, Result]]:
     """What comes of each, as it comes."""
     running: dict[int, tuple[Mutation, int, float, list[str]]] = {}
@@ -303,6 +168,9 @@ def ended(running: dict[int, tuple[Mutation, int, float, list[str]]]) -> tuple[M
         return mutation, Result("survived", f"{len(chosen)} tests", seconds)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) in SLOW:
         return mutation, Result("slow", said, seconds)
+    if os.WIFSIGNALED(status):
+        said = signal.Signals(os.WTERMSIG(status)).name
+    assert said, f"no test failed, and not all passed: is the map an old one? {mutation}"
     return mutation, Result("noticed", said, seconds)
 
 
@@ -318,26 +186,33 @@ def play(mutation: Mutation, tests: list[str], writing: int, seconds: float) -> 
             if report.failed:
                 os.write(writing, report.nodeid.encode())
 
+        @pytest.hookimpl
+        def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+            if report.failed:
+                os.write(writing, report.nodeid.encode())
+
     most = int(10 * seconds) + 30
     resource.setrlimit(resource.RLIMIT_CPU, (most, most))
     signal.alarm(10 * most)  # where it waits for what never comes
     alone()
     sys.meta_path.insert(0, Planted(mutation))
     try:
-        code = pytest.main([*PYTEST, "-x", *tests], plugins=[Tell()])
-        if code == 0:
-            os.write(writing, b"passed")
+        for file in by_file(tests):
+            if pytest.main([*PYTEST, "-x", *file], plugins=[Tell()]) != 0:
+                os._exit(0)  # it has told of a test, or there are no such tests any more
+        os.write(writing, b"passed")
         os._exit(0)
-    except BaseException:
+    except BaseException as error:
+        os.write(writing, repr(error).encode())
         os._exit(1)
 
 
-def alone() -> None:
-    """Apart from the terminal and from what this one was started with."""
-    os.setsid()
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for number in (0, 1, 2):
-        os.dup2(nowhere, number)
+def by_file(tests: Sequence[str]) -> list[list[str]]:
+    """A file's tests together, since a file takes long to read; those with most tests first."""
+    files: dict[str, list[str]] = {}
+    for test in tests:
+        files.setdefault(test.partition("::")[0], []).append(test)
+    return sorted(files.values(), key=len, reverse=True)
 
 
 @dataclass(frozen=True)
@@ -368,23 +243,6 @@ class _Loader(SourceFileLoader, Loader):
 
     def get_code(self, fullname: str) -> CodeType:
         return compile(self.changed, self.path, "exec", dont_inherit=True)
-
-
-def warm() -> None:
-    """Load what takes long and is not changed, once for all that is forked."""
-    import hypothesis
-    import numpy
-    import pytest
-    import torch
-    from torch import nn
-
-    import netspec.errors
-
-    torch.set_num_threads(1)
-    nn.Linear(1, 1, device="meta")(torch.zeros(1, 1, device="meta"))
-    assert hypothesis and numpy and pytest and netspec.errors  # they are loaded
-    loaded = [name for name in sys.modules if name.startswith("netspec.")]
-    assert not any(name.replace(".", "/").startswith(FOLDERS) for name in loaded), loaded
 
 
 # What came of it

@@ -9,6 +9,7 @@ from pathlib import Path
 import mutate
 import pytest
 from _mutations import mutations_in, mutations_of
+from _test_map import LineTests
 
 # A statement of a function, and what is planted in it.
 PLANTED = (
@@ -79,3 +80,15 @@ def test_a_module_is_imported_with_its_mutation(monkeypatch: pytest.MonkeyPatch)
 
 def test_equivalent_ones_are_named_with_a_reason() -> None:
     assert all(len(reason) > 10 for reason in mutate.equivalents().values())
+
+
+def test_the_tests_that_run_a_line_begin_with_the_quick_ones() -> None:
+    mutation, *_ = mutations_in("f.py", "def f(a):\n    return a < 1\n")
+    tests = LineTests({"slow": 5.0, "quick": 1.0, "elsewhere": 0.1})
+    tests.by_line = {("f.py", 2): {"slow", "quick"}, ("f.py", 1): {"elsewhere"}}
+    assert tests.near(mutation, 30.0) == ["quick", "slow"]
+    assert tests.near(mutation, 3.0) == ["quick"]
+    of_the_module, *_ = mutations_in("f.py", "\nx = 1\n")
+    assert tests.near(of_the_module, 30.0) == ["quick", "slow"]
+    tests = LineTests({"far": 1.0}, by_file={"f.py": {"far"}})
+    assert tests.near(mutation, 30.0) == ["far"]
