@@ -52,14 +52,14 @@ def main() -> int:
         wanted = sampled(options.paths, options.kinds, options.sample, options.seed)
     out = options.out or options.folder / ("known.jsonl" if options.known else "results.jsonl")
     done = read_results(out)
-    left = [m for m in wanted if m.name not in done]
+    left = [m for m in wanted if m.name not in done or options.again and done[m.name].is_left]
     warm()
     runs = run_all(left, tests, options.jobs, options.seconds)
     with out.open("a", encoding="utf-8") as file:
         for number, (mutation, result) in enumerate(runs, 1):
             done[mutation.name] = result
             print(json.dumps({"name": mutation.name, **asdict(result)}), file=file, flush=True)
-            if result.outcome != "noticed":
+            if result.is_left:
                 print(f"{number}/{len(left)} {result.outcome} {mutation}", flush=True)
     return report(wanted, done)
 
@@ -69,6 +69,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--map", action="store_true", help="find which tests run which lines")
     parser.add_argument("--known", action="store_true", help="what once was not noticed")
     parser.add_argument("--paths", nargs="+", default=list(FOLDERS), help="folders or files")
+    parser.add_argument("--again", action="store_true", help="what survived before, once more")
     parser.add_argument("--kinds", nargs="+", default=[], help="such as `comparison`")
     parser.add_argument("--sample", type=int, help="so many of them, by chance")
     parser.add_argument("--seed", type=int, default=0)
@@ -132,6 +133,10 @@ class Result:
     outcome: str
     by: str
     seconds: float
+
+    @property
+    def is_left(self) -> bool:
+        return self.outcome in ("survived", "not run")
 
 
 def run_all(
@@ -259,7 +264,7 @@ def report(wanted: Sequence[Mutation], done: dict[str, Result]) -> int:
     """Print the counts and the survivors by place; 1 where one is left that no reason excuses."""
     named = equivalents()
     counted = Counter(done[m.name].outcome for m in wanted)
-    left = [m for m in wanted if done[m.name].outcome in ("survived", "not run")]
+    left = [m for m in wanted if done[m.name].is_left]
     excused = [m for m in left if m.name in named]
     left = sorted((m for m in left if m.name not in named), key=lambda m: (m.path, m.start))
     for mutation in left:
