@@ -52,7 +52,7 @@ def main() -> int:
         wanted = sampled(options.paths, options.kinds, options.sample, options.seed)
     out = options.out or options.folder / ("known.jsonl" if options.known else "results.jsonl")
     done = read_results(out)
-    left = [m for m in wanted if m.name not in done or options.again and done[m.name].is_left]
+    left = [m for m in wanted if m.name not in done or (options.again and done[m.name].is_left)]
     warm()
     runs = run_all(left, tests, options.jobs, options.seconds)
     with out.open("a", encoding="utf-8") as file:
