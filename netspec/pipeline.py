@@ -18,7 +18,7 @@ from netspec.checks.dtypes import find_dtype_clash
 from netspec.checks.gradients import notes_without_derivative
 from netspec.checks.inplace.check import decide_in_place
 from netspec.checks.inplace.decide import Decision
-from netspec.checks.inplace.tell import refusals
+from netspec.checks.inplace.messages import refusals
 from netspec.checks.unsaved import find_unsaved
 from netspec.checks.unused import find_unused, find_unused_args
 from netspec.emit.classes import plan_classes
@@ -154,7 +154,7 @@ def _compile(
     allow_text(_text_size(spec))
     with registry.recording_use() as used:
         program = lower(spec, args, activation, _part_finder(files), outputs)
-    program = replace(program, registry=tuple(used))
+    program = replace(program, registered=tuple(used))
     problems = find_unused(program.root, spec.document) + find_unsaved(program.root)
     problems += find_unused_args(spec)
     if problems:
@@ -166,7 +166,7 @@ def _compile(
         program, decisions = _overwrite(program, recipe, auto=activation.form == "inplace")
     written = write_trees(plan_classes(program), plain_source(spec.source))
     built = _built.get(recipe)
-    if built is None or built.registry != program.registry:  # registered anew since then
+    if built is None or built.registered != program.registered:  # registered anew since then
         built = compile_classes(written, recipe, rebuild)
         _keep(recipe, built)
     return Compiled(program, written, built, recipe, spec, decisions)

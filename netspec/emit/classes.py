@@ -78,7 +78,7 @@ class _Member:
 def plan_classes(program: Program) -> Plan:
     """The classes of a program. The same program gives the same plan, in every process."""
     levels = _levels(program.root.new)
-    imports = tuple(map(operator_of, program.registry))
+    imports = tuple(map(operator_of, program.registered))
     symbols = frozenset(one.symbol for one in imports)
     planner = _Planner(symbols)
     for graphs in levels:

@@ -31,7 +31,7 @@ class Built:
 
     classes: dict[str, type[nn.Module]]
     make: Callable[[], nn.Module]
-    registry: tuple[Registered, ...] = ()  # which the classes call
+    registered: tuple[Registered, ...] = ()  # which the classes call
     files: tuple[str, ...] = ()  # whose lines tracebacks show
     holders: tuple[int, ...] = ()  # of each class, while it has no instance
 
@@ -41,7 +41,7 @@ class Built:
             with torch.device("meta"):
                 return self.make()
         except Exception:
-            if not self.registry:
+            if not self.registered:
                 raise
         with own_random_state():  # a registered class may look at its numbers
             return self.make().to("meta")

@@ -295,4 +295,4 @@ class Program:
     inputs: tuple[Port, ...]
     source: Text
     overwrites: bool = False  # some call asks to overwrite its input
-    registry: tuple[Registered, ...] = ()  # what Python code registered, and the program names
+    registered: tuple[Registered, ...] = ()  # what Python code registered, and the program names

@@ -110,7 +110,7 @@ def _verify(
                     answers[form] = answers.get(form) or answer
         for form, (own, model) in built.items():
             model.load_state_dict(given)
-            if own.program.registry:
+            if own.program.registered:
                 answers = found.setdefault("registered layers", {})
                 values = [value for _, value in inputs]
                 broken = broken_word(own.program, model, values, seed)

@@ -136,7 +136,7 @@ def find_outputs(
 
 def tried_model(compiled: Compiled) -> tuple[nn.Module, str]:
     """The model to be tried, and where: what was registered may look at numbers, all else not."""
-    if not compiled.built.registry:
+    if not compiled.built.registered:
         return compiled.built.empty(), "meta"
     with torch.random.fork_rng(devices=[]):
         return compiled.built.make(), "cpu"
