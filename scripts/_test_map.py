@@ -19,10 +19,11 @@ TESTS = (
     "tests/test_cases.py", "tests/test_language.py", "tests/test_cases_from_outside.py",
     "tests/outside", "tests/test_bytecode.py", "tests/test_folding.py", "tests/test_gradients.py",
     "tests/test_lifetimes.py", "tests/test_listing.py", "tests/test_memory.py",
-    "tests/test_hostile.py", "tests/test_networks.py", "tests/test_tracebacks.py", "tests/test_twins.py",
-    "tests/test_unknown.py", "tests/test_variants.py", "tests/test_verify.py", "tests/ops",
-    "tests/view", "tests/registration", "tests/test_display.py", "tests/test_export_source.py",
-    "tests/laws", "tests/test_features.py",
+    "tests/test_hostile.py", "tests/test_networks.py", "tests/test_tracebacks.py",
+    "tests/test_twins.py", "tests/test_unknown.py", "tests/test_variants.py",
+    "tests/test_verify.py", "tests/ops", "tests/view", "tests/registration",
+    "tests/test_display.py", "tests/test_export_source.py", "tests/laws",
+    "tests/test_features.py",
 )  # fmt: skip
 MARKS = "not slow and not hunt"
 LOADED = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"  # by `warm`
