@@ -9,11 +9,26 @@ import sys
 import pytest
 
 SEED = "NETSPEC_SEED"
+# A process takes a whole file; what takes longest begins, so that none is left with it at the end.
+LONGEST = (
+    "tests/zoo/test_every_spec.py", "tests/test_features.py", "tests/parity/test_originals.py",
+    "tests/laws/test_laws.py", "tests/registration/test_runs.py", "tests/run/test_sweep.py",
+    "tests/run/test_training.py", "tests/run/test_processes.py", "tests/run/test_resume.py",
+    "tests/outside/test_cases_from_outside_bounds.py", "tests/test_hostile.py",
+    "tests/view/test_json_schema.py", "tests/laws/test_any_text.py", "tests/test_cases.py",
+    "tests/test_docs.py", "tests/test_verify.py", "tests/view/test_figures.py",
+)  # fmt: skip
 
 
 def pytest_configure() -> None:
     """One seed for all of a run's processes, which inherit it."""
     os.environ.setdefault(SEED, str(random.SystemRandom().randrange(10**6)))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {file: number for number, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(order)))
 
 
 def pytest_runtest_setup() -> None:
