@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,16 +57,29 @@ class LineTests:
         return tests
 
     def near(self, mutation: Mutation, seconds: float) -> list[str]:
-        """Quick ones first, and no more than last so long; of a line of the module, its file's."""
+        """No more than last so long, quick ones first, of each file in turn.
+
+        Of a line of the module itself, which runs before any test, it is its file's tests.
+        """
         lines = range(mutation.line, mutation.last_line + 1)
         found = set().union(*(self.by_line.get((mutation.path, line), set()) for line in lines))
         chosen, total = [], 0.0
-        for test in sorted(found or self.by_file.get(mutation.path, set()), key=self.seconds.get):
+        for test in self._in_turn(found or self.by_file.get(mutation.path, set())):
             total += self.seconds[test] + 0.01
             if chosen and total > seconds:
                 break
             chosen.append(test)
         return chosen
+
+    def _in_turn(self, tests: set[str]) -> list[str]:
+        """The quickest of each file, then the second of each, …"""
+        seen: Counter[str] = Counter()
+        ranked = []
+        for test in sorted(tests, key=lambda test: (self.seconds[test], test)):
+            file = test.partition("::")[0]
+            ranked.append((seen[file], self.seconds[test], test))
+            seen[file] += 1
+        return [test for *_, test in sorted(ranked)]
 
 
 def make_map(folder: Path, jobs: int) -> int:

@@ -82,13 +82,13 @@ def test_equivalent_ones_are_named_with_a_reason() -> None:
     assert all(len(reason) > 10 for reason in mutate.equivalents().values())
 
 
-def test_the_tests_that_run_a_line_begin_with_the_quick_ones() -> None:
+def test_the_tests_that_run_a_line_begin_with_the_quick_ones_of_each_file() -> None:
     mutation, *_ = mutations_in("f.py", "def f(a):\n    return a < 1\n")
-    tests = LineTests({"slow": 5.0, "quick": 1.0, "elsewhere": 0.1})
-    tests.by_line = {("f.py", 2): {"slow", "quick"}, ("f.py", 1): {"elsewhere"}}
-    assert tests.near(mutation, 30.0) == ["quick", "slow"]
-    assert tests.near(mutation, 3.0) == ["quick"]
+    tests = LineTests({"a::slow": 5.0, "a::quick": 0.5, "b::1": 1.0, "a::other": 0.6, "c::": 0.1})
+    tests.by_line = {("f.py", 2): {"a::slow", "a::quick", "b::1", "a::other"}, ("f.py", 1): {"c::"}}
+    assert tests.near(mutation, 30.0) == ["a::quick", "b::1", "a::other", "a::slow"]
+    assert tests.near(mutation, 2.0) == ["a::quick", "b::1"]
     of_the_module, *_ = mutations_in("f.py", "\nx = 1\n")
-    assert tests.near(of_the_module, 30.0) == ["quick", "slow"]
+    assert of_the_module.line == 2
     tests = LineTests({"far": 1.0}, by_file={"f.py": {"far"}})
     assert tests.near(mutation, 30.0) == ["far"]
