@@ -1,4 +1,4 @@
-"""What holds for every test: one thread for torch, no answer on disk, one seed, long files begin."""
+"""Of every test: one thread for torch, no answer on disk, one seed; long files begin."""
 
 from __future__ import annotations
 
