@@ -87,6 +87,7 @@ class Checker:
 
         Raises Broken.
         """
+        forget_peak()
         before, memory, started, began = state(), peak_memory(), process_time(), perf_counter()
         try:
             with limited(self.slowness * (SECONDS + A_BYTE * len(case.data))):
@@ -148,7 +149,6 @@ class Checker:
             raise Broken(f"changed: {', '.join(changed)}", "")
         grown = peak_memory() - memory
         if grown > MEMORY:
-            forget_peak()
             raise Broken("memory", f"{grown / 2**20:.0f} MiB more at the peak")
 
 
@@ -256,7 +256,7 @@ def state() -> dict[str, object]:
 
 
 def peak_memory() -> int:
-    """Bytes that the process had in memory at most so far."""
+    """Bytes that the process had in memory at most since the last `forget_peak`."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

@@ -73,7 +73,13 @@ def all_tests(python: str, others: list[str]) -> dict[str, list[str]]:
 
 
 def pytest(python: str, marks: str, others: list[str]) -> list[str]:
-    return [python, "-m", "pytest", "-q", "-m", marks, *others]
+    """In as many processes as there are processors, at most four; `-n 0` among others: in one.
+
+    A file's tests stay in one process, since they share what takes long to make, and files begin in
+    the order of tests/conftest.py.
+    """
+    spread = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder"]
+    return [python, "-m", "pytest", "-q", *spread, "-m", marks, *others]
 
 
 def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
@@ -81,7 +87,7 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         prog="dev.py",
         description="Set netspec up in .venv (or $NETSPEC_VENV) and run its demo or its tests.",
-        epilog="Other arguments go to pytest, or to the demo.",
+        epilog="Other arguments go to pytest (`-n 0`: in one process), or to the demo.",
         allow_abbrev=False,
     )
     parser.add_argument("command", choices=["demo", "test"])

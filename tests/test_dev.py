@@ -5,6 +5,8 @@ from __future__ import annotations
 import dev
 import pytest
 
+from tests.conftest import LONGEST
+
 
 @pytest.mark.parametrize(
     ("arguments", "usual", "comparing"),
@@ -35,3 +37,12 @@ def test_comparisons_run_in_an_environment_of_their_own(
         own = ["-o", "testpaths=tests/parity", *comparing]
         wanted["pytest tests/parity"] = dev.pytest(str(dev.ORIGINALS), "not hunt", own)
     assert dev.all_tests("python", arguments) == wanted
+
+
+def test_the_files_that_begin_are_there() -> None:
+    assert [file for file in LONGEST if not (dev.ROOT / file).is_file()] == []
+
+
+def test_tests_are_spread_and_other_arguments_have_the_last_word() -> None:
+    command = dev.pytest("python", "not hunt", ["-n", "0"])
+    assert command.index("auto") < command.index("0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from netspec.errors import Diagnostic
 from netspec.ir.conditions import Readings
@@ -20,6 +21,7 @@ from netspec.ir.graph import (
     Place,
 )
 from netspec.ir.traversal import expressions_of, graphs_of
+from netspec.language.assigned import help_for_statement
 from netspec.language.expressions import as_expression, is_expression, names_in
 from netspec.language.load import Definition, Spec, plain_source
 from netspec.language.overrides import args_of
@@ -156,7 +158,19 @@ def _unread(graph: Graph, readings: Readings) -> Iterator[Diagnostic]:
             continue
         for target, name in zip(statement.targets, statement.names, strict=True):
             if target not in read:
-                yield _diagnostic(f"nothing reads `{name}`", statement.place, readings)
+                found = _diagnostic(f"nothing reads `{name}`", statement.place, readings)
+                help = _overwriting_help(statement.place)
+                yield found if help is None else replace(found, help=help)
+
+
+def _overwriting_help(place: Place) -> str | None:
+    """Of a value that is made only to overwrite another: what to read in its place."""
+    written = place.at("value") if place.at("value").exists else place
+    text = written.value if written.exists else None
+    if not isinstance(text, str) or not is_expression(text):
+        return None
+    help = help_for_statement(text[1:].strip())
+    return help and f"{help}; what comes after reads this layer"
 
 
 def _is_default(statement: Assign) -> bool:

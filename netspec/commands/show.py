@@ -11,7 +11,7 @@ from netspec.checks.inplace.messages import decisions_json, decisions_text
 from netspec.commands.spec_argument import compile_given, read_changes
 from netspec.errors import SpecError
 from netspec.ir.printer import program_text
-from netspec.pipeline import gradient_notes
+from netspec.pipeline import notes_of
 from netspec.reporting.terminal import look_of, print_error
 from netspec.view.summary import Summary, summarize, summary_json
 from netspec.view.table import summary_text
@@ -44,7 +44,7 @@ def show_command(options: Namespace) -> int:
     sys.stdout.write(summary_text(shown, look_of(sys.stdout).width))
     if compiled.decisions:
         sys.stdout.write(f"\n{decisions_text(compiled.decisions)}")
-    for note in gradient_notes(compiled):
+    for note in notes_of(compiled):
         sys.stdout.write(f"\nnote: {note}\n")
     return 0
 

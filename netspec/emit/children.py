@@ -30,6 +30,9 @@ from netspec.ir.graph import (
     Rows,
     container_name,
 )
+from netspec.limits import spend
+
+_A_CHILD = 40  # the work of writing one and compiling it, but for those that a loop makes
 
 
 class Maker:
@@ -111,6 +114,7 @@ class Maker:
 
     def make(self, new: New) -> ast.expr:
         """The expression that makes a child."""
+        spend(_A_CHILD)
         n = self.nodes
         match new:
             case NewModule():

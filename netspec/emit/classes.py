@@ -110,13 +110,17 @@ def _levels(root: New) -> list[list[Graph]]:
     return levels
 
 
-def _graphs_in(new: New) -> Iterator[Graph]:
+def _graphs_in(new: New, seen: set[int] | None = None) -> Iterator[Graph]:
     """The graphs that a thing to be made holds, not those inside of them."""
+    seen = set() if seen is None else seen  # the ids of containers: one may stand in many places
     if isinstance(new, NewGraph):
         yield new.graph
         return
+    if id(new) in seen:
+        return
+    seen.add(id(new))
     for child in children_of(new):
-        yield from _graphs_in(child.new)
+        yield from _graphs_in(child.new, seen)
 
 
 class _Planner:
@@ -126,6 +130,7 @@ class _Planner:
         self.symbols = symbols
         self.classes: list[ClassPlan] = []
         self.instance_of: dict[int, NewInstance] = {}
+        self.resolved: dict[int, New] = {}  # by the id of what it was
 
     def add_level(self, graphs: Sequence[Graph]) -> None:
         written: dict[object, list[Graph]] = {}
@@ -188,7 +193,11 @@ class _Planner:
         """The same thing with graphs replaced by instances of their classes."""
         if isinstance(new, NewGraph):
             return self.instance_of[id(new.graph)]
-        return map_children(new, lambda child: replace(child, new=self.resolve(child.new)))
+        found = self.resolved.get(id(new))
+        if found is None:
+            found = map_children(new, lambda child: replace(child, new=self.resolve(child.new)))
+            self.resolved[id(new)] = found
+        return found
 
     def _abstract(self, graph: Graph) -> _Member:
         """The graph with a slot for each constant."""

@@ -42,6 +42,14 @@ class Place:
             value = value[key]
         return True
 
+    @property
+    def value(self) -> Any:
+        """What the text has at this path."""
+        found: Any = self.source.value
+        for key in self.path:
+            found = found[key]
+        return found
+
     def span(self) -> Span:
         """Of the value that stands here, or of the part of an expression."""
         span = self.source.span_of(self.path)
@@ -304,4 +312,5 @@ class Program:
     inputs: tuple[Port, ...]
     source: Text
     overwrites: bool = False  # some call asks to overwrite its input
+    refuses_gradients: bool = False  # some call takes no tensor that is trained
     registered: tuple[Registered, ...] = ()  # what Python code registered, and the program names

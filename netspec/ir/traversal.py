@@ -70,19 +70,18 @@ def child_at(child: Child | None, path: Sequence[str | int]) -> Child | None:
 
 
 def registered_in(root: Child) -> Iterator[Child]:
-    """A child and all below it, in the order in which they are registered; of a graph that several
-    share, what is in it once.
+    """A child and all below it, in the order in which they are registered; of a graph or container
+    that stands in several places, what is in it once.
     """
     met: set[int] = set()
     waiting = [root]
     while waiting:
         child = waiting.pop()
         yield child
-        if isinstance(child.new, NewGraph):
-            if id(child.new.graph) in met:
-                continue
-            met.add(id(child.new.graph))
-        waiting.extend(reversed(children_of(child.new)))
+        holder = child.new.graph if isinstance(child.new, NewGraph) else child.new
+        if id(holder) not in met:
+            met.add(id(holder))
+            waiting.extend(reversed(children_of(child.new)))
 
 
 def graphs_of(root: Child) -> Iterator[Graph]:

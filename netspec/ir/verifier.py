@@ -61,7 +61,7 @@ from netspec.ir.graph import (
     Tie,
 )
 from netspec.ir.lower.handles import parameters_of
-from netspec.ir.lower.session import UNKNOWN
+from netspec.ir.lower.values import UNKNOWN
 from netspec.ir.traversal import child_at, children_of, graphs_of, output_expressions
 from netspec.ops.facts import Fact
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-# One for the whole run; tests/conftest.py prints it, and `NETSPEC_SEED=… pytest …` repeats it.
-FRESH_SEED = int(os.environ.get("NETSPEC_SEED") or random.SystemRandom().randrange(10**6))
+# One for the whole run: tests/conftest.py draws and prints it; `NETSPEC_SEED=… pytest …` repeats it.
+FRESH_SEED = int(os.environ["NETSPEC_SEED"])
 
 
 @dataclass(frozen=True)

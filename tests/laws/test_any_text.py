@@ -176,3 +176,10 @@ def test_a_broken_law_is_noticed(
     with torch.random.fork_rng(devices=[]), checker() as law, pytest.raises(Broken) as broken:
         law.outcome(Case(f"{HEAD}layers: {{a: relu}}\n".encode()))
     assert broken.value.kind.startswith(kind)
+
+
+def test_what_was_filled_before_hides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.ones(1000, 1000, 200)  # 800 MB, twice what the check fills
+    monkeypatch.setattr(netspec, "check", fills, raising=False)
+    with checker() as law, pytest.raises(Broken, match=r"^memory"):
+        law.outcome(Case(f"{HEAD}layers: {{a: relu}}\n".encode()))

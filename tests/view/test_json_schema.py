@@ -23,7 +23,7 @@ import torch
 from netspec.errors import SpecError
 from netspec.language.expressions import is_expression
 from netspec.ops import catalog
-from netspec.ops.arguments import ArgumentType, Kind, Misfit, Parameter, Runtime, fit
+from netspec.ops.arguments import ArgumentType, Kind, Misfit, Parameter, Runtime, coerce
 from netspec.ops.catalog import Operator
 from netspec.ops.signatures import forward_signature_of, signatures_of
 from netspec.source import read_source, read_text
@@ -300,7 +300,7 @@ def every_type() -> set[ArgumentType]:
 
 
 def test_a_type_takes_what_the_checker_takes() -> None:
-    """`fit` has the last word on every plain value; an expression may be anything."""
+    """`coerce` has the last word on every plain value; an expression may be anything."""
     differ = []
     for accepts in every_type():
         types = Types()
@@ -326,7 +326,7 @@ def fits(accepts: ArgumentType, value: object) -> bool:
         return True
     if isinstance(value, list) and any(map(is_expression, value)):
         return any(fits(accepts, with_expressions_as(item, value)) for item in GIVEN)
-    return not isinstance(fit(Parameter("p", accepts), value), Misfit)
+    return not isinstance(coerce(Parameter("p", accepts), value), Misfit)
 
 
 def with_expressions_as(item: object, values: list[object]) -> list[object]:

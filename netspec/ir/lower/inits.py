@@ -20,8 +20,8 @@ from netspec.ir.graph import (
     NewModule,
 )
 from netspec.ir.lower.handles import meta_modules_of, parameters_of
-from netspec.ir.lower.mismatch import refused_init
-from netspec.ir.lower.session import Refused, refuse
+from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.rejections import RejectedInit, rejected
 from netspec.ir.lower.state import check_init
 from netspec.ir.traversal import children_of
 from netspec.ops import facts
@@ -96,7 +96,7 @@ def _check_rule(rule: InitRule, types: Set[Fact]) -> None:
             assert rule.place is not None, "a rule is written somewhere"
             name = f"{rule.module.name}.{rule.parameter}"
             called = rule.operator.name
-            raise refused_init(rule.place, name, called, fact, str(error)) from None
+            raise rejected(RejectedInit(rule.place, name, called, fact, error)) from None
 
 
 def _distinct_modules(children: Sequence[Child], seen: set[int]) -> Iterator[nn.Module]:

@@ -44,9 +44,11 @@ from netspec.ir.lower.handles import (
     parameters_of,
 )
 from netspec.ir.lower.inits import check_inits, may_be_none
+from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Binding, GraphBuilder, PendingTie, Scope, undefined
-from netspec.ir.lower.session import Lowered, Operand, Refused, join, refuse, tuple_of
+from netspec.ir.lower.session import Lowered, tuple_of
 from netspec.ir.lower.state import check_init, lower_paths, lower_rules
+from netspec.ir.lower.values import Operand, join
 from netspec.ir.traversal import expressions_in, output_expressions
 from netspec.language.expressions import is_expression
 from netspec.ops.facts import Mapped

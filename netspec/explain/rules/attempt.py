@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
 
 from torch import nn
 
+from netspec.ir.lower.provenance import Role
 from netspec.ops.facts import Fact, TensorType
-
-# What a tensor is: a layer's value, an input of the model or of a block, a parameter, a part of an
-# expression.
-Role: TypeAlias = Literal["layer", "input", "port", "state", "expression"]
 
 
 @dataclass(frozen=True, slots=True)

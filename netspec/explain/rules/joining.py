@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from netspec.ops.refusals.attempt import Attempt, Explanation, Given, by
+from netspec.explain.rules.attempt import Attempt, Explanation, Given, by
 
 _CATS = ("cat", "concat", "concatenate")
 _STACKS = ("stack", "hstack", "vstack", "dstack", "column_stack")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netspec.ops.refusals.attempt import Attempt, Explanation, Given
+from netspec.explain.rules.attempt import Attempt, Explanation, Given
 
 _PRODUCTS = ("@", "matmul", "mm", "bmm", "mv", "dot", "inner", "linear")
 _RANKS = {"bmm": (3, 3), "mm": (2, 2), "mv": (2, 1), "dot": (1, 1)}

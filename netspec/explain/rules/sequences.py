@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from netspec.ops.refusals.attempt import Attempt, Explanation, Given, count
+from netspec.explain.rules.attempt import Attempt, Explanation, Given, count
 
 _ATTENTION = "scaled_dot_product_attention"
 

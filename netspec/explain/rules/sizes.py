@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+from netspec.explain.rules.attempt import Attempt, Explanation, Given, by, count
 from netspec.ops.facts import Fact
-from netspec.ops.refusals.attempt import Attempt, Explanation, Given, by, count
 
 _DIM = re.compile(r"Dimension out of range \(expected to be in range of \[(-?\d+), (\d+)\], but got"
                   r" (-?\d+)\)")  # fmt: skip

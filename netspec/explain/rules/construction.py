@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from netspec.explain.rules.attempt import Explanation
+from netspec.explain.rules.images import divisors_help
 from netspec.ops.facts import Fact
-from netspec.ops.refusals.attempt import Explanation
-from netspec.ops.refusals.images import divisors_help
 
 # The parameter that is divided, what it counts, and the parameter that divides it.
 _DIVIDED = (

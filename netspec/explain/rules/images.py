@@ -7,7 +7,7 @@ import re
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
-from netspec.ops.refusals.attempt import Attempt, Explanation, Given, by, count
+from netspec.explain.rules.attempt import Attempt, Explanation, Given, by, count
 
 _CONV = re.compile(r"^(?:Lazy)?[Cc]onv(?P<transposed>_?[Tt]ranspose)?(?P<sides>\d)d$")
 _POOL = re.compile(r"^(?:Adaptive|adaptive_)?(?:Max|Avg|LP|max_|avg_|lp_)_?[Pp]ool(?P<sides>\d)d$")

@@ -1,10 +1,10 @@
-"""How a value came to be: the layers that led to it, from the input on. Asked only for an error."""
+"""How a value came to be: the layers that led to it, from the input on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from netspec.ir.expr import (
     Attribute,
@@ -23,9 +23,12 @@ from netspec.ir.expr import (
 )  # fmt: skip
 from netspec.ir.graph import Assign, Place, Statement
 from netspec.ir.lower.scope import GraphBuilder, Scope
-from netspec.ir.lower.session import Operand
+from netspec.ir.lower.values import Operand
 from netspec.ops.facts import Fact
-from netspec.ops.refusals.attempt import Role
+
+# What a tensor is: a layer's value, an input of the model or of a block, a parameter, a part of an
+# expression.
+Role: TypeAlias = Literal["layer", "input", "port", "state", "expression"]
 
 _ASKED = ("shape", "device", "dtype", "ndim")
 _SHORT = 24  # an expression of more characters is told by its outermost function

@@ -6,7 +6,7 @@ import re
 
 import torch
 
-from netspec.ops.refusals.attempt import Attempt, Explanation, Given
+from netspec.explain.rules.attempt import Attempt, Explanation, Given
 
 _ABOUT_TYPES = re.compile(
     r"dtype|scalar type|not implemented for|type \(|same type|bool tensor|floating|predicate"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from netspec.ops.refusals.attempt import Attempt, Explanation
-from netspec.ops.refusals.dtypes import explain_dtypes
-from netspec.ops.refusals.images import explain_image
-from netspec.ops.refusals.joining import explain_joining
-from netspec.ops.refusals.products import explain_product
-from netspec.ops.refusals.sequences import explain_sequence
-from netspec.ops.refusals.sizes import explain_sizes
+from netspec.explain.rules.attempt import Attempt, Explanation
+from netspec.explain.rules.dtypes import explain_dtypes
+from netspec.explain.rules.images import explain_image
+from netspec.explain.rules.joining import explain_joining
+from netspec.explain.rules.products import explain_product
+from netspec.explain.rules.sequences import explain_sequence
+from netspec.explain.rules.sizes import explain_sizes
 
 _RULES = (
     explain_dtypes,
