@@ -5,7 +5,8 @@
 - Children have a name of their own, and what an expression, a tie, an `init` names is there.
 - A module that is called says so; one that says so is named by an expression, or kept.
 - A call gives an instance of a graph all that it takes, and nothing else.
-- Tied parameters are of one type. Arguments of constructors are constants.
+- Tied parameters are of one type. Arguments of constructors are constants; the values of parameters
+  and buffers are made of these, and of what is registered before.
 - A place lies inside of its text.
 """
 
@@ -42,6 +43,7 @@ from netspec.ir.expr import (
 from netspec.ir.graph import (
     Assign,
     Child,
+    Container,
     Freeze,
     Graph,
     Init,
@@ -89,6 +91,7 @@ def verify_graph(graph: Graph, probes: int) -> None:
     _verify_names(graph.children, graph.name)
     for child in graph.children:
         _verify_child(child, f"{graph.name}.{child.name}")
+    _verify_state(graph)
     for tie in graph.ties:
         _verify_tie(tie, graph)
     for init in graph.inits:
@@ -264,10 +267,8 @@ def _verify_child(child: Child, what: str) -> None:
             _verify_names(children, what)
             for inner in children:
                 _verify_child(inner, f"{what}.{inner.name}")
-        case NewParameter(value, fact) | NewBuffer(value, _, fact):
+        case NewParameter(fact=fact) | NewBuffer(fact=fact):
             assert fact is not None, f"`{what}` has no type"
-            read = [node for node in walk(value) if isinstance(node, (Value, Part))]
-            assert not read, f"the value of `{what}` is read off another one"
         case NewGraph():
             pass
         case NewInstance():
@@ -282,6 +283,23 @@ def _verify_child(child: Child, what: str) -> None:
                 pass
             case _:
                 assert_never(step)
+
+
+def _verify_state(graph: Graph) -> None:
+    """Parameters and buffers are made of constants, and of what is registered before them."""
+    there: set[str | int] = set()
+    for child in graph.children:
+        there |= {child.name} if isinstance(child.new, Container) else set()
+        inner = () if isinstance(child.new, NewGraph) else children_of(child.new)
+        for state in (child, *inner):
+            if isinstance(state.new, (NewParameter, NewBuffer)):
+                what = f"the value of `{graph.name}.{state.name}`"
+                for node in walk(state.new.value):
+                    assert not isinstance(node, Value), f"{what} is of a call"
+                    if isinstance(node, Part):
+                        early = node.path[0] not in there
+                        assert not early, f"{what} reads `{_dotted(node.path)}`, which is not there"
+        there.add(child.name)
 
 
 def _verify_names(children: Sequence[Child], what: str) -> None:

@@ -173,7 +173,11 @@ BROKEN: dict[str, Callable[[], Program]] = {
     "calls the class": lambda: with_step("fc", expr=Call(linear().operator, (X,))),
     "before there are any": lambda: with_new("fc", NewInstance(0, ())),
     "has no type": lambda: with_new("scale", replace(child("scale").new, fact=None)),  # type: ignore[arg-type]
-    "is read off another": lambda: with_new("scale", replace(child("scale").new, value=X)),  # type: ignore[arg-type]
+    "is of a call": lambda: with_new("scale", replace(child("scale").new, value=X)),  # type: ignore[arg-type]
+    "reads `many`, which is not there": lambda: with_new(
+        "scale",
+        replace(child("scale").new, value=Part(("many",))),  # type: ignore[arg-type]
+    ),
     "which `<string>` has not": lambda: with_child("fc", place=elsewhere()),
     "was tried at no sizes": lambda: replace(program(), probes=()),
     "and its graph": lambda: replace(program(), inputs=()),
@@ -190,6 +194,13 @@ BROKEN: dict[str, Callable[[], Program]] = {
 
 def test_what_is_lowered_holds() -> None:
     verify_program(program())
+
+
+def test_a_buffer_may_be_made_of_another() -> None:
+    layers = "  base: {buffer: '=ones(4)'}\n  twice: {buffer: '=base * 2'}\n  out: =x * twice\n"
+    verify_program(
+        compile_spec(netspec.loads(f"netspec: 1\ninputs: {{x: [N, 4]}}\nlayers:\n{layers}")).program
+    )
 
 
 @pytest.mark.parametrize("sentence", BROKEN)
