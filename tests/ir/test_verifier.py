@@ -197,7 +197,7 @@ def test_what_is_lowered_holds() -> None:
 
 
 def test_a_buffer_may_be_made_of_another() -> None:
-    layers = "  base: {buffer: '=ones(4)'}\n  twice: {buffer: '=base * 2'}\n  out: =x * twice\n"
+    layers = "  base: {buffer: '=ones(4)'}\n  twice: {buffer: '=base * 2'}\n  out: =x * twice + base\n"
     verify_program(
         compile_spec(netspec.loads(f"netspec: 1\ninputs: {{x: [N, 4]}}\nlayers:\n{layers}")).program
     )
