@@ -437,7 +437,7 @@ def _more(
     if missing:
         return missing
     allow_text(_text_size(spec))
-    return lower_as_far(spec, args, activation, _part_finder(files), outputs)[1]
+    return lower_as_far(spec, args, activation, _part_finder(files), outputs).problems
 
 
 def _part_finder(files: Files) -> Callable[[str, Place], Spec]:

@@ -15,7 +15,7 @@ from netspec.ir.lower.evaluate import (
     static_value,
 )
 from netspec.ir.lower.scope import Scope
-from netspec.ir.lower.session import Operand, Refused, refuse
+from netspec.ir.lower.session import Operand, Refused, Seen, refuse
 from netspec.language.expressions import is_expression
 from netspec.language.schema import Layer
 
@@ -33,6 +33,12 @@ def values_of(layer: Layer) -> Iterator[object]:
     yield from layer.extra.values()
     yield from (layer.args or {}).values()
     yield from (getattr(layer, "with_", None) or {}).values()
+
+
+def seen_of(layer: Layer, key: str, place: Place) -> Seen:
+    """What is noted of a layer before it is lowered: its key and its kind."""
+    named = getattr(layer, layer.kind, None)
+    return Seen(key, layer.kind, named if isinstance(named, str) else "", place)
 
 
 def inputs_of(layer: Layer, scope: Scope, place: Place) -> list[Operand]:

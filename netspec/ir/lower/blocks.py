@@ -95,6 +95,10 @@ def _instance(
         if len(inputs) > len(definition.block.inputs) or (left_out and not optional):
             raise _wrong_count(definition, len(inputs), at)
         taps = list(scope.taps.get(name, ()))
+        passed_by_name = [*zip(definition.block.inputs, inputs, strict=False), *extra.items()]
+        scope.context.current.passed = {
+            key: scope.graph.origins(operand.expr) for key, operand in passed_by_name
+        }
         lowered = lower_block(
             definition, constants, extra, list(inputs), taps, layer.as_, scope, place, document
         )
@@ -105,7 +109,8 @@ def _instance(
             passed.append(device)
         return lowered, passed
 
-    return GraphInstance(name, slot, lower, scope.graph, lower_after(layer, scope, place))
+    seen = scope.context.current
+    return GraphInstance(name, slot, lower, scope.graph, seen, lower_after(layer, scope, place))
 
 
 def _check_given(
@@ -185,6 +190,7 @@ def lower_block(
     )  # fmt: skip
     if key in context.memo:
         before = context.memo[key]
+        context.current.inner += context.inner.get(key, ())
         given = (*inputs, *extra.values())
         if before is None and key in context.active and not any(o.is_unknown for o in given):
             fact = f"`{definition.name}` contains itself without an end"
@@ -201,6 +207,7 @@ def lower_block(
     context.lowered.add(id(definition.block))
     context.active.add(key)
     layers, elements, lowerings = context.layers, context.elements, context.lowerings
+    already = len(context.current.inner)
     context.enter(definition.name, place)
     try:
         lowered = _lower_block(
@@ -209,6 +216,7 @@ def lower_block(
     finally:
         context.leave()
         context.active.discard(key)
+        context.inner[key] = context.current.inner[already:]
     lowered = replace(
         lowered,
         layers=context.layers - layers,

@@ -9,7 +9,7 @@ from torch import nn
 from netspec.ir.foreign.layers import call_help, foreign_layer
 from netspec.ir.graph import NewModule, Place
 from netspec.ir.lower import blocks, containers
-from netspec.ir.lower.arguments import name_of, static_arguments
+from netspec.ir.lower.arguments import name_of, seen_of, static_arguments
 from netspec.ir.lower.evaluate import static_value
 from netspec.ir.lower.handles import (
     Cause,
@@ -17,6 +17,7 @@ from netspec.ir.lower.handles import (
     Instance,
     ModuleInstance,
     WeightedActivation,
+    made_by,
 )
 from netspec.ir.lower.mends import from_act_fn, inner_module, takes_module
 from netspec.ir.lower.modifiers import check_modifiers, condition_of
@@ -109,6 +110,14 @@ def declare_child(layer: Layer, key: str, scope: Scope, place: Place) -> None:
         fact = f"an item of a {what} is a module, and `as: inline` makes none"
         raise refuse("NS218", fact, place.at("as").span(), "write its layers as items")
     name = scope.last_name = registered_name(key, layer, scope, place)
+    seen = seen_of(layer, name, place)
+    scope.context.current.inner.append(seen)
+    with scope.context.seeing(seen):
+        _declare_child(layer, name, scope, place)
+    seen.new = made_by(scope.names.get(name))
+
+
+def _declare_child(layer: Layer, name: str, scope: Scope, place: Place) -> None:
     if layer.repeat is not None:
         what = "list" if scope.indexed else "dict"
         raise refuse("NS218", f"in a {what}, repeat the {what} itself", place.key_span())
@@ -116,6 +125,7 @@ def declare_child(layer: Layer, key: str, scope: Scope, place: Place) -> None:
     if isinstance(layer, ParamLayer):
         operand = lower_param(layer, scope, place)
         register_tensor(layer, operand, name, scope, place)
+        scope.context.current.value = scope.names[name].value
         return
     declare(layer, name, scope, place)
 

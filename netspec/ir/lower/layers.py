@@ -16,6 +16,7 @@ from netspec.ir.lower.arguments import (
     items_of,
     name_of,
     no_expression,
+    seen_of,
     values_of,
 )
 from netspec.ir.lower.calls import call_function
@@ -29,6 +30,7 @@ from netspec.ir.lower.evaluate import (
     item_at,
     static_value,
 )  # fmt: skip
+from netspec.ir.lower.handles import made_by
 from netspec.ir.lower.mends import inner_layer
 from netspec.ir.lower.modifiers import asks_each_copy, check_modifiers, condition_of
 from netspec.ir.lower.scope import Binding, Scope, undefined
@@ -66,6 +68,22 @@ def lower_layer(
     layer: Layer, key: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
 ) -> None:
     """One layer: its name bound, its child registered, its value the next one's input."""
+    seen = seen_of(layer, key, place)
+    scope.context.current.inner.append(seen)
+
+    def read() -> list[Operand]:
+        found = inputs()
+        seen.inputs = found
+        return found
+
+    with scope.context.seeing(seen):
+        _lower_seen(layer, key, scope, place, read)
+    seen.new = made_by(scope.names.get(seen.name))
+
+
+def _lower_seen(
+    layer: Layer, key: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
+) -> None:
     if layer.from_ is None or _is_read_once(layer):
         _lower(layer, key, scope, place, inputs)
         return
@@ -101,6 +119,7 @@ def _lower(
     layer: Layer, key: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
 ) -> None:
     name = key
+    seen = scope.context.current
     try:
         if layer.repeat is None:
             scope.context.count_lowerings(1, place)
@@ -112,8 +131,10 @@ def _lower(
             _skip(layer, key, scope, place, inputs)
             return
         if layer.repeat is not None:
-            name = registered_name(key, layer, scope, place)
+            name = seen.name = registered_name(key, layer, scope, place)
             repeats.lower_repeat(layer, name, scope, place, inputs())
+            if _gives_value(layer):
+                seen.value = scope.previous
             return
         condition = condition_of(layer, scope, place)
         if condition is not None and condition.static:
@@ -121,7 +142,7 @@ def _lower(
                 _skip(layer, key, scope, place, inputs)
                 return
             condition = None
-        name = registered_name(key, layer, scope, place)
+        name = seen.name = registered_name(key, layer, scope, place)
         scope.last_name = name
         binding = Binding(place) if is_group(layer, key, scope) else scope.names[name]
         doubt = condition is not None and condition.is_unknown
@@ -129,9 +150,10 @@ def _lower(
         with context.in_doubt() if doubt else nullcontext(), context.narrowed(condition):
             value = _lower_plain(layer, name, scope, place, inputs)
             if value is None:
-                seen = lambda: list(map(context.seen, inputs()))  # noqa: E731
-                value = _lower_kind(layer, name, scope, place, seen, condition)
+                there = lambda: list(map(context.seen, inputs()))  # noqa: E731
+                value = _lower_kind(layer, name, scope, place, there, condition)
         if value is None:
+            seen.value = scope.names[name].value if name in scope.names else None
             return
         if condition is not None:
             if len(scope.graph.body) > start and context.asks_given(condition):
@@ -144,6 +166,7 @@ def _lower(
         if value.is_unknown:
             raise Refused
         bound(value, place)
+        seen.reads, seen.value = scope.graph.reads(value.expr), value
         binding.value = scope.graph.assign(name, value, place, layer.keep)
         scope.previous = binding.value
     except OutOfWork:
@@ -153,6 +176,7 @@ def _lower(
         raise TooMany from None
     except Refused as refused:
         scope.context.report(refused)
+        seen.refused = True
         found = scope.names.setdefault(name, Binding(place))
         found.refused, found.held = True, layer.holds
         found.value = scope.context.unknown
@@ -180,6 +204,7 @@ def _skip(
     layer: Layer, key: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
 ) -> None:
     """A layer that does not exist: its name means its input, a parameter's name `null`."""
+    scope.context.current.absent = True
     if isinstance(layer, (ParamLayer, BufferLayer, ConstLayer)):
         scope.names[key] = Binding(place, scope.context.const(None))
         return

@@ -7,9 +7,21 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from netspec.errors import did_you_mean
-from netspec.ir.expr import Const, Expr, Part, Training, Tuple, Value
+from netspec.ir.expr import (
+    Call,
+    CallPart,
+    Const,
+    Expr,
+    Item,
+    Method,
+    Part,
+    Training,
+    Tuple,
+    Value,
+    values_in,
+)  # fmt: skip
 from netspec.ir.graph import Assign, Child, Freeze, Init, New, Place, Port, Statement, Tie
-from netspec.ir.lower.session import Context, Operand, Refused, refuse
+from netspec.ir.lower.session import Context, Operand, Origin, Refused, Seen, refuse
 from netspec.language.expressions import as_expression, could_be_expression
 from netspec.language.load import Definition
 from netspec.language.overrides import Text
@@ -82,10 +94,42 @@ class GraphBuilder:
     captures: dict[object, Value] = field(default_factory=dict)
     caller: Scope | None = None  # of a block, whose names it does not see
     at: tuple[str | int, ...] = ()  # where it is registered in the graph around
+    made_by: list[Seen] = field(default_factory=list)  # the layer of each value
 
     def fresh(self) -> int:
         self.count += 1
+        self.made_by.append(self.context.current)
         return self.count - 1
+
+    def reads(self, expr: Expr) -> tuple[tuple[str, Origin], ...]:
+        """From where the arguments of a call come, by their names or positions."""
+        if isinstance(expr, Item) and isinstance(expr.of, CallPart):
+            expr = expr.of
+        match expr:
+            case CallPart(_, args, kwargs) | Call(_, args, kwargs):
+                pairs = [*((str(i), arg) for i, arg in enumerate(args)), *kwargs]
+            case Method(_, receiver, args, kwargs):
+                pairs = [*((str(i), arg) for i, arg in enumerate((receiver, *args))), *kwargs]
+            case _:
+                pairs = [("", expr)]
+        found = [(name, origin) for name, arg in pairs for origin in self.origins(arg)]
+        return tuple(dict.fromkeys(found))
+
+    def origins(self, expr: Expr) -> tuple[Origin, ...]:
+        """The layers and inputs whose values an expression reads, each once."""
+        return tuple(dict.fromkeys(o for v in values_in(expr) for o in self._origins_of(v)))
+
+    def _origins_of(self, value: int) -> tuple[Origin, ...]:
+        if self.outer is not None or self.caller is not None:
+            for port, source in zip(self.inputs, self.sources, strict=True):
+                if port.id == value:
+                    around = self.outer
+                    return (port.name,) if around is None else around.graph.origins(source.expr)
+        maker = self.made_by[value]
+        if maker is not self.context.current:
+            return (maker,)
+        made = (s.expr for s in self.body if isinstance(s, Assign) and value in s.targets)
+        return tuple(origin for expr in made for origin in self.origins(expr))
 
     def add_input(self, name: str, operand: Operand, optional: bool = False) -> Operand:
         """A new input that holds this operand of the caller's; constants need none."""

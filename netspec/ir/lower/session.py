@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from netspec.errors import MAX_DIAGNOSTICS, Diagnostic, Span
 from netspec.ir.conditions import Readings
@@ -143,6 +143,32 @@ class Lowered:
     takes_device: bool = False  # after its inputs, since none of them is a tensor
 
 
+@dataclass(slots=True, eq=False)
+class Seen:
+    """What lowering saw of one layer, or of an input, whether or not it was refused in the end.
+
+    `inner` are the layers in it: of a block those of its definition, shared between the instances
+    that are alike. `reads` says which argument comes from where: another layer of the graph or one
+    around it, or, as a text, an input of the block; `passed` whence those come in this instance.
+    """
+
+    name: str
+    kind: str
+    operation: str
+    place: Place
+    inputs: Sequence[Operand] = ()
+    value: Operand | None = None
+    new: Callable[[], New | None] | None = None
+    reads: tuple[tuple[str, Origin], ...] = ()
+    passed: Mapping[str, tuple[Origin, ...]] = field(default_factory=dict)
+    inner: list[Seen] = field(default_factory=list)
+    refused: bool = False
+    absent: bool = False
+
+
+Origin: TypeAlias = "Seen | str"
+
+
 @dataclass(frozen=True, slots=True)
 class Steps:
     """The steps that containers take for the layers inside of them, whatever kinds those are."""
@@ -164,10 +190,12 @@ class Context:
     activation: Activation
     find_spec: Callable[[str, Place], Spec]
     steps: Steps
+    current: Seen  # the layer that is being lowered; at first the spec itself
     limits: Limits = field(default_factory=current)
     problems: list[Diagnostic] = field(default_factory=list)
     parts: dict[int, Definition] = field(default_factory=dict)
     memo: dict[object, Lowered | None] = field(default_factory=dict)
+    inner: dict[object, list[Seen]] = field(default_factory=dict)  # of the blocks in the memo
     known: dict[object, KnownModule | KnownCall] = field(default_factory=dict)
     partial: set[int] = field(default_factory=set)
     differs_by_mode: bool = False  # some fact, and no probe is in train mode
@@ -195,6 +223,15 @@ class Context:
 
     def leave(self) -> None:
         self.within.pop()
+
+    @contextmanager
+    def seeing(self, seen: Seen) -> Iterator[None]:
+        """What is lowered meanwhile is inside of this layer."""
+        around, self.current = self.current, seen
+        try:
+            yield
+        finally:
+            self.current = around
 
     @property
     def unknown(self) -> Operand:
