@@ -96,7 +96,7 @@ def _instance(
             raise _wrong_count(definition, len(inputs), at)
         taps = list(scope.taps.get(name, ()))
         passed_by_name = [*zip(definition.block.inputs, inputs, strict=False), *extra.items()]
-        scope.context.current.passed = {
+        scope.context.at_layer.passed = {
             key: scope.graph.origins(operand.expr) for key, operand in passed_by_name
         }
         lowered = lower_block(
@@ -109,7 +109,7 @@ def _instance(
             passed.append(device)
         return lowered, passed
 
-    seen = scope.context.current
+    seen = scope.context.at_layer
     return GraphInstance(name, slot, lower, scope.graph, seen, lower_after(layer, scope, place))
 
 
@@ -190,7 +190,7 @@ def lower_block(
     )  # fmt: skip
     if key in context.memo:
         before = context.memo[key]
-        context.current.inner += context.inner.get(key, ())
+        context.at_layer.inner += context.inner.get(key, ())
         given = (*inputs, *extra.values())
         if before is None and key in context.active and not any(o.is_unknown for o in given):
             fact = f"`{definition.name}` contains itself without an end"
@@ -207,7 +207,7 @@ def lower_block(
     context.lowered.add(id(definition.block))
     context.active.add(key)
     layers, elements, lowerings = context.layers, context.elements, context.lowerings
-    already = len(context.current.inner)
+    already = len(context.at_layer.inner)
     context.enter(definition.name, place)
     try:
         lowered = _lower_block(
@@ -216,7 +216,7 @@ def lower_block(
     finally:
         context.leave()
         context.active.discard(key)
-        context.inner[key] = context.current.inner[already:]
+        context.inner[key] = context.at_layer.inner[already:]
     lowered = replace(
         lowered,
         layers=context.layers - layers,

@@ -176,7 +176,7 @@ def container_instance(
             scope.context.leave()
         return lowered, graph.sources
 
-    seen = scope.context.current
+    seen = scope.context.at_layer
     return GraphInstance(name, slot, lower, scope.graph, seen, lower_after(layer, scope, place))
 
 

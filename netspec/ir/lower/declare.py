@@ -111,7 +111,7 @@ def declare_child(layer: Layer, key: str, scope: Scope, place: Place) -> None:
         raise refuse("NS218", fact, place.at("as").span(), "write its layers as items")
     name = scope.last_name = registered_name(key, layer, scope, place)
     seen = seen_of(layer, name, place)
-    scope.context.current.inner.append(seen)
+    scope.context.at_layer.inner.append(seen)
     with scope.context.seeing(seen):
         _declare_child(layer, name, scope, place)
     seen.new = made_by(scope.names.get(name))
@@ -125,7 +125,7 @@ def _declare_child(layer: Layer, name: str, scope: Scope, place: Place) -> None:
     if isinstance(layer, ParamLayer):
         operand = lower_param(layer, scope, place)
         register_tensor(layer, operand, name, scope, place)
-        scope.context.current.value = scope.names[name].value
+        scope.context.at_layer.value = scope.names[name].value
         return
     declare(layer, name, scope, place)
 
@@ -140,6 +140,7 @@ def declare(layer: Layer, name: str, scope: Scope, place: Place) -> Binding:
         if other is not None:
             path = (*scope.part(name).path, *target.split("."))
             scope.ties.append(PendingTie(path, other, at, scope))
+            scope.context.at_layer.ties[target] = (other, at)
     match layer:
         case ModuleLayer(module=cls):
             at = place.at("module")

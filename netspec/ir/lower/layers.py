@@ -69,7 +69,7 @@ def lower_layer(
 ) -> None:
     """One layer: its name bound, its child registered, its value the next one's input."""
     seen = seen_of(layer, key, place)
-    scope.context.current.inner.append(seen)
+    scope.context.at_layer.inner.append(seen)
 
     def read() -> list[Operand]:
         found = inputs()
@@ -119,7 +119,7 @@ def _lower(
     layer: Layer, key: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
 ) -> None:
     name = key
-    seen = scope.context.current
+    seen = scope.context.at_layer
     try:
         if layer.repeat is None:
             scope.context.count_lowerings(1, place)
@@ -177,6 +177,10 @@ def _lower(
     except Refused as refused:
         scope.context.report(refused)
         seen.refused = True
+        inputs_read = enumerate(seen.inputs)
+        seen.reads = tuple(
+            (str(i), origin) for i, o in inputs_read for origin in scope.graph.origins(o.expr)
+        )
         found = scope.names.setdefault(name, Binding(place))
         found.refused, found.held = True, layer.holds
         found.value = scope.context.unknown
@@ -204,7 +208,7 @@ def _skip(
     layer: Layer, key: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
 ) -> None:
     """A layer that does not exist: its name means its input, a parameter's name `null`."""
-    scope.context.current.absent = True
+    scope.context.at_layer.absent = True
     if isinstance(layer, (ParamLayer, BufferLayer, ConstLayer)):
         scope.names[key] = Binding(place, scope.context.const(None))
         return

@@ -116,7 +116,7 @@ def lower_as_far(
         program, context = _lower_at(spec, args, sizes, modes, none, outputs, context_for)
         modes = tuple(dict.fromkeys(probe.training for probe in context.probes))
         none |= context.none_inputs
-        seen, tried = context.current, context.probes[: context.tried]
+        seen, tried = context.at_layer, context.probes[: context.tried]
         if program is not None:
             return Outcome(program, [], seen, tried)
         other = other_sizes(spec, sizes, context.partial, attempt)
@@ -256,7 +256,7 @@ def _add_inputs(document: Document, scope: Scope, here: Place) -> None:
     for name, declared in document.inputs.items():
         place = here.at("inputs", name)
         seen = Seen(name, "input", "", place)
-        scope.context.current.inner.append(seen)
+        scope.context.at_layer.inner.append(seen)
         try:
             with scope.context.seeing(seen):
                 operand = _input(name, declared, scope, place)

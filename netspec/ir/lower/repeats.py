@@ -302,7 +302,7 @@ def _contained(
         pairs = zip(graph.inputs, graph.sources, strict=True)
         return lowered, [given[own[port.id]] if port.id in own else o for port, o in pairs]
 
-    seen = replace(scope.context.current, inner=[])  # the copies are noted already
+    seen = replace(scope.context.at_layer, inner=[])  # the copies are noted already
     instance = GraphInstance(name, slot, again, scope.graph, seen, after)
     binding.instance = instance
     value = instance.call(scope, binding.at, inputs, {}, place)

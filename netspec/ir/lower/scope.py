@@ -98,7 +98,7 @@ class GraphBuilder:
 
     def fresh(self) -> int:
         self.count += 1
-        self.made_by.append(self.context.current)
+        self.made_by.append(self.context.at_layer)
         return self.count - 1
 
     def reads(self, expr: Expr) -> tuple[tuple[str, Origin], ...]:
@@ -120,13 +120,15 @@ class GraphBuilder:
         return tuple(dict.fromkeys(o for v in values_in(expr) for o in self._origins_of(v)))
 
     def _origins_of(self, value: int) -> tuple[Origin, ...]:
+        if value < 0:  # of what was refused
+            return ()
         if self.outer is not None or self.caller is not None:
             for port, source in zip(self.inputs, self.sources, strict=True):
                 if port.id == value:
                     around = self.outer
                     return (port.name,) if around is None else around.graph.origins(source.expr)
         maker = self.made_by[value]
-        if maker is not self.context.current:
+        if maker is not self.context.at_layer:
             return (maker,)
         made = (s.expr for s in self.body if isinstance(s, Assign) and value in s.targets)
         return tuple(origin for expr in made for origin in self.origins(expr))

@@ -161,6 +161,7 @@ class Seen:
     new: Callable[[], New | None] | None = None
     reads: tuple[tuple[str, Origin], ...] = ()
     passed: Mapping[str, tuple[Origin, ...]] = field(default_factory=dict)
+    ties: dict[str, tuple[str, Place]] = field(default_factory=dict)
     inner: list[Seen] = field(default_factory=list)
     refused: bool = False
     absent: bool = False
@@ -190,7 +191,7 @@ class Context:
     activation: Activation
     find_spec: Callable[[str, Place], Spec]
     steps: Steps
-    current: Seen  # the layer that is being lowered; at first the spec itself
+    at_layer: Seen  # the layer that is being lowered; at first the spec itself
     limits: Limits = field(default_factory=current)
     problems: list[Diagnostic] = field(default_factory=list)
     parts: dict[int, Definition] = field(default_factory=dict)
@@ -227,11 +228,11 @@ class Context:
     @contextmanager
     def seeing(self, seen: Seen) -> Iterator[None]:
         """What is lowered meanwhile is inside of this layer."""
-        around, self.current = self.current, seen
+        around, self.at_layer = self.at_layer, seen
         try:
             yield
         finally:
-            self.current = around
+            self.at_layer = around
 
     @property
     def unknown(self) -> Operand:
