@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import netspec
-from netspec.errors import Diagnostic
+from netspec.errors import Diagnostic, Span
 from netspec.reporting.pages import Page
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -46,16 +46,29 @@ def json_of(found: Iterable[Found]) -> list[dict[str, object]]:
             "file": one.place,
             "code": one.diagnostic.code,
             "message": one.diagnostic.fact,
-            **_region(one.diagnostic, ("line", "column", "endLine", "endColumn")),
+            **_region(one.diagnostic.span, _KEYS),
             "notes": one.notes,
             "help": one.diagnostic.help,
+            "severity": one.diagnostic.severity,
+            "page": one.diagnostic.page,
+            "related": [
+                {"file": r.span.file, "message": r.fact, **_region(r.span, _KEYS)}
+                for r in one.diagnostic.related
+            ],
+            "fixes": [
+                {"title": fix.title, **_region(fix.span, _KEYS), "replacement": fix.replacement}
+                for fix in one.diagnostic.fixes
+            ],
         }
         for one in found
     ]
 
 
-def _region(diagnostic: Diagnostic, keys: tuple[str, str, str, str]) -> dict[str, int | None]:
-    span = diagnostic.span
+_KEYS = ("line", "column", "endLine", "endColumn")
+_SARIF_KEYS = ("startLine", "startColumn", "endLine", "endColumn")
+
+
+def _region(span: Span, keys: tuple[str, str, str, str]) -> dict[str, int | None]:
     if not span.line:
         return dict.fromkeys(keys)
     end = span.column + span.width
@@ -99,16 +112,38 @@ def _result(found: Found, codes: list[str]) -> dict[str, object]:
         lines.append(f"help: {diagnostic.help}")
     location: dict[str, object] = {"artifactLocation": _artifact(found.place)}
     if diagnostic.span.line:
-        keys = ("startLine", "startColumn", "endLine", "endColumn")
-        location["region"] = _region(diagnostic, keys)
+        location["region"] = _region(diagnostic.span, _SARIF_KEYS)
     index = {"ruleIndex": codes.index(diagnostic.code)} if diagnostic.code in codes else {}
     return {
         "ruleId": diagnostic.code,
         **index,
-        "level": "error",
+        "level": diagnostic.severity,
         "message": {"text": _escaped("\n".join(lines))},
         "locations": [{"physicalLocation": location}],
+        **_fixes(diagnostic),
     }
+
+
+def _fixes(diagnostic: Diagnostic) -> dict[str, object]:
+    """The `fixes` of a result; nothing where there are none."""
+    found = [
+        {
+            "description": {"text": _escaped(fix.title)},
+            "artifactChanges": [
+                {
+                    "artifactLocation": _artifact(fix.span.file),
+                    "replacements": [
+                        {
+                            "deletedRegion": _region(fix.span, _SARIF_KEYS),
+                            "insertedContent": {"text": fix.replacement},
+                        }
+                    ],
+                }
+            ],
+        }
+        for fix in diagnostic.fixes
+    ]
+    return {"fixes": found} if found else {}
 
 
 def _artifact(file: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
+from netspec.errors import Help
 from netspec.ir.foreign.layers import foreign_layer
 from netspec.ir.graph import Place
 from netspec.ir.lower import containers, layer_memo, repeats
@@ -36,7 +37,7 @@ from netspec.ir.lower.modifiers import asks_each_copy, check_modifiers, conditio
 from netspec.ir.lower.scope import Binding, Scope, undefined
 from netspec.ir.lower.session import Operand, Refused, TooMany, refuse
 from netspec.ir.lower.state import lower_const, lower_param
-from netspec.language.expressions import is_expression, names_in
+from netspec.language.expressions import as_expression, is_expression, names_in
 from netspec.language.schema import (
     BufferLayer,
     CallLayer,
@@ -262,7 +263,8 @@ def _lower_kind(
         case ValueLayer(value=text):
             if not is_expression(text):
                 fact = f"`value` is an expression, and `{text}` has no leading `=`"
-                raise refuse("NS205", fact, place.at("value").span(), f'write "={text}"')
+                help = Help(f'write "={text}"', text, as_expression(text))
+                raise refuse("NS205", fact, place.at("value").span(), help)
             _check_input_of_value(layer, text, place)
             return evaluate(text, scope, place.at("value"))
         case CallLayer(call=function):

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
-from netspec.errors import Diagnostic, Span, SpecError
+from netspec.errors import Diagnostic, Help, Span, SpecError
 from netspec.ir.expr import Value
 from netspec.ir.graph import Child, Place, Probe, Program
 from netspec.ir.limits import MAX_LEFT_OUT
@@ -325,7 +325,8 @@ def _size(size: int | str, free: Mapping[str, int], scope: Scope, place: Place) 
             help = "a number, the name of a free size, or an expression over args"
             help = help_for_interpolation(size) or help
             if could_be_expression(size, scope.args):
-                help = f"write `{as_expression(size)}`: an expression begins with `=`"
+                written = as_expression(size)
+                help = Help(f"write `{written}`: an expression begins with `=`", size, written)
             raise refuse("NS205", fact, place.span(), help)
         return free[size]
     found = static_value(size, scope, place, "an input's size")

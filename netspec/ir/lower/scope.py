@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from netspec.errors import did_you_mean
+from netspec.errors import Diagnostic, Help, Related, did_you_mean
 from netspec.ir.expr import (
     Call,
     CallPart,
@@ -70,7 +70,8 @@ class Holder:
             fact = f"two layers are registered as `{slot.name}`"
             first = before.line
             note = (f"the other one is on line {first}",) if first else ()
-            raise refuse("NS210", fact, slot.place.key_span(), notes=note)
+            other = Related(before.key_span(), "the other one")
+            raise Refused(Diagnostic("NS210", fact, slot.place.key_span(), note, related=(other,)))
         self.slots[slot.name] = slot
 
     def children(self) -> tuple[Child, ...]:
@@ -372,11 +373,12 @@ def undefined(scope: Scope, name: str, place: Place) -> Refused:
     known = [*scope.visible(), *scope.args]
     help = did_you_mean(name, known)
     if place.node is None and could_be_expression(name, known):
-        help = f"write `{as_expression(name)}`: an expression begins with `=`"
+        written = as_expression(name)
+        help = Help(f"write `{written}`: an expression begins with `=`", name, written)
     elif name in _SPELT:
-        help = f"write `{_SPELT[name]}`"
+        help = Help(f"write `{_SPELT[name]}`", name, _SPELT[name])
     elif name in _NEEDLESS and f"{name}." in place.text:
-        help = f"leave `{name}.` out: what a spec can name needs no prefix"
+        help = Help(f"leave `{name}.` out: what a spec can name needs no prefix", f"{name}.", "")
     elif help is None and catalog.find_function(name) is not None and place.node is not None:
         help = f"`{name}` is a function: call it, `{name}(x)`"
     elif help is None:

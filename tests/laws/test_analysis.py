@@ -1,0 +1,83 @@
+"""A mistake in one layer leaves all that does not depend on it as it was."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+import netspec
+from netspec import Analysis
+
+MODELS = Path(netspec.__file__).parent.parent / "configs" / "model"
+SPECS = sorted(MODELS.glob("*.yaml"))
+WIDE = os.environ.get("NETSPEC_WIDE_LAWS")  # the zoo too, and more mistakes in each
+_FLOW = re.compile(r"\{ ?(?:module|call|act|block): [\w/]+(?=[,}])")
+
+
+def mutations(text: str) -> list[tuple[int, str]]:
+    """The text with an argument that nothing takes, in one layer after the other, and its line."""
+    found = []
+    for match in _FLOW.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        if "#" in text.splitlines()[line - 1][: match.start() - text.rfind("\n", 0, match.start())]:
+            continue  # a comment
+        found.append((line, f"{text[: match.end()]}, qqq: 1{text[match.end() :]}"))
+    return found
+
+
+def dependents(analysis: Analysis, wrong: set[str]) -> set[str]:
+    """The paths of what reads these layers, of what is inside of it, and of what is around it."""
+    children: dict[str, list[str]] = {}
+    for node in analysis.nodes:
+        children.setdefault(node.path.rpartition(".")[0], []).append(node.path)
+    readers: dict[str, list[str]] = {}
+    for edge in analysis.edges:
+        readers.setdefault(edge.source, []).append(edge.target)
+    found: set[str] = set()
+    stack = list(wrong)
+    while stack:
+        path = stack.pop()
+        if path in found:
+            continue
+        found.add(path)
+        stack += [*readers.get(path, ()), *children.get(path, ())]
+        around = path.rpartition(".")[0]
+        # The copies of a repeat are a chain: after one that is wrong, none is looked at.
+        stack += [around] if around else []
+    return found
+
+
+def check_law(path: Path, most: int) -> int:
+    text = path.read_text(encoding="utf-8")
+    right = netspec.analyse(text, path=path)
+    if right.diagnostics:
+        return 0
+    changed = mutations(text)
+    step = max(1, len(changed) // most)
+    count = 0
+    for line, mutated in changed[::step]:
+        wrong = netspec.analyse(mutated, path=path)
+        assert wrong.diagnostics, (path, line)
+        hit = {n.path for n in wrong.nodes if n.state == "refused" and n.place.line == line}
+        depending = dependents(right, hit)
+        for node in right.nodes:
+            if node.path in depending or node.output is None:
+                continue
+            now = wrong.by_path.get(node.path)
+            assert now is not None and now.output == node.output, (path, line, node.path, now)
+            count += 1
+    return count
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda path: path.stem)
+def test_layers_that_do_not_depend_on_a_mistake_keep_their_types(path: Path) -> None:
+    check_law(path, most=3)
+
+
+@pytest.mark.skipif(not WIDE, reason="takes minutes")
+@pytest.mark.parametrize("path", sorted((MODELS / "zoo").glob("*.yaml")), ids=lambda p: p.stem)
+def test_so_it_is_with_the_zoo(path: Path) -> None:
+    check_law(path, most=8)
