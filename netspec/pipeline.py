@@ -551,12 +551,13 @@ def _key(source: AnySource) -> object:
 def _recall(source: AnySource, asked: object) -> Compiled | None:
     """The program that the same source gave before, if none of its files has changed since."""
     found = _compiled.get((_key(source), asked))
-    if found is None or not all(_unchanged(kept) for kept in found[0].recipe.texts()):
+    if found is None or not all(is_unchanged(kept) for kept in found[0].recipe.texts()):
         return None
     return found[0]
 
 
-def _unchanged(kept: Kept) -> bool:
+def is_unchanged(kept: Kept) -> bool:
+    """Whether a file that was read still has the text that it had."""
     if kept.path is None:
         return True
     try:

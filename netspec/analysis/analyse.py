@@ -20,7 +20,7 @@ from netspec.language.load import Spec, plain_source
 from netspec.language.overrides import Overrides
 from netspec.limits import AnyLimits, bounded, read_limits
 from netspec.ops import registry
-from netspec.pipeline import Act, Examined, examine, summary_of
+from netspec.pipeline import Act, Examined, examine, is_unchanged, summary_of
 from netspec.source import Source
 from netspec.view.summary import Summary
 
@@ -135,10 +135,15 @@ class Analysis:
         return found
 
     @property
-    def _stands_alone(self) -> bool:
-        """Whether it is the text alone that decides: no other file, and no change from outside."""
-        spec = self._examined.spec
-        return spec is None or (len(spec.files) == 1 and spec.source is self._read)
+    def _is_current(self) -> bool:
+        """Whether no other file that decides has changed since, and nothing from outside does."""
+        spec, recipe = self._examined.spec, self._examined.recipe
+        if spec is None or spec.source is not self._read:
+            return spec is None
+        if recipe is None:  # which files its parts are is not known
+            return len(spec.files) == 1 and "spec:" not in spec.source.text
+        own = None if spec.source.path is None else str(spec.source.path)
+        return all(is_unchanged(kept) for kept in recipe.texts() if kept.path != own)
 
     def _span_of(self, place: Place) -> Span:
         if place.source is self._read and self.source is not None:
@@ -170,7 +175,7 @@ def analyse(
         return Analysis(problems, None, Examined(problems), None, asked)
     if before is not None and not problems and before._asked == asked:
         kept = moved(before.source, text, before.diagnostics) if before.source else None
-        if kept is not None and before._stands_alone:
+        if kept is not None and before._is_current:
             return replace(before, diagnostics=kept, source=text)
     given = text if not isinstance(source, Spec) else source
     examined = examine(given, args, act, overrides, plugins, limits)

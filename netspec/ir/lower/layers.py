@@ -134,6 +134,7 @@ def _lower(
         if layer.repeat is not None:
             name = seen.name = registered_name(key, layer, scope, place)
             repeats.lower_repeat(layer, name, scope, place, inputs())
+            seen.reads = scope.graph.reads_of(seen.inputs)
             if _gives_value(layer):
                 seen.value = scope.previous
             return
@@ -178,10 +179,7 @@ def _lower(
     except Refused as refused:
         scope.context.report(refused)
         seen.refused = True
-        inputs_read = enumerate(seen.inputs)
-        seen.reads = tuple(
-            (str(i), origin) for i, o in inputs_read for origin in scope.graph.origins(o.expr)
-        )
+        seen.reads = scope.graph.reads_of(seen.inputs)
         found = scope.names.setdefault(name, Binding(place))
         found.refused, found.held = True, layer.holds
         found.value = scope.context.unknown

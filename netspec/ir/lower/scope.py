@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -115,6 +115,11 @@ class GraphBuilder:
                 pairs = [("", expr)]
         found = [(name, origin) for name, arg in pairs for origin in self.origins(arg)]
         return tuple(dict.fromkeys(found))
+
+    def reads_of(self, inputs: Sequence[Operand]) -> tuple[tuple[str, Origin], ...]:
+        """From where these inputs of a layer come, by their positions."""
+        pairs = enumerate(inputs)
+        return tuple((str(i), origin) for i, o in pairs for origin in self.origins(o.expr))
 
     def origins(self, expr: Expr) -> tuple[Origin, ...]:
         """The layers and inputs whose values an expression reads, each once."""
