@@ -195,6 +195,9 @@ def _state(seen: Seen) -> State:
     if seen.absent:
         return "absent"
     if seen.refused:
-        told = any(operand.is_unknown for operand in seen.inputs)
-        return "open" if told else "refused"
+        return "refused" if _has_mistake(seen) else "open"
     return "known"
+
+
+def _has_mistake(seen: Seen) -> bool:
+    return seen.mistaken or any(inner.refused and _has_mistake(inner) for inner in seen.inner)

@@ -77,8 +77,12 @@ def lower_layer(
         seen.inputs = found
         return found
 
-    with scope.context.seeing(seen):
-        _lower_seen(layer, key, scope, place, read)
+    told = len(scope.context.problems)
+    try:
+        with scope.context.seeing(seen):
+            _lower_seen(layer, key, scope, place, read)
+    finally:
+        seen.mistaken = len(scope.context.problems) > told
     seen.new = made_by(scope.names.get(seen.name))
 
 

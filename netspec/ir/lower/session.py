@@ -164,6 +164,7 @@ class Seen:
     ties: dict[str, tuple[str, Place]] = field(default_factory=dict)
     inner: list[Seen] = field(default_factory=list)
     refused: bool = False
+    mistaken: bool = False  # a mistake was found in it; else it is refused for one elsewhere
     absent: bool = False
 
 
