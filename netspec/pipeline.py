@@ -18,7 +18,7 @@ from netspec.checks.dtypes import find_dtype_clash
 from netspec.checks.gradients import notes_without_derivative
 from netspec.checks.inplace.check import decide_in_place
 from netspec.checks.inplace.decide import Decision
-from netspec.checks.inplace.tell import refusals
+from netspec.checks.inplace.messages import refusals
 from netspec.checks.unsaved import find_unsaved
 from netspec.checks.unused import find_unused, find_unused_args
 from netspec.emit.classes import plan_classes

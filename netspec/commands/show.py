@@ -7,7 +7,7 @@ import sys
 from argparse import Namespace
 from dataclasses import replace
 
-from netspec.checks.inplace.tell import decisions_json, decisions_text
+from netspec.checks.inplace.messages import decisions_json, decisions_text
 from netspec.commands.spec_argument import compile_given, read_changes
 from netspec.errors import SpecError
 from netspec.pipeline import gradient_notes

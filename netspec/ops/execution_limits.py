@@ -30,6 +30,7 @@ _A_STEP = 60
 _A_SMALL_STEP = 15  # on the CPU, beside its work
 _A_KERNEL = 40  # of a run of the whole model
 _A_VIEW = 3
+_A_KNOWN_CALL = 10  # whose kernels were run for one that is its equal
 _ONCE = {getattr(torch.Tag, name, None) for name in ("pointwise", "reduction", "inplace")}
 _ELEMENTS = 800  # that a kernel computes in one unit, if each takes a while
 _FLOPS = 4_000
@@ -61,6 +62,11 @@ class OnMeta(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def spend_step(func: Any, args: Any) -> None:
     """Takes a step of a whole run on `meta` off the budget, before it is taken."""
     spend(_A_KERNEL + _A_VIEW * _most_outputs(func, args))
+
+
+def spend_known_call() -> None:
+    """Takes a call of a whole run off the budget whose kernels need not be run."""
+    spend(_A_KNOWN_CALL)
 
 
 def _most_outputs(func: Any, args: Any) -> int:

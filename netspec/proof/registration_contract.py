@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
-from netspec.checks.inplace.record import tensors_in
+from netspec.checks.inplace.nested import tensors_in
 from netspec.ir.graph import Program
 from netspec.ir.walk.walker import RunsInSteps, walk
 from netspec.ops import catalog, registry

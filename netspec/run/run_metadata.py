@@ -15,7 +15,7 @@ import torch
 from omegaconf import OmegaConf
 
 import netspec
-from netspec.checks.inplace.tell import decisions_text
+from netspec.checks.inplace.messages import decisions_text
 from netspec.language.dump import dump_spec
 from netspec.run import folder as files
 from netspec.run.device import Device

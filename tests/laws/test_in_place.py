@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import strategies as st
 
 import netspec
-from netspec.checks.inplace import record, trial
+from netspec.checks.inplace import cpu_trial, trace
 from netspec.checks.inplace.decide import Reason, _Run
 from tests.laws.in_place import NO_EVIDENCE, Tally, judge
 from tests.laws.in_place_networks import Network, networks
@@ -49,6 +50,27 @@ def test_what_the_layer_right_behind_keeps_is_not_overwritten() -> None:
         assert [problem.code for problem in netspec.check(spec, act=form)] == ["NS403"], form
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("=fc.relu_()", "=first.add_(1)"), ("=fc.sigmoid_()", "=first.mul_(2)")],
+)
+def test_a_result_that_a_call_in_place_keeps_is_not_overwritten(first: str, second: str) -> None:
+    layers: dict[str, object] = {"fc": {"module": "Linear", "out_features": 2}}
+    layers |= {"first": first, "second": second}
+    spec = {"netspec": 1, "inputs": {"x": ["N", 4]}, "layers": layers, "outputs": "second"}
+    assert [problem.code for problem in netspec.check(spec)] == ["NS403"]
+
+
+def test_activations_in_a_row_keep_what_the_one_before_needs() -> None:
+    acts = [{"act": "relu"}, {"act": "relu"}, {"act": "sigmoid"}]
+    spec = {
+        "netspec": 1, "inputs": {"x": [3, 4]}, "outputs": "a2",
+        "layers": {"fc": {"module": "Linear", "out_features": 2}}
+        | {f"a{number}": act for number, act in enumerate(acts)},
+    }  # fmt: skip
+    netspec.build(spec, act="inplace")(torch.ones(3, 4)).sum().backward()
+
+
 def nothing(*_: Any) -> None:
     return None
 
@@ -57,7 +79,7 @@ OVERLOOKED: dict[str, list[tuple[Any, str]]] = {
     "what autograd keeps": [(_Run, "_saved")],
     "what is read later": [(_Run, "_read")],
     "what a part is given": [(_Run, "entered_with")],
-    "views of one call": [(trial, "is_one_of_several"), (record, "is_one_of_several")],
+    "views of one call": [(cpu_trial, "is_one_of_several"), (trace, "is_one_of_several")],
 }
 
 

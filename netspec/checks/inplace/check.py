@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from torch import nn
 
 from netspec.checks.inplace.decide import Decision, decide
-from netspec.checks.inplace.record import Record, record
+from netspec.checks.inplace.effects import Memo
+from netspec.checks.inplace.overwriting import Record
+from netspec.checks.inplace.trace import record
 from netspec.ir.graph import Child, NewDict, NewGraph, NewList, NewSequence, Program
 from netspec.ir.walk.run_operator import Refuses
 from netspec.ops.facts import TensorType, contiguous
@@ -22,12 +24,13 @@ def decide_in_place(program: Program, module: nn.Module, auto: bool) -> tuple[De
     """
     if not program.overwrites and not _has_activation(program.root):
         return ()
-    records = [record(program, module, *run, auto) for run in _probed(program)]
+    memo = Memo()
+    records = [record(program, module, *run, auto, memo) for run in _probed(program)]
     if not any(probe.training for probe in program.probes):
-        records += _if_it_runs(program, module, _types(program, 0), True, auto)
+        records += _if_it_runs(program, module, _types(program, 0), True, auto, memo)
     if any(call.into.viewed for r in records for call in r.calls):
         for training in (True, False):
-            records += _if_it_runs(program, module, _large(program), training, auto)
+            records += _if_it_runs(program, module, _large(program), training, auto, memo)
     return decide(records)
 
 
@@ -60,10 +63,11 @@ def _if_it_runs(
     types: Sequence[TensorType | None],
     training: bool,
     auto: bool,
+    memo: Memo,
 ) -> list[Record]:
     """A record in a mode, or at sizes, at which nobody has run the program yet."""
     try:
-        return [record(program, module, types, training, auto)]
+        return [record(program, module, types, training, auto, memo)]
     except Refuses:  # a batch norm takes no batch of one in train mode
         return []
 

@@ -7,11 +7,13 @@ before it: calls are decided in the order of the run, each together with all acc
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
-from netspec.checks.inplace.record import AT_THE_END, Overwriting, Record, Storage
-from netspec.checks.inplace.region import Region, overlap
+from netspec.checks.inplace.group import Group, Nesting
+from netspec.checks.inplace.overwriting import Overwriting, Record
+from netspec.checks.inplace.region import overlap
+from netspec.checks.inplace.storage import AT_THE_END
 from netspec.ir.walk.walker import Step
 
 
@@ -130,37 +132,32 @@ def _first(obstacles: Iterable[Obstacle | None]) -> Obstacle | None:
     return next((obstacle for obstacle in obstacles if obstacle is not None), None)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class _Run:
-    """One run, as it is when the accepted calls overwrite: which storage lies in which other.
+    """One run, as it is when the accepted calls overwrite.
 
-    Where a call makes it so, it stands here; where sizes or strides could, nothing does.
+    Where a call makes one storage of two, it stands here; where sizes or strides could, nothing
+    does.
     """
 
-    inside: dict[Storage, tuple[Storage, Region, Overwriting | None]] = field(default_factory=dict)
-    accepted: dict[Overwriting, None] = field(default_factory=dict)
+    nesting: Nesting
 
     def accept(self, call: Overwriting) -> None:
-        self.accepted[call] = None
-        if call.result is not None and call.result not in self.inside:
-            self.inside[call.result] = (call.into, call.region, call)
+        self.nesting.accept(call)
 
     def withdraw(self, call: Overwriting) -> None:
-        del self.accepted[call]
-        if call.result is not None and self.inside.get(call.result, (None,) * 3)[2] is call:
-            del self.inside[call.result]
+        self.nesting.withdraw(call)
 
     def beside(self, call: Overwriting) -> list[Overwriting]:
         """The other accepted calls that overwrite the same storage."""
-        root = self._root(call.into)
-        return [c for c in self.accepted if c is not call and self._root(c.into) is root]
+        return [other for other in self.nesting.group(call.into).calls if other is not call]
 
     def entered_with(self, call: Overwriting) -> Obstacle | None:
         """The outermost of our modules that was given the value, and would change it.
 
         Whoever calls that module alone, or recomputes it for a checkpoint, would see it.
         """
-        born = self._root(call.into).born
+        born = self.nesting.group(call.into).root.born
         outer = next((e for e in call.within if e.path and e.since >= born), None)
         if outer is None:
             return None
@@ -168,87 +165,56 @@ class _Run:
 
     def obstacle(self, call: Overwriting) -> Obstacle | None:
         """Why this call may not overwrite, given all that is accepted."""
-        members = self._members(self._root(call.into))
-        for storage in members:
-            if storage.kind in ("parameter", "buffer"):
-                return Obstacle(Reason.STATE, f"the {storage.kind} `{storage.name}`")
-            if storage.kind == "input":
-                return Obstacle(Reason.INPUT, f"the input `{storage.name}`")
+        group = self.nesting.group(call.into)
+        for storage in group.owned:
+            reason = Reason.INPUT if storage.kind == "input" else Reason.STATE
+            return Obstacle(reason, f"the {storage.kind} `{storage.name}`")
+        used = not call.unchanged and group.is_used_after(call)
         return (
-            self._saved(call, members)
-            or (None if call.unchanged else self._read(call, members))
+            (self._saved(call, group) if group.is_saved_before(call) else None)
+            or (self._read(call, group) if used else None)
             or _tried(call)
-            or (None if call.unchanged else self._used(call, members))
+            or (self._used(call, group) if used else None)
         )
 
-    def _saved(self, call: Overwriting, members: Sequence[Storage]) -> Obstacle | None:
-        for storage in members:
-            for time, step, result in storage.saves:
-                if time >= call.start or self._replaced(storage, time):
-                    continue
+    def _saved(self, call: Overwriting, group: Group) -> Obstacle | None:
+        for time, step, result in group.saves:
+            if time < call.start:
                 return Obstacle(Reason.SAVED, "result" if result else "input", step)
-        for other in self.beside(call):
+        for other in group.calls:
             if other.start < call.start and other.trial.keeps:
                 return Obstacle(Reason.SAVED, "result", other.step)
         return None
 
-    def _replaced(self, storage: Storage, time: int) -> bool:
-        """Whether it was kept by a call that overwrites now, and keeps what its trial says."""
-        return any(
-            c.start <= time <= c.end and storage in (c.into, c.result) for c in self.accepted
-        )
-
-    def _read(self, call: Overwriting, members: Sequence[Storage]) -> Obstacle | None:
+    def _read(self, call: Overwriting, group: Group) -> Obstacle | None:
         """The first later reader of the bytes as they were."""
-        written = self._placed(call.into, call.region)
-        for storage in members:
-            if self._comes_from(storage, call):
+        written = self.nesting.placed(call.into, call.region)
+        for storage in group.members:
+            if group.comes_from(storage, call):
                 continue
             for time, region, step in storage.reads:
-                if time > call.end and overlap(written, self._placed(storage, region)):
+                if time > call.end and overlap(written, self.nesting.placed(storage, region)):
                     what = "at the end" if time == AT_THE_END else ""
                     return Obstacle(Reason.READ, what, step)
         return None
 
-    def _used(self, call: Overwriting, members: Sequence[Storage]) -> Obstacle | None:
+    def _used(self, call: Overwriting, group: Group) -> Obstacle | None:
         """The first later use of one of several views, whatever bytes it has."""
-        for storage in members:
-            if not self._comes_from(storage, call):
+        for storage in group.members:
+            if not group.comes_from(storage, call):
                 for time, step in storage.parts:
                     if time > call.end:
                         text = "views that one call gave cannot be used once it is overwritten"
                         return Obstacle(Reason.TORCH, "", step, text)
         return None
 
-    def _comes_from(self, storage: Storage, call: Overwriting) -> bool:
-        """Whether a storage is the call's result, or lies in it."""
-        while storage is not call.result:
-            if storage not in self.inside:
-                return False
-            storage = self.inside[storage][0]
-        return call.result is not None
-
-    def _placed(self, storage: Storage, region: Region) -> Region:
-        """A region as one of the root's storage; all of a result lies where its input was."""
-        while storage in self.inside:
-            storage, region, _ = self.inside[storage]
-        return region
-
-    def _root(self, storage: Storage) -> Storage:
-        while storage in self.inside:
-            storage = self.inside[storage][0]
-        return storage
-
-    def _members(self, root: Storage) -> list[Storage]:
-        return [root, *[s for s in self.inside if self._root(s) is root]]
-
 
 def _run_of(record: Record) -> _Run:
-    run = _Run()
+    nesting = Nesting()
     for copy in record.copies:
         assert copy.copied is not None, "it is a copy"
-        run.inside[copy] = (copy.copied.storage, copy.copied.region, None)
-    return run
+        nesting.put(copy, copy.copied.storage, copy.copied.region, None)
+    return _Run(nesting)
 
 
 def _tried(call: Overwriting) -> Obstacle | None:

@@ -2,96 +2,36 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from netspec.checks.inplace.region import Region, region_of
-from netspec.checks.inplace.trial import Trial, is_one_of_several, refusal_of_part, try_in_place
+from netspec.checks.inplace.cpu_trial import Trial, is_one_of_several, refusal_of_part, try_in_place
+from netspec.checks.inplace.effects import (
+    Effects,
+    Log,
+    Memo,
+    cloned,
+    key_of,
+    kind_of_operator,
+)
+from netspec.checks.inplace.modes import Functions, Kernels
+from netspec.checks.inplace.nested import tensors_in
+from netspec.checks.inplace.overwriting import Entered, Overwriting, Record
+from netspec.checks.inplace.region import region_of
+from netspec.checks.inplace.storage import AT_THE_END, Copied, Kind, Storage
 from netspec.ir.graph import NewModule, Program
 from netspec.ir.walk.run_operator import Refuses, ask
 from netspec.ir.walk.walker import Bound, Step, walk
 from netspec.ops import registry
-from netspec.ops.execution_limits import spend_step
+from netspec.ops.execution_limits import spend_known_call
 from netspec.ops.facts import OperatorRejects, TensorType, fact_of
-from netspec.ops.kernel_differences import OTHER_KERNELS
-from netspec.ops.overwriting import Pair, has_inplace, module_pair, pair_of
+from netspec.ops.overwriting import INPLACE, Pair, has_inplace, module_pair, pair_of
 from netspec.ops.writes import written_tensors
-
-AT_THE_END = math.inf
-Kind = Literal["input", "parameter", "buffer", "value"]
-
-
-@dataclass(slots=True, eq=False)
-class Storage:
-    """Memory that the run met, and what was done with it, in the order of the run's clock."""
-
-    kind: Kind
-    name: str
-    born: int
-    reads: list[tuple[float, Region, Step]] = field(default_factory=list)
-    saves: list[tuple[int, Step, bool]] = field(default_factory=list)  # as a result of that step?
-    parts: list[tuple[float, Step]] = field(default_factory=list)  # used: views of one call of many
-    viewed: bool = False
-    copied: Copied | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Copied:
-    """What a storage is a copy of, only because of sizes, strides or dtype that can be others.
-
-    `contiguous` and `reshape` copy, or give what they take: a batch of one, or a model in
-    `channels_last`, makes one of the other. The copy then lies in `storage`, at `region`.
-    """
-
-    storage: Storage
-    region: Region
-    tensor: torch.Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Entered:
-    """A call of one of our own modules that is not over: since when, and its path."""
-
-    since: int
-    path: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Overwriting:
-    """One call that could overwrite its input, run out of place from `start` to `end`."""
-
-    key: str
-    step: Step
-    name: str
-    explicit: bool
-    start: int
-    end: int
-    into: Storage
-    region: Region
-    result: Storage | None
-    of_view: bool  # as autograd sees it
-    same_strides: bool  # the result lies in memory as the input does
-    within: tuple[Entered, ...]
-    trial: Trial
-    unchanged: bool = False  # it writes the same bytes, which torch counts all the same
-    argument: bool = False  # it is overwritten beside what the call gives
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A whole run at one probe; `formless` are activations that have no form in place."""
-
-    calls: tuple[Overwriting, ...]
-    formless: Mapping[str, Step]
-    copies: tuple[Storage, ...]  # those that have a `copied`
 
 
 def record(
@@ -100,6 +40,7 @@ def record(
     types: Sequence[TensorType | None],
     training: bool,
     auto: bool,
+    memo: Memo,
 ) -> Record:
     """A run on inputs of these types. `auto`: activations could overwrite, even if none asks.
 
@@ -107,7 +48,7 @@ def record(
     of them may, and so does every input. Raises Refuses where torch does not take such inputs.
     """
     module.train(training)
-    recorder = _Recorder(auto)
+    recorder = _Recorder(auto, memo)
     for name, parameter in module.named_parameters():
         parameter.requires_grad_(parameter.is_floating_point() or parameter.is_complex())
         recorder.add(parameter, "parameter", name)
@@ -135,8 +76,9 @@ def record(
 class _Recorder:
     """Watches a walk; the clock moves with every kernel."""
 
-    def __init__(self, auto: bool) -> None:
+    def __init__(self, auto: bool, memo: Memo) -> None:
         self.auto = auto
+        self.memo = memo
         self.clock = 0
         self.calls: list[Overwriting] = []
         self.formless: dict[str, Step] = {}
@@ -144,6 +86,7 @@ class _Recorder:
         self.paused = False
         self.function = ""  # of torch, that runs now
         self._storages: dict[int, tuple[Storage, torch.UntypedStorage]] = {}
+        self._log: Log | None = None  # of the call that runs now, if it is a leaf's
         self._steps: list[Step] = []
         self._entered: list[Entered] = []
         self._times: dict[str, int] = {}
@@ -151,7 +94,7 @@ class _Recorder:
     @contextmanager
     def watching(self) -> Iterator[None]:
         hooks = torch.autograd.graph.saved_tensors_hooks(self.save, _never_needed)
-        with torch.enable_grad(), hooks, _Functions(self), _Kernels(self):
+        with torch.enable_grad(), hooks, Kernels(self):
             yield
 
     # What the walk tells
@@ -170,15 +113,17 @@ class _Recorder:
 
     def module(self, bound: Bound, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         child = bound.child
-        pair = pair_of(bound.module, args, kwargs)
-        if pair is not None:
-            return self._overwriting(self._own_key(), pair, True, args, kwargs)
+        kind = self.memo.kind_of_module(child, bound.module)
+        if getattr(bound.module, INPLACE, False) is True:
+            pair = self._pair(kind, bound.module)
+            return self._overwriting(self._own_key(), kind, pair, True, args, kwargs)
         if self.auto and child is not None and child.activation:
             assert isinstance(child.new, NewModule), "an activation's form is a module here"
             if has_inplace(child.new.operator):
-                return self._overwriting(bound.path, module_pair(bound.module), False, args, kwargs)
+                pair = self._pair(kind, bound.module)
+                return self._overwriting(bound.path, kind, pair, False, args, kwargs)
             self.formless.setdefault(bound.path, self._steps[-1])
-        value = self._ask(bound.module, args, kwargs)
+        value = self._ask(key_of(kind, args, kwargs), bound.module, args, kwargs)
         for tensor in kept_by(bound.module):
             if self._is_known(tensor):
                 self.read(tensor, AT_THE_END)
@@ -190,14 +135,24 @@ class _Recorder:
         pair = pair_of(target, args, kwargs)
         if pair is None:
             start = self.clock = self.clock + 1
-            value = self._ask(target, args, kwargs)
+            key = key_of(kind_of_operator(target), args, kwargs)
+            value = self._ask(key, target, args, kwargs)
             self._written(target, args, kwargs, start)
             given = [self.of(tensor) for tensor in tensors_in((*args, *kwargs.values()))]
             for tensor in tensors_in(value):
                 storage = self.of(tensor)
                 storage.viewed |= storage in given
             return value
-        return self._overwriting(self._own_key(), pair, True, args, kwargs)
+        kind = kind_of_operator(target)
+        return self._overwriting(self._own_key(), kind, pair, True, args, kwargs)
+
+    def _pair(self, kind: Hashable | None, module: nn.Module) -> Pair:
+        pair = self.memo.pairs.get(kind)
+        if pair is None:
+            pair = module_pair(module)
+            if kind is not None:
+                self.memo.pairs[kind] = pair
+        return pair
 
     def _written(
         self,
@@ -242,11 +197,68 @@ class _Recorder:
     # What it does
 
     def _ask(
+        self,
+        key: Hashable | None,
+        target: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        """What a call gives; what it does is noted. `key` is that of its equals, if there are."""
+        if key is None:
+            return self._watched(target, args, kwargs)
+        known = self.memo.effects.get(key)
+        if known is not None:
+            return self._repeated(known, target, args, kwargs)
+        given = list(tensors_in((*args, *kwargs.values())))
+        log = self._log = Log(self.clock, given, [self.of(tensor) for tensor in given])
+        try:
+            value = self._watched(target, args, kwargs)
+        finally:
+            self._log = None
+        results = list(tensors_in(value))
+        if all(map(self._is_known, results)):
+            with torch._C._DisableTorchDispatch():
+                effects = log.effects(self.clock, value, [self.of(tensor) for tensor in results])
+            if effects is not None:
+                self.memo.effects[key] = effects
+        return value
+
+    def _watched(
         self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        value, exact = ask(target, args, kwargs)
+        with Functions(self):
+            value, exact = ask(target, args, kwargs)
         if not exact:
             self.read_and_save(args, kwargs, value)
+        return value
+
+    def _repeated(
+        self,
+        effects: Effects,
+        target: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> Any:
+        """What a call gives whose effects are known."""
+        spend_known_call()
+        given = list(tensors_in((*args, *kwargs.values())))
+        storages = list(dict.fromkeys([self.of(tensor) for tensor in given]))
+        storages += effects.on(storages, given, self.clock, self._steps[-1])
+        self.copies += [storages[copy.copy] for copy in effects.copies]
+        self.clock += effects.ticks
+        self.paused = True
+        try:
+            with torch._C._DisableTorchDispatch():
+                if effects.blank is None:  # a view: autograd has to see what it is one of
+                    value, _ = ask(target, args, kwargs)
+                else:
+                    value = cloned(effects.blank)
+        finally:
+            self.paused = False
+        for tensor, number in zip(tensors_in(value), effects.results, strict=True):
+            if number is not None:
+                memory = tensor.untyped_storage()
+                self._storages.setdefault(memory._cdata, (storages[number], memory))
         return value
 
     def read_and_save(self, args: Sequence[Any], kwargs: Mapping[str, Any], value: Any) -> None:
@@ -260,7 +272,8 @@ class _Recorder:
 
     def _overwriting(
         self,
-        key: str,
+        path: str,
+        kind: Hashable | None,
         pair: Pair,
         explicit: bool,
         args: tuple[Any, ...],
@@ -272,12 +285,15 @@ class _Recorder:
         assert isinstance(into, torch.Tensor), "what is overwritten is a tensor"
         start = self.clock = self.clock + 1
         refusal = None
+        key = key_of(kind, args, kwargs)
         try:
-            value = self._ask(pair.outside, args, kwargs)
+            value = self._ask(key, pair.outside, args, kwargs)
         except Refuses as error:  # `bernoulli_` takes a tensor of chances, and `bernoulli` does not
-            value, refusal = into.clone(), str(error).splitlines()[0]
+            value = self._watched(torch.Tensor.clone, (into,), {})
+            refusal = str(error).splitlines()[0]
         if isinstance(value, torch.Tensor) and value.dtype != into.dtype:
-            value = value.to(into.dtype)  # a comparison in place keeps the dtype of its input
+            # A comparison in place keeps the dtype of its input.
+            value = self._watched(torch.Tensor.to, (value, into.dtype), {})
         self.clock += 1
         storage = self.of(into)
         result = self.of(value) if isinstance(value, torch.Tensor) else None
@@ -285,12 +301,12 @@ class _Recorder:
         if same and not explicit:
             return value
         self.paused = True
-        trial = self._trial(pair, args, kwargs, storage) if refusal is None else Trial(refusal)
+        trial = self._trial(key, pair, args, kwargs, storage) if refusal is None else Trial(refusal)
         self.paused = False
         if not trial.writes:
             return value
         call = Overwriting(
-            key, self._steps[-1], pair.name, explicit, start, self.clock, storage,
+            path, self._steps[-1], pair.name, explicit, start, self.clock, storage,
             region_of(into), None if same else result, into._is_view(),
             isinstance(value, torch.Tensor) and value.stride() == into.stride(),
             tuple(self._entered), trial, same,
@@ -300,10 +316,19 @@ class _Recorder:
         return value
 
     def _trial(
-        self, pair: Pair, args: Sequence[Any], kwargs: Mapping[str, Any], into: Storage
+        self,
+        key: Hashable | None,
+        pair: Pair,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        into: Storage,
     ) -> Trial:
         """Of the value, and of what it is a copy of: it may be overwritten instead."""
-        trial = try_in_place(pair, args, kwargs)
+        trial = self.memo.trials.get(key)
+        if trial is None:
+            trial = try_in_place(pair, args, kwargs)
+            if key is not None:
+                self.memo.trials[key] = trial
         copied = into.copied
         while copied is not None and trial.refusal is None:
             trial = replace(trial, refusal=refusal_of_part(copied.tensor))
@@ -323,6 +348,8 @@ class _Recorder:
         if found is None:
             name = self._steps[-1].path if self._steps else ""
             found = self._storages[memory._cdata] = (Storage("value", name, self.clock), memory)
+            if self._log is not None:
+                self._log.born.append(found[0])
         return found[0]
 
     def _is_known(self, tensor: torch.Tensor) -> bool:
@@ -330,7 +357,10 @@ class _Recorder:
 
     def read(self, tensor: torch.Tensor, time: float, by: Step | None = None) -> None:
         step = by or (self._steps[-1] if self._steps else Step("", "", 0, None))
-        self.of(tensor).reads.append((time, region_of(tensor), step))
+        storage, region = self.of(tensor), region_of(tensor)
+        storage.reads.append((time, region, step))
+        if self._log is not None:
+            self._log.reads.append((self.clock, storage, region))
 
     def save(self, tensor: torch.Tensor) -> None:
         if self.paused:
@@ -338,12 +368,17 @@ class _Recorder:
         storage = self.of(tensor)
         step = self._steps[-1] if self._steps else Step("", "", 0, None)
         storage.saves.append((self.clock, step, storage.name == step.path))
+        if self._log is not None:
+            self._log.saves.append((self.clock, storage))
 
     def kernel(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], value: Any) -> None:
         self.clock += 1
         for tensor in tensors_in((*args, *kwargs.values())):
             if is_one_of_several(tensor):
-                self.of(tensor).parts.append((self.clock, self._steps[-1]))
+                storage = self.of(tensor)
+                storage.parts.append((self.clock, self._steps[-1]))
+                if self._log is not None:
+                    self._log.parts.append((self.clock, storage))
             if not _only_views(func):
                 self.read(tensor, self.clock)
         for tensor in tensors_in(value):
@@ -357,6 +392,8 @@ class _Recorder:
         storage = self.of(copy)
         storage.copied = Copied(self.of(tensor), region_of(tensor), tensor)
         self.copies.append(storage)
+        if self._log is not None:
+            self._log.copies.append(storage)
 
 
 _COPYING = (torch.ops.aten.clone.default, torch.ops.aten._to_copy.default)
@@ -374,64 +411,9 @@ def _only_views(func: Any) -> bool:
     )
 
 
-class _Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    def __init__(self, recorder: _Recorder) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.recorder = recorder
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        named = kwargs or {}
-        spend_step(func, args)
-        value = func(*args, **named)
-        if not self.recorder.paused:
-            self.recorder.kernel(func, args, named, value)
-        return value
-
-
-class _Functions(TorchFunctionMode):
-    """Sees attention and RNNs before they fall apart: their kernels differ from `meta`'s."""
-
-    def __init__(self, recorder: _Recorder) -> None:
-        super().__init__()
-        self.recorder = recorder
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        named = kwargs or {}
-        name = self.recorder.function = getattr(func, "__name__", "")
-        value = func(*args, **named)
-        self.recorder.function = ""
-        if name in OTHER_KERNELS and not self.recorder.paused:
-            self.recorder.read_and_save(args, named, value)
-        return value
-
-
 def kept_by(module: nn.Module) -> Iterator[torch.Tensor]:
     """What a registered module holds beside its state, which somebody may look at: `self.last`."""
     if registry.of_target(type(module)) is None:
         return
     for part in module.modules():
         yield from tensors_in(list(part.__dict__.values()))
-
-
-def tensors_in(value: Any) -> Iterator[torch.Tensor]:
-    """All tensors in nested tuples, lists and dicts."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from tensors_in(item)
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from tensors_in(item)

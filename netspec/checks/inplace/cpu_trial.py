@@ -6,13 +6,14 @@ it is here. Remembered by what was asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+from netspec.checks.inplace.nested import replaced, tensors_in
 from netspec.checks.inplace.region import Region, region_of
 from netspec.ops import facts, registry
 from netspec.ops.overwriting import Pair
@@ -54,7 +55,7 @@ def try_in_place(pair: Pair, args: Sequence[Any], kwargs: Mapping[str, Any]) -> 
     refusal = refusal_of_part(args[0], lambda part: pair.inside(part, *args[1:], **kwargs))
     if refusal is not None:
         return Trial(refusal)
-    tensors = list(_tensors((*args, *kwargs.values())))
+    tensors = list(tensors_in((*args, *kwargs.values())))
     into = tensors[0]
     alone = len(tensors) == 1
     if alone and region_of(into).is_dense:
@@ -134,7 +135,7 @@ def _shrunk(pair: Pair, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Trial
     into = args[0]
     if region_of(into).overlaps_itself:
         return Trial("more than one element of it is at one place in memory")
-    small = [t.new_empty(tuple(min(n, _TINY) for n in t.shape)) for t in _tensors((*args,))]
+    small = [t.new_empty(tuple(min(n, _TINY) for n in t.shape)) for t in tensors_in((*args,))]
     return _try(pair, args, kwargs, small)
 
 
@@ -225,7 +226,7 @@ def _run(
             made.append(_placed(bases[first], region_of(tensor)))
         version = made[0]._version
         given = iter(made)
-        positional, named = _replaced(tuple(args), given), _replaced(dict(kwargs), given)
+        positional, named = replaced(tuple(args), given), replaced(dict(kwargs), given)
         saved: dict[int, torch.UntypedStorage] = {}
 
         def keep(tensor: torch.Tensor) -> tuple[torch.Tensor, int]:
@@ -306,29 +307,3 @@ def _close(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
     if one is None or other is None:
         return one is other
     return torch.allclose(one, other, rtol=1e-3, atol=1e-4, equal_nan=True)
-
-
-def _given(value: Any) -> Any:
-    return value
-
-
-def _tensors(value: Any) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _tensors(item)
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from _tensors(item)
-
-
-def _replaced(value: Any, tensors: Iterator[torch.Tensor]) -> Any:
-    """The same nest of values with its tensors replaced, in order."""
-    if isinstance(value, torch.Tensor):
-        return next(tensors)
-    if isinstance(value, dict):
-        return {name: _replaced(item, tensors) for name, item in value.items()}
-    if isinstance(value, (tuple, list)):
-        return type(value)([_replaced(item, tensors) for item in value])
-    return value
