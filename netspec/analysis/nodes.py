@@ -21,7 +21,7 @@ from netspec.analysis.model import (
     Type,
 )
 from netspec.checks.inplace.decide import Decision
-from netspec.checks.inplace.tell import verdict
+from netspec.checks.inplace.messages import verdict
 from netspec.errors import Span
 from netspec.ir.graph import Place, Probe
 from netspec.ir.lower.handles import parameters_of

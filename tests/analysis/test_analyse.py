@@ -119,7 +119,7 @@ def test_names_with_all_their_uses() -> None:
     assert places["arg", "width"] == [(14, 50, 5), (15, 39, 5)]
     assert places["arg", "c"] == [(11, 45, 1), (15, 35, 1)]
     assert places["block", "Twice"] == [(15, 28, 5)]
-    assert places["layer", "flat"] == [(20, 33, 4)]
+    assert places["layer", "flat"] == [(20, 32, 4)]
     assert places["layer", "body"] == [(16, 10, 4)]
     assert places["input", "mask"] == [(16, 17, 4)]
     assert places["layer", "conv"] == [(12, 13, 4)]
