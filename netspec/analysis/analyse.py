@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,6 +24,9 @@ from netspec.ops import registry
 from netspec.pipeline import Act, Examined, examine, is_unchanged, summary_of
 from netspec.source import Source
 from netspec.view.summary import Summary
+
+
+_PART = re.compile(r"\bspec['\"]?\s*:")  # of a layer that is another file
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,7 @@ class Analysis:
         if spec is None or spec.source is not self._read:
             return spec is None
         if recipe is None:  # which files its parts are is not known
-            return len(spec.files) == 1 and "spec:" not in spec.source.text
+            return len(spec.files) == 1 and _PART.search(spec.source.text) is None
         own = None if spec.source.path is None else str(spec.source.path)
         return all(is_unchanged(kept) for kept in recipe.texts() if kept.path != own)
 
