@@ -25,7 +25,6 @@ from netspec.pipeline import Act, Examined, examine, is_unchanged, summary_of
 from netspec.source import Source
 from netspec.view.summary import Summary
 
-
 _PART = re.compile(r"\bspec['\"]?\s*:")  # of a layer that is another file
 
 

@@ -34,6 +34,14 @@ def dependents(analysis: Analysis, wrong: set[str]) -> set[str]:
     readers: dict[str, list[str]] = {}
     for edge in analysis.edges:
         readers.setdefault(edge.source, []).append(edge.target)
+    # What calls a layer's module, by `use` or in an expression, reads no value of it.
+    on_line: dict[int, list[str]] = {}
+    for node in analysis.nodes:
+        on_line.setdefault(node.place.line, []).append(node.path)
+    for name in analysis.names:
+        for path in on_line.get(name.definition.line, ()):
+            used = [other for use in name.uses for other in on_line.get(use.line, ())]
+            readers.setdefault(path, []).extend(used)
     found: set[str] = set()
     stack = list(wrong)
     while stack:
