@@ -68,7 +68,7 @@ def check_law(path: Path, most: int) -> int:
         wrong = netspec.analyse(mutated, path=path)
         absent = any(n.state == "absent" for n in right.nodes if n.place.line == line)
         assert wrong.diagnostics or absent, (path, line)
-        hit = {n.path for n in wrong.nodes if n.state == "refused" and n.place.line == line}
+        hit = {node.path for node in right.nodes if node.place.line == line}
         depending = dependents(right, hit)
         for node in right.nodes:
             if node.path in depending or node.output is None:
