@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from netspec.errors import Diagnostic, RunError, SpecError
     from netspec.language.dump import dump_spec as dump
     from netspec.language.load import Spec
-    from netspec.pipeline import build, check, load, loads, to_python
+    from netspec.pipeline import build, check, load, loads, notes, to_python
     from netspec.proof.verify import verify
     from netspec.registration import register
     from netspec.run.checkpoint import load_checkpoint
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Diagnostic", "RunError", "Spec", "SpecError", "build", "check", "dump", "freeze", "load",
-    "load_checkpoint", "load_weights", "loads", "register", "to_python", "verify",
+    "load_checkpoint", "load_weights", "loads", "notes", "register", "to_python", "verify",
 ]  # fmt: skip
 
 # Each public name, the module that has it, and its name there: torch is imported when it is needed.
@@ -36,6 +36,7 @@ _HOMES = {
     "load": ("netspec.pipeline", "load"),
     "load_checkpoint": ("netspec.run.checkpoint", "load_checkpoint"),
     "loads": ("netspec.pipeline", "loads"),
+    "notes": ("netspec.pipeline", "notes"),
     "register": ("netspec.registration", "register"),
     "to_python": ("netspec.pipeline", "to_python"),
     "verify": ("netspec.proof.verify", "verify"),

@@ -68,25 +68,25 @@ def _run_of_specs(command: str, given: list[str]) -> int:
     if command == "check":
         options = parsers.check_parser().parse_args(given)
         from netspec.commands.check import check_command
-        from netspec.commands.spec_argument import with_limits
+        from netspec.commands.typed_limits import with_limits
 
         return with_limits(options, check_command)
     if command == "show":
         options = parsers.show_parser().parse_args(given)
         from netspec.commands.show import show_command
-        from netspec.commands.spec_argument import with_limits
+        from netspec.commands.typed_limits import with_limits
 
         return with_limits(options, show_command)
     if command == "verify":
         options = parsers.verify_parser().parse_args(given)
-        from netspec.commands.spec_argument import with_limits
+        from netspec.commands.typed_limits import with_limits
         from netspec.commands.verify import verify_command
 
         return with_limits(options, verify_command)
     if command == "export":
         options = parsers.export_parser().parse_args(given)
         from netspec.commands.export import export_command
-        from netspec.commands.spec_argument import with_limits
+        from netspec.commands.typed_limits import with_limits
 
         return with_limits(options, export_command)
     if command == "explain":

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from netspec import file_trace
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
 from netspec.language.files import Files
 from netspec.language.overrides import Text
@@ -21,7 +22,7 @@ def model_folders() -> tuple[Path, ...]:
     package = Path(__file__).resolve().parent
     folders = (Path("configs/model"), package / "configs/model", package.parent / "configs/model")
     all_of_them = [each for folder in folders for each in (folder, folder / "zoo")]
-    return tuple(folder for folder in all_of_them if folder.is_dir())
+    return tuple(folder for folder in all_of_them if file_trace.is_folder(folder))
 
 
 def files() -> Files:
@@ -47,10 +48,10 @@ def text_of(source: str | os.PathLike[str]) -> Text:
 def path_of(source: str | os.PathLike[str]) -> str:
     """A path as it is given; a bare name is looked up among the named specs."""
     name = os.fspath(source)
-    if Path(name).suffix or os.sep in name or "/" in name or os.path.isfile(name):
+    if Path(name).suffix or os.sep in name or "/" in name or file_trace.is_file(name):
         return name
     for folder in model_folders():
-        if os.path.isfile(folder / f"{name}.yaml"):  # False for what can't be a name, too
+        if file_trace.is_file(folder / f"{name}.yaml"):  # False for what can't be a name, too
             return str(folder / f"{name}.yaml")
     names = spec_names()
     help = did_you_mean(name, names) or f"there are {', '.join(names)}"
@@ -59,5 +60,5 @@ def path_of(source: str | os.PathLike[str]) -> str:
 
 def spec_names() -> list[str]:
     """The names of all named specs."""
-    names = [file.stem for folder in model_folders() for file in sorted(folder.glob("*.yaml"))]
-    return list(dict.fromkeys(names))
+    files = [Path(name) for folder in model_folders() for name in file_trace.names_in(folder)]
+    return list(dict.fromkeys(file.stem for file in files if file.suffix == ".yaml"))

@@ -13,12 +13,13 @@ from typing import get_args
 import torch
 from torch import nn
 
-from netspec import find
+from netspec import file_trace, find
 from netspec.checks.dtypes import find_dtype_clash
-from netspec.checks.gradients import notes_without_derivative
+from netspec.checks.gradients import find_refused_gradient, notes_without_derivative
 from netspec.checks.inplace.check import decide_in_place
 from netspec.checks.inplace.decide import Decision
 from netspec.checks.inplace.messages import refusals
+from netspec.checks.layouts import notes_of_layouts
 from netspec.checks.unsaved import find_unsaved
 from netspec.checks.unused import find_unused, find_unused_args
 from netspec.emit.classes import plan_classes
@@ -26,15 +27,19 @@ from netspec.emit.module import Built, compile_classes, in_use, release
 from netspec.emit.text import NotImportable, write_text
 from netspec.emit.tree import Written, write_trees
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.explain.operation import explain_rejection
+from netspec.file_trace import Trace
 from netspec.ir.foreign.documents import foreign_document
 from netspec.ir.forms import in_place
 from netspec.ir.graph import Place, Program
 from netspec.ir.lower.program import lower, lower_as_far
-from netspec.ir.lower.session import Activation, Form, Refused, refuse
+from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.session import Activation, Form
+from netspec.ir.verifier import verify_program
 from netspec.ir.walk.run_operator import Refuses
-from netspec.language.files import CannotOpen, Files, Kept
+from netspec.language.files import CannotOpen, Files
 from netspec.language.load import Spec, load_spec, plain_source, read_spec
-from netspec.language.overrides import Override, Overrides, apply_overrides, parse_overrides
+from netspec.language.overrides import Override, Overrides, Text, apply_overrides, parse_overrides
 from netspec.language.variants import resolved
 from netspec.limits import (
     AnyLimits,
@@ -48,6 +53,7 @@ from netspec.limits import (
 )
 from netspec.ops import catalog, registry
 from netspec.ops.facts import memo_key
+from netspec.ops.foreign_names import told_of_dtype
 from netspec.ops.process_state import (
     one_thread,
     own_random_state,
@@ -130,13 +136,13 @@ def _compile_spec(
     remembered = _recall(source, asked)
     if remembered is not None:
         return remembered
-    with without_collections(), silence():
+    with without_collections(), silence(), file_trace.traced() as trace:
         files = find.files()
         spec, problems = _spec_of(source, changes, files)
         if problems or spec is None:
             raise SpecError([*problems, *_more(spec, files, args or {}, activation, outputs or ())])
         compiled = _compile(spec, files, args or {}, activation, changes, tuple(outputs or ()))
-    _remember(source, asked, compiled)
+    _remember(source, asked, compiled, trace)
     return compiled
 
 
@@ -153,8 +159,9 @@ def _compile(
         raise SpecError(missing)
     allow_text(_text_size(spec))
     with registry.recording_use() as used:
-        program = lower(spec, args, activation, _part_finder(files), outputs)
+        program = lower(spec, args, activation, _part_finder(files), explain_rejection, outputs)
     program = replace(program, registered=tuple(used))
+    verify_program(program)
     problems = find_unused(program.root, spec.document) + find_unsaved(program.root)
     problems += find_unused_args(spec)
     if problems:
@@ -164,19 +171,31 @@ def _compile(
     decisions: tuple[Decision, ...] = ()
     if program.overwrites or activation.form == "inplace":
         program, decisions = _overwrite(program, recipe, auto=activation.form == "inplace")
-    written = write_trees(plan_classes(program), plain_source(spec.source))
+    written = _write(program, plain_source(spec.source))
     built = _built.get(recipe)
     if built is None or built.registered != program.registered:  # registered anew since then
         built = compile_classes(written, recipe, rebuild)
         _keep(recipe, built)
+    problems = find_refused_gradient(program, built.empty()) if program.refuses_gradients else []
+    if problems:
+        raise SpecError(problems)
     return Compiled(program, written, built, recipe, spec, decisions)
+
+
+def _write(program: Program, source: Text) -> Written:
+    """The code of a program. Raises SpecError where it is longer than a check may write."""
+    try:
+        return write_trees(plan_classes(program), source)
+    except OutOfWork:
+        place = Place(program.source, ("layers",))
+        raise SpecError(too_much_work("writing this model", place.key_span())) from None
 
 
 def _overwrite(
     program: Program, recipe: Recipe, auto: bool
 ) -> tuple[Program, tuple[Decision, ...]]:
     """The program with all in place that is safe; what is decided, a model on `meta` tells."""
-    written = write_trees(plan_classes(program), program.source)
+    written = _write(program, program.source)
     built = compile_classes(written, recipe, rebuild)
     try:
         decisions = decide_in_place(program, built.empty(), auto)
@@ -196,7 +215,9 @@ def _overwrite(
     if problems:
         raise SpecError(problems)
     accepted = {d.key for d in decisions if not d.explicit and d.obstacle is None}
-    return in_place(program, accepted), decisions
+    changed = in_place(program, accepted)
+    verify_program(changed)
+    return changed, decisions
 
 
 def build(
@@ -228,7 +249,7 @@ def build(
     and where a layer does not run in `dtype`.
     """
     compiled = compile_spec(source, args, act, overrides, outputs, plugins, limits)
-    _check_dtype(compiled, dtype)
+    check_dtype(compiled, dtype)
     target = torch.device(device) if device is not None else None
     if target is not None and target.type == "meta":
         model = compiled.built.empty()
@@ -241,12 +262,12 @@ def build(
             model = compiled.built.make()
     if target is not None and target.type != "meta":
         model = model.to(target)
-    return model if dtype is None else model.to(_dtype(dtype))
+    return model if dtype is None else model.to(read_dtype(dtype))
 
 
-def _check_dtype(compiled: Compiled, dtype: str | torch.dtype | None) -> None:
+def check_dtype(compiled: Compiled, dtype: str | torch.dtype | None) -> None:
     """Raises SpecError where a layer does not run in this dtype."""
-    wanted = None if dtype is None else _dtype(dtype)
+    wanted = None if dtype is None else read_dtype(dtype)
     if wanted is None or not wanted.is_floating_point or wanted is torch.float32:
         return
     problems = find_dtype_clash(compiled.program, compiled.built.empty(), wanted)
@@ -267,19 +288,42 @@ def check(
 ) -> tuple[Diagnostic, ...]:
     """What is wrong with a spec, in the order of its lines; nothing, if it can be built.
 
-    With `dtype`, what would not run after `build(…, dtype=dtype)`, too.
+    With `dtype`, what would not run after `build(…, dtype=dtype)`, too. What is worth a look and
+    no mistake is in `notes`.
     """
     try:
         compiled = compile_spec(source, args, act, overrides, outputs, plugins, limits)
-        _check_dtype(compiled, dtype)
+        check_dtype(compiled, dtype)
     except SpecError as error:
         return error.diagnostics
     return ()
 
 
+def notes(
+    source: AnySource,
+    *,
+    args: Mapping[str, object] | None = None,
+    act: Act = "module",
+    overrides: Overrides | None = None,
+    outputs: Sequence[str] | None = None,
+    plugins: Sequence[str] | None = None,
+    limits: AnyLimits = None,
+) -> tuple[str, ...]:
+    """What is worth a look in a spec that can be built, a line each, as `netspec check` tells it.
+
+    Raises SpecError where it can't be built.
+    """
+    return notes_of(compile_spec(source, args, act, overrides, outputs, plugins, limits))
+
+
+def notes_of(compiled: Compiled) -> tuple[str, ...]:
+    """The notes on a model that is compiled already."""
+    return (*gradient_notes(compiled), *notes_of_layouts(compiled.program, compiled.built.empty()))
+
+
 def gradient_notes(compiled: Compiled) -> tuple[str, ...]:
     """A line for each layer of which torch has no derivative, and which needs one."""
-    return notes_without_derivative(compiled.program, compiled.built.empty())
+    return notes_without_derivative(compiled.program)
 
 
 def to_python(
@@ -351,7 +395,7 @@ def _one_check(file: str, limits: AnyLimits = None) -> Iterator[None]:
 
 
 _built: dict[Recipe, Built] = {}  # every class that instances may have, the oldest first
-_compiled: dict[object, tuple[Compiled, object]] = {}
+_compiled: dict[object, tuple[Compiled, object, Trace]] = {}
 
 
 def _keep(recipe: Recipe, built: Built) -> None:
@@ -437,7 +481,7 @@ def _more(
     if missing:
         return missing
     allow_text(_text_size(spec))
-    return lower_as_far(spec, args, activation, _part_finder(files), outputs)[1]
+    return lower_as_far(spec, args, activation, _part_finder(files), explain_rejection, outputs)[1]
 
 
 def _part_finder(files: Files) -> Callable[[str, Place], Spec]:
@@ -483,35 +527,27 @@ def _key(source: AnySource) -> object:
 
 
 def _recall(source: AnySource, asked: object) -> Compiled | None:
-    """The program that the same source gave before, if none of its files has changed since."""
+    """The program that the same source gave before, if all its files are as they were."""
     found = _compiled.get((_key(source), asked))
-    if found is None or not all(_unchanged(kept) for kept in found[0].recipe.texts()):
+    if found is None or not file_trace.holds(found[2]):
         return None
+    file_trace.add(found[2])
     return found[0]
 
 
-def _unchanged(kept: Kept) -> bool:
-    if kept.path is None:
-        return True
-    try:
-        with open(kept.path, encoding="utf-8-sig", newline="") as file:
-            return file.read() == kept.text
-    except (OSError, UnicodeDecodeError):
-        return False
-
-
-def _remember(source: AnySource, asked: object, compiled: Compiled) -> None:
+def _remember(source: AnySource, asked: object, compiled: Compiled, trace: Trace) -> None:
     if len(_compiled) >= _REMEMBERED:
         del _compiled[next(iter(_compiled))]
-    _compiled[_key(source), asked] = (compiled, source)
+    _compiled[_key(source), asked] = (compiled, source, trace)
 
 
-def _dtype(dtype: str | torch.dtype) -> torch.dtype:
+def read_dtype(dtype: str | torch.dtype) -> torch.dtype:
+    """A dtype by its name. Raises SpecError."""
     if isinstance(dtype, torch.dtype):
         return dtype
     found = catalog.find_dtype(dtype)
     if found is None:
-        help = did_you_mean(dtype, catalog.dtype_names())
+        help = told_of_dtype(dtype)
         span = Span(f"from dtype={dtype!r}")
         raise SpecError(Diagnostic("NS206", f"there is no dtype `{dtype}`", span, help=help))
     return found

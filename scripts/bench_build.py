@@ -32,6 +32,7 @@ from netspec.checks.unused import find_unused
 from netspec.emit.classes import plan_classes
 from netspec.emit.module import compile_classes
 from netspec.emit.tree import write_trees
+from netspec.explain.operation import explain_rejection
 from netspec.ir.lower.program import lower
 from netspec.language.expressions import parse_expression
 from netspec.language.load import load_spec, plain_source
@@ -231,7 +232,7 @@ def clock_stages(path: Path, form: str) -> list[float]:
     marks.append(time.perf_counter())
     spec = load_spec(source, files)
     marks.append(time.perf_counter())
-    program = lower(spec, {}, activation, lambda *_: spec)
+    program = lower(spec, {}, activation, lambda *_: spec, explain_rejection)
     marks.append(time.perf_counter())
     problems = find_unused(program.root, spec.document)
     assert not problems, "these specs are right"

@@ -1,4 +1,4 @@
-"""What holds for every test: torch uses one thread, the laws' seed is told, long files begin."""
+"""Of every test: one thread for torch, no answer on disk, one seed; long files begin."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ LONGEST = (
 def pytest_configure() -> None:
     """One seed for all of a run's processes, which inherit it."""
     os.environ.setdefault(SEED, str(random.SystemRandom().randrange(10**6)))
+    os.environ["NETSPEC_CACHE"] = "0"  # nobody's own cache is read or written
 
 
 @pytest.hookimpl(trylast=True)

@@ -77,6 +77,16 @@ def doubling(layer: str, first: str = "x") -> str:
     return many(60, lambda i: layer.replace("<", names[i]))
 
 
+def twice(depth: int) -> str:
+    """Blocks that each hold the one before twice."""
+    nested = "".join(
+        f"  B{i + 1}:\n    layers:\n      a: {{block: B{i}}}\n      b: {{block: B{i}}}\n"
+        for i in range(depth)
+    )
+    last = "  B0:\n    layers:\n      a: {module: Linear, out_features: 4}\n"
+    return spec(f"  a: {{block: B{depth}}}\n", f"blocks:\n{nested}{last}")
+
+
 def repeats(layer: str) -> str:
     nested = f"      b:\n        repeat: 1000\n        layers:\n          c: {layer}\n"
     return spec(f"  a:\n    repeat: 1000\n    layers:\n{nested}")
@@ -141,6 +151,7 @@ TEXTS: Mapping[str, tuple[str, Callable[[], str]]] = {
     "blocks with args": ("NS217", lambda: blocks("=x * w", lambda k: f", w: '=w * 10 + {k}'")),
     "blocks of nothing": ("NS217", lambda: blocks("{when: false, call: relu}", lambda k: "")),
     "blocks if": ("NS217", lambda: blocks("relu", lambda k: f", w: '=w + {k}', when: '=w >= 0'")),
+    "blocks of two": ("NS217", lambda: twice(16)),
     "a block in itself": ("NS211", lambda: spec("  a: {block: B}\n",
         _RECURSION + "      a: {block: B}\n")),
     "a block in itself by args": ("NS211", lambda: spec("  a: {block: B}\n",
@@ -170,6 +181,16 @@ TEXTS: Mapping[str, tuple[str, Callable[[], str]]] = {
         "".join(f"  a{i}: {{call: softmax, dim: =big, from: x}}\n" for i in range(2_000)), _BIG)),
     "includes without end": ("NS213", lambda: spec("  a: relu\n",
         f"include: [{','.join(['a.yaml'] * 40_000)}]\n")),
+}  # fmt: skip
+
+# Large, and right
+DEEP: Mapping[str, Callable[[], str]] = {
+    "layers of an LSTM": lambda: spec("  a: {module: LSTM, hidden_size: 8, num_layers: 64}\n"
+        "  b: =a[0]\n", inputs="{x: [N, 7, 8]}"),
+    "widths": lambda: spec("".join(
+        f"  c{i}: {{module: Conv2d, out_channels: {64 + i}, kernel_size: 3, padding: 1}}\n"
+        f"  b{i}: BatchNorm2d\n  r{i}: {{act: relu}}\n" for i in range(150)),
+        inputs="{x: [N, 3, 224, 224]}"),
 }  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """Specs with what comes out of them, compared text by text.
 
 - `cases/ok/NAME.yaml` has the Python source of both forms in `NAME.py.txt` (the functional one only
-  where it differs). Each is built and run, and its source too, at two sizes and in both modes.
+  where it differs), and the program that it is compiled to in `NAME.program.txt`. Each is built and
+  run, and its source too, at two sizes and in both modes.
 - `cases/errors/NS203_NAME.yaml` has in `NS203_NAME.txt` what the user sees.
 
 A line `# with {"args": {"n": 3}}` in a case says how it is built or checked. Lines
@@ -27,6 +28,7 @@ import torch
 from torch import Tensor, nn
 
 import netspec
+from netspec.ir.printer import program_text
 from netspec.pipeline import compile_spec
 from tests.compare import compare_state, compare_values
 
@@ -75,6 +77,12 @@ def shown(sources: Mapping[str, str]) -> str:
     return module if module == functional else module + PARTING + functional
 
 
+def program_of(case: Path) -> str:
+    """The program as text, in the module form; its places name the case by its file alone."""
+    text = program_text(compile_spec(case, **options_of(case)).program)
+    return text.replace(f"{case.parent}{os.sep}", "")
+
+
 def told(source: object, **options: object) -> str:
     """All that is wrong, as the user sees it."""
     try:
@@ -92,6 +100,11 @@ def told(source: object, **options: object) -> str:
 def test_source_is_as_shown(case: Path) -> None:
     expected = case.with_suffix(".py.txt").read_text(encoding="utf-8")
     assert shown(sources_of(case)) == expected
+
+
+@pytest.mark.parametrize("case", OK, ids=lambda case: case.stem)
+def test_program_is_as_shown(case: Path) -> None:
+    assert program_of(case) == case.with_suffix(".program.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("case", OK, ids=lambda case: case.stem)
@@ -221,8 +234,8 @@ def test_each_code_has_a_case_and_a_page() -> None:
 
 
 def test_no_text_is_left_over() -> None:
-    texts = {file.name.removesuffix(".py.txt") for file in (CASES / "ok").glob("*.txt")}
-    assert texts == {case.stem for case in OK}
+    texts = {file.name for file in (CASES / "ok").glob("*.txt")}
+    assert texts == {f"{case.stem}.{kind}.txt" for case in OK for kind in ("py", "program")}
     texts = {file.stem for file in (CASES / "errors").glob("*.txt")}
     assert texts == {case.stem for case in ERRORS} | set(CALLS)
 
@@ -232,6 +245,7 @@ def update(only: Sequence[str]) -> None:
     for case in OK:
         if not only or case.stem in only:
             write(case.with_suffix(".py.txt"), lambda case=case: shown(sources_of(case)))
+            write(case.with_suffix(".program.txt"), lambda case=case: program_of(case))
     os.chdir(CASES / "errors")
     for case in ERRORS:
         if not only or case.stem in only:

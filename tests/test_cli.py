@@ -152,6 +152,9 @@ def test_an_arg_goes_to_the_specs_that_have_it(netspec_says) -> None:
         ["check", "good.yaml", "--act", "functionall"],
         ["show", "good.yaml", "--size", "N=many"],
         ["show", "good.yaml", "--depth", "0"],
+        ["show", "good.yaml", "--program", "--json"],
+        ["show", "good.yaml", "--program", "--depth", "1"],
+        ["show", "good.yaml", "--program", "--size", "N=3"],
         ["show", "good.yaml", "bad.yaml"],
         ["export", "good.yaml", "--json"],
         ["explain", "NS999x"],
@@ -338,6 +341,22 @@ def test_show_json_folds_rows(netspec_says) -> None:
     assert {row["depth"] for row in flat["rows"]} == {0}
     assert len(flat["rows"]) < len(deep["rows"])
     assert flat["flops"] == deep["flops"] == sum(row["flops"] for row in flat["rows"])
+
+
+def test_show_program(netspec_says) -> None:
+    assert netspec_says("show", "good.yaml", "--program", "--set", "layers.act={act: relu}") == (
+        0,
+        """\
+program Net(%x: [N, 4])  # good.yaml
+  probe eval, N=2
+  probe eval, N=3
+  model = nn.Sequential  # line 1
+    fc = nn.Linear(4, 2)  # line 5
+    act = nn.ReLU() {activation}  # from the override layers.act={act: relu}
+""",
+        "",
+    )
+    assert netspec_says("show", "bad.yaml", "--program")[:2] == (1, "")
 
 
 def test_show_tells_what_is_wrong_on_stderr(netspec_says) -> None:

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import ast
+import operator
 import os
 import subprocess
 import sys
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 from torch.overrides import get_overridable_functions
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import netspec
+from netspec.checks import gradients
 from netspec.emit.module import Built
 from netspec.errors import MAX_DIAGNOSTICS, Diagnostic
+from netspec.ir.walk.run_operator import ask
 from netspec.limits import Limits, OutOfWork, bounded
 from netspec.ops import catalog, execution_limits, facts
 from netspec.ops.arguments import Either, Kind
 from netspec.ops.signatures import signatures_of
-from netspec.pipeline import compile_spec
+from netspec.pipeline import compile_spec, gradient_notes
 from tests import hostile
 from tests.compare import compare_state, compare_values
 from tests.hostile import Folder, play_in_time
@@ -91,6 +96,63 @@ def test_includes_in_a_circle_and_by_two_ways(folder: Folder) -> None:
 def test_there_are_enough_of_them() -> None:
     lines = sum(len(hostile.marks(case)) for case in hostile.MARKED)
     assert lines + len(hostile.TEXTS) + 2 * len(hostile.OUTSIDE) > 300
+
+
+# Legal, and quick
+
+
+@pytest.mark.parametrize("name", hostile.DEEP)
+def test_what_is_large_and_right_is_checked_in_time(name: str) -> None:
+    assert play_in_time(hostile.DEEP[name]).found == ()
+
+
+def test_notes_ask_each_distinct_call_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def count(target: Callable[..., object], *given: Any) -> tuple[Any, bool]:
+        asked.append(target)
+        return ask(target, *given)
+
+    compiled = compile_spec(netspec.loads(hostile.twice(8)))
+    monkeypatch.setattr(gradients, "ask", count)
+    assert gradient_notes(compiled) == ()
+    assert len(asked) == 2  # of an input that needs no gradient, and of one that does
+
+
+def test_arithmetic_is_asked_once_for_all_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = facts.contiguous((2, 3), torch.float32)
+    numbers: list[float] = []
+
+    def product(fact: facts.TensorType, number: float) -> facts.Fact:
+        return facts.run(("python", "*"), operator.mul, (fact, number))
+
+    facts.forget()
+    assert product(x, 0.25) == x
+    monkeypatch.setattr(facts, "_on_meta", lambda *given: numbers.append(given[1][1]))
+    assert product(x, 0.75) == x
+    assert numbers == []
+    product(x, 3)  # of another type
+    assert numbers == [3]
+
+
+def test_a_model_on_meta_draws_no_numbers() -> None:
+    drawn: list[str] = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: Any, types: object, args: Any = (), kwargs: Any = None
+        ) -> object:
+            drawn.extend([func.__name__] if "uniform" in func.__name__ else [])
+            return func(*args, **(kwargs or {}))
+
+    facts.forget()
+    linear = catalog.find_module("Linear")
+    assert linear is not None
+    compiled = compile_spec(netspec.loads(hostile.twice(3)))
+    with Watch():
+        compiled.built.empty()
+        facts.meta_module(linear, (5, 6), ())
+    assert drawn == []
 
 
 # Legal, and nothing else happens
@@ -251,18 +313,19 @@ def test_memory_is_bounded_on_the_cpu() -> None:
         assert torch.bincount(x, minlength=20).shape == (20,)
 
 
+@pytest.mark.parametrize("layers", [2, 6])
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
 @pytest.mark.parametrize("batch_first", [False, True])
-def test_a_long_sequence_gives_what_torch_gives(
-    kind: type[nn.RNNBase], batch_first: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_long_or_deep_sequence_gives_what_torch_gives(
+    kind: type[nn.RNNBase], batch_first: bool, layers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    args = {"num_layers": 2, "bidirectional": True, "batch_first": batch_first}
+    args = {"num_layers": layers, "bidirectional": True, "batch_first": batch_first}
     module = kind(4, 3, **args, device="meta")
-    for shape in ((30, 30, 4), (30, 4)):
+    for shape in ((30, 30, 4), (30, 4), (4, 6, 4)):
         fact = facts.contiguous(shape, torch.float32)
         facts.forget()
         short = facts.run_module(module, ("long", kind), False, (fact,), ())
         with monkeypatch.context() as patch:
-            patch.setattr(facts, "_over_time", lambda *_: None)
+            patch.setattr(facts, "_by_small_ones", lambda *_: None)
             facts.forget()
             assert facts.run_module(module, ("long", kind), False, (fact,), ()) == short

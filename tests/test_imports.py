@@ -20,27 +20,30 @@ NETSPEC = Path(__file__).resolve().parent.parent / "netspec"
 # What stands directly in netspec/, and which of its neighbours each may import besides itself.
 # `__init__` is the public surface: what `import netspec` or `from netspec import build` reaches.
 BELOW_CHECK = {"display", "errors", "limits", "source", "language", "ops", "ir"}
-BELOW_PIPELINE = BELOW_CHECK | {"checks", "emit", "view"}
+BELOW_PIPELINE = BELOW_CHECK | {"checks", "emit", "view", "explain"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "display": set(),
     "errors": {"display"},
     "limits": {"errors"},
-    "source": {"errors", "limits"},
-    "language": {"errors", "limits", "source"},
+    "file_trace": {"limits"},
+    "source": {"errors", "limits", "file_trace"},
+    "language": {"errors", "limits", "file_trace", "source"},
     "ops": {"errors", "limits"},
     "ir": {"errors", "limits", "source", "language", "ops"},
+    "explain": {"errors", "limits", "source", "language", "ops", "ir"},
     "checks": BELOW_CHECK,
     "emit": BELOW_CHECK,
     "view": BELOW_CHECK,
-    "find": {"errors", "source", "language"},
+    "find": {"errors", "file_trace", "source", "language"},
     "recipe": {"limits", "source", "language", "ops", "ir"},
     "plugins": {"errors", "ops"},
     "registration": {"language", "ops", "ir"},
-    "pipeline": BELOW_PIPELINE | {"find", "recipe", "plugins"},
+    "pipeline": BELOW_PIPELINE | {"file_trace", "find", "recipe", "plugins"},
     "__init__": BELOW_PIPELINE | {"pipeline", "proof", "registration", "run"},
     "reporting": {"display", "errors", "__init__"},
     "proof": BELOW_PIPELINE | {"pipeline", "plugins"},
-    "commands": BELOW_PIPELINE | {"pipeline", "find", "reporting", "proof", "plugins"},
+    "commands": BELOW_PIPELINE
+    | {"file_trace", "pipeline", "find", "reporting", "proof", "plugins", "__init__"},
     "run": BELOW_PIPELINE | {"pipeline", "find", "recipe", "reporting", "plugins", "__init__"},
     "cli": {"display", "errors", "__init__", "commands", "run"},
 }
@@ -189,7 +192,54 @@ def ignored_files(repository: Path) -> list[str]:
     ]
 
 
+def circles(root: Path) -> list[list[str]]:
+    """The groups of files that import each other, for types alone too (Tarjan, 1972)."""
+    modules = {".".join((*m.package, Path(m.file).stem)): m for m in modules_in(root)}
+    named = {name.removesuffix(".__init__"): name for name in modules}
+    imports = {
+        name: {named[found] for found in _files_imported(module, named)} - {name}
+        for name, module in modules.items()
+    }
+    index: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(name: str) -> None:
+        index[name] = lowest[name] = len(index)
+        stack.append(name)
+        for other in sorted(imports[name]):
+            if other not in index:
+                visit(other)
+            if other in stack:
+                lowest[name] = min(lowest[name], lowest[other])
+        if lowest[name] == index[name]:
+            group = stack[stack.index(name) :]
+            del stack[stack.index(name) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for name in imports:
+        if name not in index:
+            visit(name)
+    return found
+
+
+def _files_imported(module: Module, named: Mapping[str, str]) -> Iterator[str]:
+    """The files of the package that a file imports: the longest part of each name that is one."""
+    for _, name in imports_of(module):
+        while name:
+            if name in named:
+                yield name
+                break
+            name = name.rpartition(".")[0]
+
+
 # The package
+
+
+def test_no_files_import_each_other() -> None:
+    assert circles(NETSPEC) == []
 
 
 def test_imports_go_one_way() -> None:
@@ -211,6 +261,20 @@ def test_git_sees_every_source() -> None:
 
 
 # The rules at work
+
+
+def test_a_circle_is_seen(tmp_path: Path) -> None:
+    late = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import netspec.ir.scope"
+    files = {
+        "__init__.py": "",
+        "ir/__init__.py": "",
+        "ir/session.py": late,
+        "ir/scope.py": "from netspec.ir import memo",
+        "ir/memo.py": "def f():\n    from netspec.ir.session import Session",
+        "ir/graph.py": "from netspec.ir.scope import Scope",
+    }
+    (circle,) = circles(plant(tmp_path, files))
+    assert circle == ["netspec.ir.memo", "netspec.ir.scope", "netspec.ir.session"]
 
 
 def plant(folder: Path, files: Mapping[str, str]) -> Path:

@@ -708,3 +708,52 @@ def test_an_input_that_is_left_out_is_its_default(act: str) -> None:
     x = torch.rand(3, 4)
     assert torch.equal(model(x), model(x, 2 * x)) and torch.equal(model(x), model(x, None))
     assert torch.equal(model(x), model(x, y=torch.zeros(3, 4)) + 2 * x)
+
+
+# What a false `when` leaves of a container, and what a tuple computes
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_an_item_of_a_dict_with_a_false_when_is_null(bias: bool) -> None:
+    lines = (
+        "state: {as: dict, layers: {w: {param: [4, 4], init: ones_}, "
+        "b: {param: [4], init: ones_, when: =bias}}}",
+        "out: =linear(x, state.w, state.b)",
+    )
+    source = netspec.loads(
+        f"{HEAD}args: {{bias: {str(bias).lower()}}}\ninputs: {{x: [N, 4]}}\nlayers:\n"
+        + "".join(f"  {line}\n" for line in lines)
+    )
+    x = torch.ones(2, 4)
+    assert torch.equal(build(source)(x), torch.full((2, 4), 4.0 + bias))
+    assert keys(source) == ["state.w", "state.b"][: 1 + bias]
+
+
+@pytest.mark.parametrize("two", [True, False])
+def test_a_module_of_a_dict_with_a_false_when_is_none(two: bool) -> None:
+    source = netspec.loads(
+        f"{HEAD}args: {{two: {str(two).lower()}}}\ninputs: {{x: [N, 4]}}\nlayers:\n"
+        "  heads: {as: dict, layers: {a: {module: Linear, out_features: 2}, "
+        "b: {module: Linear, out_features: 3, when: =two}}}\n"
+        "  out: '=heads.a(x) if heads.b is None else heads.a(x).sum() + heads.b(x)'\n"
+    )
+    assert build(source)(torch.ones(2, 4)).shape == (2, 3 if two else 2)
+
+
+def test_what_a_tuple_only_calls_is_called() -> None:
+    source = layers("bn: {module: BatchNorm1d, declare: true}", "out: '=(bn(x), x)[1]'")
+    for form in ("module", "functional"):
+        model = build(source, act=form)
+        x = torch.ones(2, 4)
+        assert torch.equal(model(x), x)
+        assert model.get_buffer("bn.num_batches_tracked") == 1
+    pure = layers("out: '=(x.sum(), x)[1]'")
+    assert "sum" not in netspec.to_python(pure)
+
+
+@pytest.mark.parametrize(
+    "padding", ["[-1, -1, 0, 0]", "[-4, 4, 0, 0]", "[2, 2, 1, 1]", "[-7, 1, 0, 0]"]
+)
+def test_circular_padding_that_can_be_computed_is_taken(padding: str) -> None:
+    source = layers(f"p: {{module: CircularPad2d, padding: {padding}}}", inputs="{x: [N, 3, 8, 8]}")
+    build(source)(torch.ones(2, 3, 8, 8))

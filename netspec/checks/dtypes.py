@@ -15,22 +15,17 @@ from torch.utils._pytree import tree_leaves
 
 from netspec.errors import Diagnostic, Span
 from netspec.ir.graph import Program
-from netspec.ir.walk.run_operator import Refuses, ask
+from netspec.ir.walk.run_operator import Refuses, ask, meta_inputs
 from netspec.ir.walk.walker import RunsInSteps, Step, walk
 from netspec.ops import facts
-from netspec.ops.facts import OperatorRejects, TensorType
+from netspec.ops.facts import OperatorRejects
 
 
 def find_dtype_clash(
     program: Program, module: nn.Module, dtype: torch.dtype
 ) -> tuple[Diagnostic, ...]:
     """The first layer that does not run in this dtype, if there is one; `module` is on `meta`."""
-    inputs = []
-    for port in program.inputs:
-        fact = port.facts[0]
-        assert isinstance(fact, TensorType), "an input is a tensor"
-        own = dtype if fact.dtype.is_floating_point else fact.dtype
-        inputs.append(torch.empty_strided(fact.shape, fact.stride, dtype=own, device="meta"))
+    inputs = meta_inputs(program, dtype)
     watcher = _Watcher()
     try:
         with torch.no_grad():

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cache
 
-from netspec.checks.unused import graphs_of
 from netspec.errors import Diagnostic
 from netspec.ir.expr import (
     Attribute,
@@ -25,6 +24,7 @@ from netspec.ir.expr import (
     operands_of,
 )  # fmt: skip
 from netspec.ir.graph import Assign, Child, Graph, NewBuffer, Place
+from netspec.ir.traversal import graphs_of
 from netspec.ops.catalog import Operator
 from netspec.ops.randomness import draws
 from netspec.ops.signatures import signatures_of
@@ -37,7 +37,7 @@ _SHAPES = ("shape", "device", "dtype", "ndim")
 def find_unsaved(root: Child) -> list[Diagnostic]:
     """NS504 for each weight of a call that is random and that no checkpoint would have."""
     found: list[Diagnostic] = []
-    for graph in graphs_of(root, set()):
+    for graph in graphs_of(root):
         for statement in graph.body:
             if not isinstance(statement, Assign) or _is_plain(statement.expr):
                 continue

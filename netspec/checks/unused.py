@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from netspec.errors import Diagnostic
 from netspec.ir.conditions import Readings
-from netspec.ir.expr import Expr, Part, values_in, walk
+from netspec.ir.expr import Part, values_in, walk
 from netspec.ir.graph import (
     Assign,
-    ByMode,
     Child,
     Graph,
-    Loop,
     NewBuffer,
     NewDict,
     NewGraph,
     NewList,
     NewParameter,
-    NewSequence,
     Place,
 )
+from netspec.ir.traversal import expressions_of, graphs_of
+from netspec.language.assigned import help_for_statement
 from netspec.language.expressions import as_expression, is_expression, names_in
 from netspec.language.load import Definition, Spec, plain_source
 from netspec.language.overrides import args_of
@@ -38,9 +38,8 @@ def find_unused(root: Child, document: Document) -> list[Diagnostic]:
     An input that only a layer with a false `when` names is read: it is there for that layer.
     """
     problems = _unread_inputs(root, document)
-    seen: set[int] = set()
     readings = Readings()
-    for graph in graphs_of(root, seen):
+    for graph in graphs_of(root):
         problems += _unread(graph, readings)
         problems += _uncalled(graph, readings)
     return problems
@@ -116,7 +115,7 @@ def _unread_inputs(root: Child, document: Document) -> list[Diagnostic]:
     if not isinstance(root.new, NewGraph) or root.place is None:
         return []
     graph = root.new.graph
-    read = {value for expr in _exprs(graph) for value in values_in(expr)}
+    read = {value for expr in expressions_of(graph) for value in values_in(expr)}
     unread = [port.name for port in graph.inputs if port.id not in read]
     defaults = [step for step in graph.body if isinstance(step, Assign) and _is_default(step)]
     unread += [step.names[0] for step in defaults if step.targets[0] not in read]
@@ -150,26 +149,8 @@ def _words_of(document: Document) -> set[str]:
     return found
 
 
-def graphs_of(child: Child, seen: set[int]) -> Iterator[Graph]:
-    """All graphs of a program, each once; `seen` has the ids of those that were met."""
-    new = child.new
-    if isinstance(new, NewGraph):
-        if id(new.graph) in seen:
-            return
-        seen.add(id(new.graph))
-        yield new.graph
-        children = new.graph.children
-    elif isinstance(new, (NewSequence, NewList, NewDict)):
-        children = new.children
-    else:
-        return
-    for inner in children:
-        yield from graphs_of(inner, seen)
-
-
 def _unread(graph: Graph, readings: Readings) -> Iterator[Diagnostic]:
-    exprs = _exprs(graph)
-    read = {value for expr in exprs for value in values_in(expr)}
+    read = {value for expr in expressions_of(graph) for value in values_in(expr)}
     for statement in graph.body:
         if not isinstance(statement, Assign) or statement.keep or statement.place is None:
             continue
@@ -177,7 +158,19 @@ def _unread(graph: Graph, readings: Readings) -> Iterator[Diagnostic]:
             continue
         for target, name in zip(statement.targets, statement.names, strict=True):
             if target not in read:
-                yield _diagnostic(f"nothing reads `{name}`", statement.place, readings)
+                found = _diagnostic(f"nothing reads `{name}`", statement.place, readings)
+                help = _overwriting_help(statement.place)
+                yield found if help is None else replace(found, help=help)
+
+
+def _overwriting_help(place: Place) -> str | None:
+    """Of a value that is made only to overwrite another: what to read in its place."""
+    written = place.at("value") if place.at("value").exists else place
+    text = written.value if written.exists else None
+    if not isinstance(text, str) or not is_expression(text):
+        return None
+    help = help_for_statement(text[1:].strip())
+    return help and f"{help}; what comes after reads this layer"
 
 
 def _is_default(statement: Assign) -> bool:
@@ -231,17 +224,6 @@ def _diagnostic(fact: str, place: Place, readings: Readings) -> Diagnostic:
 
 def _parts_read(graph: Graph) -> set[str | int]:
     """The children that the graph's expressions and ties name."""
-    nodes = (node for expr in _exprs(graph) for node in walk(expr))
+    nodes = (node for expr in expressions_of(graph) for node in walk(expr))
     names = {node.path[0] for node in nodes if isinstance(node, Part)}
     return names | {tie.source[0] for tie in graph.ties} | {tie.target[0] for tie in graph.ties}
-
-
-def _exprs(graph: Graph) -> list[Expr]:
-    outputs = graph.outputs
-    exprs = [outputs.train, outputs.eval] if isinstance(outputs, ByMode) else [outputs]
-    for statement in graph.body:
-        if isinstance(statement, Loop):
-            exprs += [*statement.start, statement.call]
-        else:
-            exprs.append(statement.expr)
-    return exprs

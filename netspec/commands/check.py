@@ -1,4 +1,7 @@
-"""`netspec check`: all that is wrong with specs, for people, editors and code scanning."""
+"""`netspec check`: all that is wrong with specs, for people, editors and code scanning.
+
+Where all answers are kept on disk, torch is never imported.
+"""
 
 from __future__ import annotations
 
@@ -8,47 +11,53 @@ from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from netspec.commands.find_specs import Checked, collect, given_args
-from netspec.commands.spec_argument import Changes, compile_given, read_changes
+from netspec.commands.answer_cache import Answer, AnswerCache, open_cache
+from netspec.commands.spec_files import spec_files
 from netspec.display import visible
 from netspec.errors import Diagnostic, SpecError
-from netspec.pipeline import gradient_notes
-from netspec.reporting.data import Found, json_of, sarif_of
-from netspec.reporting.pages import read_pages
+from netspec.reporting.data import Found, json_of
 from netspec.reporting.terminal import print_error, tell
 
 
 def check_command(options: Namespace) -> int:
     """Check and tell; gives the exit status."""
     try:
-        changes = read_changes(options)
+        answers = _answers(spec_files(options.specs), options, open_cache(options))
     except SpecError as error:
         print_error(error)
         return 2
-    specs = collect(options.specs)
-    args = given_args(specs, changes.args)
-    found: list[Found] = []
-    notes: list[str] = []
-    for spec in specs:
-        found += _check(spec, replace(changes, args=args[spec.name]), notes)
-    found = _once(found)
+    found = _once(Found(each.name, diagnostic) for each in answers for diagnostic in each.found)
     if options.json:
         _write_json(json_of(found))
     elif options.sarif:
+        from netspec.reporting.pages import read_pages
+        from netspec.reporting.sarif import sarif_of
+
         _write_json(sarif_of(found, read_pages()))
     else:
-        _tell_people(specs, found, notes)
+        notes = [note for each in answers for note in each.notes]
+        _tell_people([each.name for each in answers], found, notes)
     return 1 if found else 0
 
 
-def _check(spec: Checked, changes: Changes, notes: list[str]) -> list[Found]:
-    """What is wrong with a spec; what is worth a note beside is put to the others."""
-    try:
-        if spec.alone:
-            notes += gradient_notes(compile_given(spec.given, changes))
-    except SpecError as error:
-        return [Found(spec.name, diagnostic) for diagnostic in error.diagnostics]
-    return [Found(spec.name, diagnostic) for diagnostic in spec.problems]
+def _answers(
+    files: Sequence[str], options: Namespace, cache: AnswerCache | None
+) -> Sequence[Answer]:
+    """An answer for each file, of a file that was named in two ways one.
+
+    Raises SpecError where what was typed is wrong.
+    """
+    kept = {file: cache.find(file) for file in files} if cache is not None else {}
+    answers = {file: answer for file, answer in kept.items() if answer is not None}
+    left = [file for file in files if file not in answers]
+    if left:
+        from netspec.commands.check_specs import check_specs
+
+        answers |= check_specs(left, options, cache)
+    once: dict[str, Answer] = {}
+    for file in files:
+        once.setdefault(answers[file].name, answers[file])
+    return list(once.values())
 
 
 def _once(found: Iterable[Found]) -> list[Found]:
@@ -60,7 +69,7 @@ def _write_json(value: object) -> None:
     sys.stdout.write(f"{json.dumps(value, indent=2)}\n")
 
 
-def _tell_people(specs: Sequence[Checked], found: Sequence[Found], notes: Sequence[str]) -> None:
+def _tell_people(specs: Sequence[str], found: Sequence[Found], notes: Sequence[str]) -> None:
     tell([_with_file(one, specs) for one in found], sys.stdout)
     if found:
         sys.stdout.write("\n")
@@ -69,7 +78,7 @@ def _tell_people(specs: Sequence[Checked], found: Sequence[Found], notes: Sequen
     sys.stdout.write(f"{_verdict(specs, found)}\n")
 
 
-def _with_file(found: Found, specs: Sequence[Checked]) -> Diagnostic:
+def _with_file(found: Found, specs: Sequence[str]) -> Diagnostic:
     """The diagnostic; of several specs, it names the one in which an override is wrong."""
     diagnostic = found.diagnostic
     if diagnostic.span.line or diagnostic.span.file == found.file or len(specs) < 2:
@@ -77,9 +86,9 @@ def _with_file(found: Found, specs: Sequence[Checked]) -> Diagnostic:
     return replace(diagnostic, notes=(*diagnostic.notes, f"in `{found.file}`"))
 
 
-def _verdict(specs: Sequence[Checked], found: Sequence[Found]) -> str:
+def _verdict(specs: Sequence[str], found: Sequence[Found]) -> str:
     """`lenet.yaml: fine`, `lenet.yaml: 2 errors`, `3 specs: 2 errors in 1 of them`."""
-    subject = visible(specs[0].name) if len(specs) == 1 else f"{len(specs)} specs"
+    subject = visible(specs[0]) if len(specs) == 1 else f"{len(specs)} specs"
     if not found:
         return f"{subject}: fine"
     count = "1 error" if len(found) == 1 else f"{len(found)} errors"

@@ -1,23 +1,19 @@
-"""What there is to check: the specs that were named, those below a folder, files of blocks."""
+"""What is known of a file before it is checked: whether it is a spec, or blocks, and its args."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netspec import find
-from netspec.commands.spec_argument import STDIN, name_of
+from netspec.commands.spec_argument import name_of
+from netspec.commands.spec_files import STDIN
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.language.load import load_spec, plain_source
 from netspec.language.overrides import args_of
-from netspec.limits import Limits
 from netspec.source import Source, from_mapping
 
-# What makes a file of a folder one of ours; it need not be YAML to be told so.
-_VERSION_KEY = re.compile(rb"""(?:\A\s*\{\s*|^)(["']?)netspec\1\s*:""", re.MULTILINE)
 _OWN_KEYS = ("layers", "inputs")  # a file of blocks, which others include, has neither
 
 
@@ -35,19 +31,6 @@ class Checked:
     problems: tuple[Diagnostic, ...] = ()
 
 
-def collect(given: Iterable[str]) -> list[Checked]:
-    """What was named, each file once, and all below the folders among it."""
-    found: dict[str, Checked] = {}
-    for file in given:
-        if file != STDIN and Path(file).is_dir():
-            inside = [_look_at(path) for path in sorted(_below(file))]
-        else:
-            inside = [_look_at(file)]
-        for checked in inside or [_empty(file)]:
-            found.setdefault(checked.name, checked)
-    return list(found.values())
-
-
 def given_args(
     specs: Sequence[Checked], args: Mapping[str, object]
 ) -> dict[str, dict[str, object]]:
@@ -59,25 +42,6 @@ def given_args(
     }
 
 
-def _below(folder: str) -> Iterator[str]:
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            path = os.path.join(place, name)
-            if name.endswith((".yaml", ".yml")) and _is_ours(Path(path)):
-                yield path
-
-
-def _is_ours(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            return _VERSION_KEY.search(file.read(Limits().text)) is not None
-    except OSError:
-        return True  # checking it tells why it can't be read
-
-
 def _empty(folder: str) -> Checked:
     fact = f"there is no spec below the folder `{folder}`"
     help = "a spec is a .yaml or .yml file with `netspec: 1` at its left edge"
@@ -85,10 +49,13 @@ def _empty(folder: str) -> Checked:
     return Checked(folder, folder, alone=False, problems=(diagnostic,))
 
 
-def _look_at(file: str) -> Checked:
+def look_at(file: str) -> Checked:
+    """A file as it was named, or a folder that has no spec below it."""
     name = name_of(file)
     if file == STDIN:
         return Checked(file, name)
+    if Path(file).is_dir():
+        return _empty(file)
     try:
         text = find.text_of(file)
     except SpecError as error:

@@ -16,9 +16,15 @@ def check_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "specs", nargs="+", metavar="SPEC", help=f"{_SPEC}; of a folder all specs below it"
     )
+    parser.add_argument(
+        "--dtype", metavar="NAME", help="also tell what would not run in this dtype, as bfloat16"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a JSON list, for editors")
     form.add_argument("--sarif", action="store_true", help="SARIF 2.1.0, for code scanning")
+    parser.add_argument(
+        "--no-cache", action="store_true", help="look at all again, and keep no answer on disk"
+    )
     _add_changes(parser)
     return parser
 
@@ -34,7 +40,12 @@ def show_parser() -> argparse.ArgumentParser:
         "show", "What each layer gives, holds, computes, and keeps for the backward pass."
     )
     parser.add_argument("spec", metavar="SPEC", help=_SPEC)
-    parser.add_argument("--json", action="store_true", help="all of it as JSON")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="all of it as JSON")
+    form.add_argument(
+        "--program", action="store_true",
+        help="the program that the spec is compiled to, a statement a line, in place of the table",
+    )  # fmt: skip
     parser.add_argument(
         "--size", action="append", default=[], type=_size, metavar="NAME=SIZE",
         help="a free size of the inputs, as in N=64",

@@ -1,4 +1,4 @@
-"""`netspec show`: the summary of a spec's model."""
+"""`netspec show`: the summary of a spec's model, or its program."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from dataclasses import replace
 from netspec.checks.inplace.messages import decisions_json, decisions_text
 from netspec.commands.spec_argument import compile_given, read_changes
 from netspec.errors import SpecError
-from netspec.pipeline import gradient_notes
+from netspec.ir.printer import program_text
+from netspec.pipeline import notes_of
 from netspec.reporting.terminal import look_of, print_error
 from netspec.view.summary import Summary, summarize, summary_json
 from netspec.view.table import summary_text
 
 
 def show_command(options: Namespace) -> int:
-    """Print the table, or JSON; gives the exit status."""
+    """Print the table, JSON, or the program; gives the exit status."""
+    if options.program and (options.size or options.depth):
+        sys.stderr.write("--size and --depth are of the table; --program prints none\n")
+        return 2
     try:
         changes = read_changes(options)
     except SpecError as error:
@@ -25,6 +29,9 @@ def show_command(options: Namespace) -> int:
         return 2
     try:
         compiled = compile_given(options.spec, changes)
+        if options.program:
+            sys.stdout.write(program_text(compiled.program))
+            return 0
         summary = summarize(compiled.program, compiled.built.empty(), dict(options.size))
     except SpecError as error:
         print_error(error)
@@ -37,7 +44,7 @@ def show_command(options: Namespace) -> int:
     sys.stdout.write(summary_text(shown, look_of(sys.stdout).width))
     if compiled.decisions:
         sys.stdout.write(f"\n{decisions_text(compiled.decisions)}")
-    for note in gradient_notes(compiled):
+    for note in notes_of(compiled):
         sys.stdout.write(f"\nnote: {note}\n")
     return 0
 

@@ -10,16 +10,15 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from netspec import find
+from netspec.commands.spec_files import STDIN
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.language.overrides import Override, parse_overrides
-from netspec.limits import raised, read_limits
 from netspec.pipeline import Act, Compiled, compile_spec, read_activation
 from netspec.plugins import enabled, load
-from netspec.reporting.terminal import print_error
 from netspec.source import Source, read_text
 
 T = TypeVar("T")
-STDIN, STDIN_NAME = "-", "<stdin>"
+STDIN_NAME = "<stdin>"
 _MISSING = re.compile(r"pass args=\{'(\w+)': …\}")
 
 
@@ -32,17 +31,6 @@ class Changes:
     overrides: tuple[Override, ...]
     typed: Mapping[str, str]
     plugins: tuple[str, ...] = ()
-
-
-def with_limits(options: Namespace, command: Callable[[Namespace], int]) -> int:
-    """The command's exit status, with the limits that were typed behind --limit."""
-    try:
-        limits = read_limits(dict(options.limits), "--limit ")
-    except SpecError as error:
-        print_error(error)
-        return 2
-    with raised(limits):
-        return command(options)
 
 
 def read_changes(options: Namespace) -> Changes:

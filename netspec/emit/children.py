@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from typing_extensions import assert_never
 
@@ -27,7 +28,11 @@ from netspec.ir.graph import (
     NewParameter,
     NewSequence,
     Rows,
+    container_name,
 )
+from netspec.limits import spend
+
+_A_CHILD = 40  # the work of writing one and compiling it, but for those that a loop makes
 
 
 class Maker:
@@ -52,7 +57,6 @@ class Maker:
             self.statements.append(n.expression(call))
         elif grows(child.new):
             self._set(owner, child, self.empty(child.new))
-            assert isinstance(child.new, Container), "only containers grow"
             self.grow(child.new, n.member(owner, child.name))
         else:
             self._set(owner, child, self.make(child.new))
@@ -77,7 +81,6 @@ class Maker:
             self.statements.append(self._added(new, owner, child.name, value))
             own = self._of(new, owner, child, index)
             if grows(child.new):
-                assert isinstance(child.new, Container), "only containers grow"
                 self.grow(child.new, own)
             self.after(child, own)
 
@@ -105,12 +108,13 @@ class Maker:
             return self.nodes.item(owner, self.nodes.constant(index))
         return self.nodes.member(owner, child.name)
 
-    def empty(self, new: New) -> ast.expr:
+    def empty(self, new: Container) -> ast.expr:
         n = self.nodes
-        return n.call(n.attribute(n.name("nn"), _container(new)))
+        return n.call(n.attribute(n.name("nn"), container_name(new)))
 
     def make(self, new: New) -> ast.expr:
         """The expression that makes a child."""
+        spend(_A_CHILD)
         n = self.nodes
         match new:
             case NewModule():
@@ -119,7 +123,7 @@ class Maker:
                 return self._sequence(children)
             case NewList(children):
                 items = self._items(children)
-                container = n.attribute(n.name("nn"), _container(new))
+                container = n.attribute(n.name("nn"), container_name(new))
                 return n.call(
                     container, [items if items is not None else n.list_(self._each(children))]
                 )
@@ -184,7 +188,7 @@ class Maker:
         """`nn.ModuleDict({"fc": nn.Linear(4, 8), …})`; a ParameterDict would sort a plain dict."""
         n = self.nodes
         line = n.line
-        container = _container(new)
+        container = container_name(new)
         made = n.attribute(n.name("nn"), container)
         if container == "ParameterDict":
             return n.call(made, [self._named(new.children)])
@@ -253,16 +257,7 @@ def _index(rows: Rows, n: Nodes) -> ast.expr:
     return ast.Slice(start, stop, None, lineno=n.line, col_offset=0)
 
 
-def _container(new: New) -> str:
-    if isinstance(new, NewSequence):
-        return "Sequential"
-    assert isinstance(new, (NewList, NewDict)), "a container is a sequence, a list or a dict"
-    parameters = new.children and all(isinstance(c.new, NewParameter) for c in new.children)
-    kind = "List" if isinstance(new, NewList) else "Dict"
-    return f"{'Parameter' if parameters else 'Module'}{kind}"
-
-
-def grows(new: New) -> bool:
+def grows(new: New) -> TypeGuard[Container]:
     """Whether something is to be done after a child of a container was made, before the next."""
     if not isinstance(new, Container):
         return False

@@ -29,6 +29,7 @@ from netspec.ir.graph import (
     Program,
     Statement,
 )  # fmt: skip
+from netspec.ir.traversal import children_of, map_children
 from netspec.ops.catalog import Operator, module_members, operator_of
 from netspec.ops.facts import memo_key
 
@@ -109,13 +110,17 @@ def _levels(root: New) -> list[list[Graph]]:
     return levels
 
 
-def _graphs_in(new: New) -> Iterator[Graph]:
+def _graphs_in(new: New, seen: set[int] | None = None) -> Iterator[Graph]:
     """The graphs that a thing to be made holds, not those inside of them."""
+    seen = set() if seen is None else seen  # the ids of containers: one may stand in many places
     if isinstance(new, NewGraph):
         yield new.graph
-    elif isinstance(new, (NewSequence, NewList, NewDict)):
-        for child in new.children:
-            yield from _graphs_in(child.new)
+        return
+    if id(new) in seen:
+        return
+    seen.add(id(new))
+    for child in children_of(new):
+        yield from _graphs_in(child.new, seen)
 
 
 class _Planner:
@@ -125,6 +130,7 @@ class _Planner:
         self.symbols = symbols
         self.classes: list[ClassPlan] = []
         self.instance_of: dict[int, NewInstance] = {}
+        self.resolved: dict[int, New] = {}  # by the id of what it was
 
     def add_level(self, graphs: Sequence[Graph]) -> None:
         written: dict[object, list[Graph]] = {}
@@ -185,17 +191,13 @@ class _Planner:
 
     def resolve(self, new: New) -> New:
         """The same thing with graphs replaced by instances of their classes."""
-        match new:
-            case NewGraph(graph):
-                return self.instance_of[id(graph)]
-            case NewSequence(children):
-                return NewSequence(tuple(replace(c, new=self.resolve(c.new)) for c in children))
-            case NewList(children):
-                return NewList(tuple(replace(c, new=self.resolve(c.new)) for c in children))
-            case NewDict(children):
-                return NewDict(tuple(replace(c, new=self.resolve(c.new)) for c in children))
-            case _:
-                return new
+        if isinstance(new, NewGraph):
+            return self.instance_of[id(new.graph)]
+        found = self.resolved.get(id(new))
+        if found is None:
+            found = map_children(new, lambda child: replace(child, new=self.resolve(child.new)))
+            self.resolved[id(new)] = found
+        return found
 
     def _abstract(self, graph: Graph) -> _Member:
         """The graph with a slot for each constant."""
@@ -224,12 +226,8 @@ class _Planner:
                         tuple((k, expr_(v, k, owner)) for k, v in kwargs),
                         names,
                     )
-                case NewSequence(children):
-                    return NewSequence(tuple(child_(c) for c in children))
-                case NewList(children):
-                    return NewList(tuple(child_(c) for c in children))
-                case NewDict(children):
-                    return NewDict(tuple(child_(c) for c in children))
+                case NewSequence() | NewList() | NewDict():
+                    return map_children(new, child_)
                 case NewGraph(inner):
                     found = self.instance_of[id(inner)]
                     names = self.classes[found.owner].parameters

@@ -24,7 +24,8 @@ from netspec.ir.expr import (
     substitute,
     values_in,
 )
-from netspec.ir.graph import Assign, ByMode, Graph, Loop
+from netspec.ir.graph import Assign, Graph, Loop
+from netspec.ir.traversal import output_expressions
 
 _MOST_CALLS = 2  # in one another: `x + self.attn(self.ln1(x))`
 _MOST_DEEP = 20  # operators of any kind in one another
@@ -38,9 +39,7 @@ def fold(graph: Graph) -> tuple[Graph, dict[int, int]]:
     expression moves only where Python still evaluates everything in the same order.
     """
     reads = [reads_of(statement) for statement in graph.body]
-    outputs = graph.outputs
-    last_exprs = [outputs.train, outputs.eval] if isinstance(outputs, ByMode) else [outputs]
-    counts = Counter(chain(*reads, *map(values_in, last_exprs)))
+    counts = Counter(chain(*reads, *map(values_in, output_expressions(graph.outputs))))
     last = last_reads(graph, reads)
     lines: dict[int, int] = {}
     body: list[Assign | Loop] = []
@@ -173,9 +172,7 @@ def reads_of(statement: Assign | Loop) -> list[int]:
 
 def last_reads(graph: Graph, reads: list[list[int]]) -> dict[int, int]:
     last = {value: index for index, values in enumerate(reads) for value in values}
-    outputs = graph.outputs
-    exprs = (outputs.train, outputs.eval) if isinstance(outputs, ByMode) else (outputs,)
-    for expr in exprs:
+    for expr in output_expressions(graph.outputs):
         for value in values_in(expr):
             last[value] = len(graph.body)
     return last

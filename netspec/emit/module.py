@@ -21,6 +21,7 @@ from netspec.emit.tree import BUILDER, Written
 from netspec.language.overrides import Text
 from netspec.ops.process_state import own_random_state
 from netspec.ops.registry import Registered
+from netspec.ops.unfilled import Unfilled
 
 _MODULE_NAME = "netspec_models"
 
@@ -38,7 +39,7 @@ class Built:
     def empty(self) -> nn.Module:
         """The model on `meta`: its shapes, and no memory."""
         try:
-            with torch.device("meta"):
+            with torch.device("meta"), Unfilled():
                 return self.make()
         except Exception:
             if not self.registered:

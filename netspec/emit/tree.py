@@ -16,7 +16,6 @@ from netspec.ir.expr import Choice, Const, DictOf, Expr, Part, Training, Tuple, 
 from netspec.ir.graph import (
     Assign,
     ByMode,
-    Container,
     Graph,
     Loop,
     Tie,
@@ -217,7 +216,6 @@ def _builder(plan: Plan) -> ast.FunctionDef:
         made = maker.make(root.new)
         body: list[ast.stmt] = [ast.Return(made, lineno=line, col_offset=0)]
     else:
-        assert isinstance(root.new, Container), "only containers grow"
         maker.statements.append(n.assign(n.target("model"), maker.empty(root.new)))
         maker.grow(root.new, n.name("model"))
         body = [*maker.statements, ast.Return(n.name("model"), lineno=line, col_offset=0)]

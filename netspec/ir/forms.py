@@ -6,7 +6,8 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from netspec.ir.expr import Const
-from netspec.ir.graph import Child, NewDict, NewGraph, NewList, NewModule, NewSequence, Program
+from netspec.ir.graph import Child, NewModule, Program
+from netspec.ir.traversal import map_children
 from netspec.ops.overwriting import INPLACE
 
 
@@ -30,19 +31,6 @@ def _changed(child: Child, path: str, paths: frozenset[str], above: set[str]) ->
         return replace(child, new=replace(child.new, kwargs=kwargs))
     if path and path not in above:
         return child
-    match child.new:
-        case NewSequence(children) | NewList(children) | NewDict(children):
-            changed = _all(children, path, paths, above)
-            return replace(child, new=replace(child.new, children=changed))
-        case NewGraph(graph):
-            changed = _all(graph.children, path, paths, above)
-            return replace(child, new=NewGraph(replace(graph, children=changed)))
-        case _:
-            return child
-
-
-def _all(
-    children: tuple[Child, ...], path: str, paths: frozenset[str], above: set[str]
-) -> tuple[Child, ...]:
     prefix = f"{path}." if path else ""
-    return tuple([_changed(child, prefix + child.name, paths, above) for child in children])
+    new = map_children(child.new, lambda c: _changed(c, prefix + c.name, paths, above))
+    return replace(child, new=new)

@@ -42,6 +42,14 @@ class Place:
             value = value[key]
         return True
 
+    @property
+    def value(self) -> Any:
+        """What the text has at this path."""
+        found: Any = self.source.value
+        for key in self.path:
+            found = found[key]
+        return found
+
     def span(self) -> Span:
         """Of the value that stands here, or of the part of an expression."""
         span = self.source.span_of(self.path)
@@ -146,6 +154,15 @@ New: TypeAlias = (
     NewModule | NewSequence | NewList | NewDict | NewGraph | NewParameter | NewBuffer | NewInstance
 )
 Container: TypeAlias = NewSequence | NewList | NewDict  # torch's own, with children and no graph
+
+
+def container_name(new: Container) -> str:
+    """The class of torch.nn that a container is: `Sequential`, `ModuleList`, `ParameterDict`."""
+    if isinstance(new, NewSequence):
+        return "Sequential"
+    parameters = new.children and all(isinstance(c.new, NewParameter) for c in new.children)
+    kind = "List" if isinstance(new, NewList) else "Dict"
+    return f"{'Parameter' if parameters else 'Module'}{kind}"
 
 
 Rows: TypeAlias = int | tuple[int | None, int | None]  # one, or from one to another
@@ -295,4 +312,5 @@ class Program:
     inputs: tuple[Port, ...]
     source: Text
     overwrites: bool = False  # some call asks to overwrite its input
+    refuses_gradients: bool = False  # some call takes no tensor that is trained
     registered: tuple[Registered, ...] = ()  # what Python code registered, and the program names

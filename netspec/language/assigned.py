@@ -36,7 +36,7 @@ def help_for(target: ast.expr, value: ast.expr) -> str:
 
 
 def help_for_statement(body: str) -> str | None:
-    """The same of a text that is an assignment of Python: `x[:, 0] = 0`, `x += 1`."""
+    """The same of a text that only changes something: `x[:, 0] = 0`, `x += 1`, `x.mul_(2)`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -53,7 +53,14 @@ def help_for_statement(body: str) -> str | None:
             if isinstance(target, ast.Subscript):
                 return help_for(target, sum_)
             return f"a value is made anew: `={ast.unparse(sum_)}`"
+        case ast.Expr(ast.Call(ast.Attribute(target, name)) as call) if _overwrites(name):
+            anew = ast.Call(ast.Attribute(target, name[:-1]), call.args, call.keywords)
+            return help_in_place(name, target, call.args) or help_for(target, anew)
     return None
+
+
+def _overwrites(method: str) -> bool:
+    return method.endswith("_") and not method.endswith("__")
 
 
 def _filled(target: ast.expr, value: ast.expr) -> str:

@@ -6,17 +6,16 @@ process from the same texts, without any file.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 
+from netspec import file_trace
 from netspec.errors import did_you_mean
 from netspec.limits import current, raised_help
 from netspec.source import Source, read_source, read_text
-from netspec.source.limits import MAX_OFFERED
 
 MAX_FILES = 256
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,199}")
@@ -105,29 +104,29 @@ class Files:
     def _specs_in(self, folder: Path) -> list[str]:
         """The first files of a folder that may be meant by a name with a slip; looked up once."""
         if folder not in self._listed:
-            with os.scandir(folder) as entries:
-                names = [each.name for each in islice(entries, MAX_OFFERED)]
-            self._listed[folder] = sorted(name for name in names if name.endswith(".yaml"))
+            names = file_trace.names_in(folder)
+            self._listed[folder] = [name for name in names if name.endswith(".yaml")]
         return self._listed[folder]
 
     def _find(self, name: str, owner: Source, by_name: bool) -> tuple[Path, Path, str]:
         """The real path, the folder that it may not leave, and how messages call it."""
         here = owner.path.parent if owner.path is not None else None
-        root = self._roots.get(str(owner.path)) or (here.resolve() if here else None)
+        root = self._roots.get(str(owner.path)) or (file_trace.real_path(here) if here else None)
         if by_name:
             folders = [folder for folder in (here, *self.folders) if folder is not None]
             for folder in folders:
                 file = folder / f"{name}.yaml"
-                if file.is_file():
-                    own = root if root and folder == here else folder.resolve()
+                if file_trace.is_file(file):
+                    own = root if root and folder == here else file_trace.real_path(folder)
                     return within(own, folder, f"{name}.yaml"), own, str(file)
             names = [Path(found).stem for folder in folders for found in self._specs_in(folder)]
             raise CannotOpen(f"there is no spec `{name}`", did_you_mean(name, names))
         if here is None or root is None:
             raise CannotOpen(f"`{name}` cannot be opened: this text is not a file in a folder")
         file = within(root, here, name)
-        if not file.is_file():
-            near = self._specs_in(file.parent) if file != root and file.parent.is_dir() else []
+        if not file_trace.is_file(file):
+            below = file != root and file_trace.is_folder(file.parent)
+            near = self._specs_in(file.parent) if below else []
             raise CannotOpen(f"there is no file `{name}`", did_you_mean(file.name, near))
         return file, root, str(here / name)
 
@@ -141,8 +140,9 @@ def within(root: Path, here: Path, name: str) -> Path:
     if Path(name).is_absolute() or "\\" in name or "\0" in name or ":" in name:
         raise CannotOpen(f"`{name}` is not a path inside the spec's folder", help)
     try:
-        file = (here / name).resolve()
-        file.is_file()  # which a name that is too long does not let one ask
+        file = file_trace.real_path(here / name)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            file_trace.kind(file)  # which a name that is too long does not let one ask
     except (OSError, RuntimeError, ValueError):
         raise CannotOpen(f"`{name}` is not a path inside the spec's folder", help) from None
     if not file.is_relative_to(root):

@@ -7,7 +7,7 @@ against the installed torch.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
 from pydantic import (
     AfterValidator,
@@ -55,7 +55,7 @@ class Repeat(_Model):
     name: StrictStr | None = None
 
 
-class Layer(_Model):
+class LayerBase(_Model):
     """What every layer may carry, whatever its kind."""
 
     kind: ClassVar[str]
@@ -84,7 +84,7 @@ class Layer(_Model):
         return self.__pydantic_extra__ or {}
 
 
-class _FreeLayer(Layer):
+class _FreeLayer(LayerBase):
     model_config = ConfigDict(extra="allow")
     free: ClassVar[bool] = True
 
@@ -116,45 +116,45 @@ class SpecLayer(_FreeLayer):
     spec: StrictStr
 
 
-class ContainerLayer(Layer):
+class ContainerLayer(LayerBase):
     kind: ClassVar[str] = "layers"
     layers: Layers
 
 
-class ParamLayer(Layer):
+class ParamLayer(LayerBase):
     kind: ClassVar[str] = "param"
     param: StrictStr | list[Number]
 
 
-class BufferLayer(Layer):
+class BufferLayer(LayerBase):
     kind: ClassVar[str] = "buffer"
     buffer: StrictStr | list[Number]
     persistent: StrictBool = True
 
 
-class UseLayer(Layer):
+class UseLayer(LayerBase):
     kind: ClassVar[str] = "use"
     use: StrictStr
     with_: dict[str, Argument] | None = Field(None, alias="with")
 
 
-class ValueLayer(Layer):
+class ValueLayer(LayerBase):
     kind: ClassVar[str] = "value"
     value: StrictStr
 
 
-class ConstLayer(Layer):
+class ConstLayer(LayerBase):
     kind: ClassVar[str] = "const"
     const: Argument
 
 
-class LostLayer(Layer):
+class LostLayer(LayerBase):
     """In the place of a layer that was refused, so that the others are checked; no text has it."""
 
     kind: ClassVar[str] = "lost"
 
 
-class ForeignLayer(Layer):
+class ForeignLayer(LayerBase):
     """A layer as another tool writes it, which is refused with what a spec writes instead."""
 
     kind: ClassVar[str] = "foreign"
@@ -165,10 +165,27 @@ class ForeignLayer(Layer):
 FOREIGN_KEYS = ("_target_", "class_path", "class_name", "op_type", "type", "class")
 
 
-KINDS: tuple[type[Layer], ...] = (
-    ModuleLayer, CallLayer, ActLayer, BlockLayer, SpecLayer, ContainerLayer, ParamLayer,
-    BufferLayer, UseLayer, ValueLayer, ConstLayer,
-)  # fmt: skip
+# Every kind of layer. A match on one ends in `assert_never`, so that the type checker names each
+# place that does not know a new kind.
+Layer: TypeAlias = (
+    Annotated[ModuleLayer, Tag("module")]
+    | Annotated[CallLayer, Tag("call")]
+    | Annotated[ActLayer, Tag("act")]
+    | Annotated[BlockLayer, Tag("block")]
+    | Annotated[SpecLayer, Tag("spec")]
+    | Annotated[ContainerLayer, Tag("layers")]
+    | Annotated[ParamLayer, Tag("param")]
+    | Annotated[BufferLayer, Tag("buffer")]
+    | Annotated[UseLayer, Tag("use")]
+    | Annotated[ValueLayer, Tag("value")]
+    | Annotated[ConstLayer, Tag("const")]
+    | Annotated[LostLayer, Tag("lost")]
+    | Annotated[ForeignLayer, Tag("foreign")]
+)
+RegisteredLayer: TypeAlias = ModuleLayer | ActLayer | BlockLayer | SpecLayer | ContainerLayer
+_NO_KINDS = (LostLayer, ForeignLayer)  # which stand for what a text has instead of a layer
+_EVERY: tuple[type[LayerBase], ...] = tuple(get_args(tagged)[0] for tagged in get_args(Layer))
+KINDS = tuple(kind for kind in _EVERY if kind not in _NO_KINDS)
 KIND_NAMES: tuple[str, ...] = tuple(kind.kind for kind in KINDS)
 _KIND_SET = frozenset(KIND_NAMES)
 
@@ -179,14 +196,25 @@ def kinds_of(layer: dict[str, Any]) -> list[str]:
 
 
 def _is_foreign(layer: object) -> bool:
-    """Whether a layer is a call of Python, a row of Ultralytics, or has another tool's key."""
+    """Whether a layer is a call of Python, a row of Ultralytics, has another tool's key, or a class
+    for a key: `{Linear: {out_features: 4}}`; or whether its arguments are a list."""
     if isinstance(layer, str):
         return layer.endswith(")") and not layer.startswith("=")
     if isinstance(layer, list):
         return len(layer) == 4 and isinstance(layer[2], str) and isinstance(layer[3], list)
-    if not isinstance(layer, dict) or kinds_of(layer):
+    if not isinstance(layer, dict):
         return False
-    return any(isinstance(layer.get(key), str) for key in FOREIGN_KEYS)
+    if kinds_of(layer):
+        return isinstance(layer.get("module"), str) and isinstance(layer.get("args"), list)
+    has_key = any(isinstance(layer.get(key), str) for key in FOREIGN_KEYS)
+    return has_key or class_key_of(layer) is not None
+
+
+def class_key_of(layer: dict[str, Any]) -> str | None:
+    """The class that is a layer's only key."""
+    key, value = next(iter(layer.items()), ("", None))
+    is_class = len(layer) == 1 and key[:1].isupper() and key.lower() not in _KIND_SET
+    return key if is_class and not isinstance(value, str) else None
 
 
 def expand_short(layer: object) -> object:
@@ -202,7 +230,7 @@ def expand_short(layer: object) -> object:
 
 
 def _kind(layer: object) -> str | None:
-    if isinstance(layer, Layer):
+    if isinstance(layer, LayerBase):
         return layer.kind
     if not isinstance(layer, dict):
         return None
@@ -210,23 +238,7 @@ def _kind(layer: object) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-AnyLayer: TypeAlias = Annotated[
-    Annotated[ModuleLayer, Tag("module")]
-    | Annotated[CallLayer, Tag("call")]
-    | Annotated[ActLayer, Tag("act")]
-    | Annotated[BlockLayer, Tag("block")]
-    | Annotated[SpecLayer, Tag("spec")]
-    | Annotated[ContainerLayer, Tag("layers")]
-    | Annotated[ParamLayer, Tag("param")]
-    | Annotated[BufferLayer, Tag("buffer")]
-    | Annotated[UseLayer, Tag("use")]
-    | Annotated[ValueLayer, Tag("value")]
-    | Annotated[ConstLayer, Tag("const")]
-    | Annotated[LostLayer, Tag("lost")]
-    | Annotated[ForeignLayer, Tag("foreign")],
-    Discriminator(_kind),
-    BeforeValidator(expand_short),
-]
+AnyLayer: TypeAlias = Annotated[Layer, Discriminator(_kind), BeforeValidator(expand_short)]
 
 
 def _listed(layers: object) -> object:

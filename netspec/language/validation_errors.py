@@ -18,7 +18,7 @@ from netspec.language.schema import (
     Block,
     Document,
     Input,
-    Layer,
+    LayerBase,
     Library,
     Repeat,
     Variant,
@@ -205,11 +205,26 @@ def _help_for(path: Path, value: Any) -> str | None:
         return f"write `{key}: {meant}`" if meant is not None else None
     if key == "layers" and isinstance(value, str):
         return "a layer a line: `fc: {module: Linear, out_features: 4}`"
+    if "from" in path[-2:] and type(value) is int:
+        return _help_for_number(path, value)
+    if key == "args" and isinstance(value, list) and is_layer(path[:-1]):
+        return "write each argument by its name: `args: {dim: 1}`"
     if key == "as" and isinstance(value, str):
         return did_you_mean(value, ("sequential", "list", "dict", "graph", "inline"))
     if len(path) == 2 and path[0] == "inputs" and isinstance(value, (int, str)):
         return f"write `{key}: [N, 3, 32, 32]`: its sizes, and a letter where any will do"
     return None
+
+
+def _help_for_number(path: Path, number: int) -> str:
+    """What to write for a number in `from`, by which others count layers."""
+    if number < -1:
+        return "`from` has the names of layers: give that one a name"
+    if number >= 0:
+        return f'`from` has the names of layers: write `"{number}"` for that of a list'
+    if path[-1] == "from":
+        return "leave `from` out: a layer reads the one before it"
+    return "write `=_` for what the layer before gives"
 
 
 def _no_kind(value: Any, path: Path, source: Text) -> Diagnostic:
@@ -261,7 +276,7 @@ def _known_keys(value: Any, path: Path, model: Whole) -> list[str]:
     owner: type[Any] = model
     if is_layer(path):
         kinds = kinds_of(_value_at(value, path))
-        owner = next((kind for kind in KINDS if kind.kind in kinds), Layer)
+        owner = next((kind for kind in KINDS if kind.kind in kinds), LayerBase)
     elif len(path) >= 2 and path[-2] == "blocks":
         owner = Block
     elif path and path[-1] == "repeat":

@@ -26,6 +26,7 @@ from netspec.limits import pay_once, spent
 from netspec.ops import catalog, execution_limits, registry
 from netspec.ops.catalog import Operator
 from netspec.ops.process_state import own_random_state, silence, without_fast_path
+from netspec.ops.unfilled import Unfilled
 
 MAX_OUTPUTS = 1_000
 MAX_TINY = 1_000_000
@@ -59,6 +60,11 @@ _FEW_TENSORS = 8  # that a layer has; a module with more has layers of its own
 _A_TENSOR = 350  # the work that each of those is
 _STATE = ("_parameters", "_buffers")
 _SHORT = (5, 7)  # sequences
+_SHALLOW = (2, 3)  # stacks of layers
+_OF_RNNS = (
+    "input_size", "hidden_size", "batch_first", "dropout", "bidirectional", "proj_size",
+    "nonlinearity",
+)  # fmt: skip
 _FLOAT = "float"  # what a float's key begins with
 
 
@@ -159,7 +165,7 @@ def _run_registered(
     try:
         return _run(key, target, args, kwargs, asks_kernel=False)
     except OperatorRejects:  # its code may look at numbers, which `meta` has not
-        return _remembered(("cpu", key), lambda: _on_cpu(on_cpu, args, dict(kwargs)))
+        return remembered(("cpu", key), lambda: _on_cpu(on_cpu, args, dict(kwargs)))
 
 
 def is_type_preserving(
@@ -206,7 +212,10 @@ def _same_on_cpu(
 
 def run(key: object, target: Callable[..., object], args: tuple[Fact, ...]) -> Fact:
     """The fact of what any callable gives, which `key` identifies; for Python's own operators."""
-    return _run((key, memo_key(args)), target, args, ())
+    known = args
+    if _is_plain_arithmetic(target, args):  # whatever the numbers are
+        known = tuple([one if isinstance(one, TensorType) else type(one) for one in args])
+    return _run((key, memo_key(known)), target, args, ())
 
 
 def run_module(
@@ -228,49 +237,74 @@ def run_module(
         return args[0]
     memo = (key, training, memo_key(args), memo_key(kwargs))
     pay_once(("layers", memo), _A_TENSOR * max(0, tensors_of(module) - _FEW_TENSORS))
-    found = _over_time(memo, module, training, args, kwargs)
+    found = _by_small_ones(memo, module, training, args, kwargs)
     if found is None:
         found = _run(memo, _MetaCall(module, training), args, kwargs)
     small = elements_of(module) + elements(found) <= MAX_TINY
     if small and _asks_for_cpu(args, dict(kwargs)):
-        found = _remembered(("cpu", memo), lambda: _or_on_cpu(found, twin, args, dict(kwargs)))
-    _remembered(
+        found = remembered(("cpu", memo), lambda: _or_on_cpu(found, twin, args, dict(kwargs)))
+    if _is_deep(module, args, kwargs):
+        twin = _CpuCopy(_of_layers(cast("nn.RNNBase", module), max(_SHALLOW)), training)
+    remembered(
         ("kernel", memo), lambda: _check_kernel(memo, twin, args, dict(kwargs), found), _A_KIND
     )
     return found
 
 
-def _over_time(
+def _by_small_ones(
     key: object,
     module: nn.Module,
     training: bool,
     args: tuple[Fact, ...],
     kwargs: tuple[tuple[str, Fact], ...],
 ) -> Fact | None:
-    """An RNN's result for a long sequence, by what it gives for two short ones; None for others.
+    """An RNN's result by what two of few steps and layers give; None for others, and small ones.
 
-    On `meta` torch takes each step of a sequence by itself, and a thousand take two seconds.
+    On `meta` torch takes each step of each layer by itself, and a thousand take two seconds.
     """
     fact = args[0] if args else None
     if not isinstance(module, nn.RNNBase) or not isinstance(fact, TensorType):
         return None
     axis = 1 if module.batch_first and len(fact.shape) == 3 else 0
-    if len(fact.shape) not in (2, 3) or fact.shape[axis] <= max(_SHORT):
+    if len(fact.shape) not in (2, 3):
         return None
-    call = _MetaCall(module, training)
+    steps, deep = fact.shape[axis], _is_deep(module, args, kwargs)
+    if steps <= max(_SHORT) and not deep:
+        return None
     found = []
-    for steps in _SHORT:
-        short = contiguous((*fact.shape[:axis], steps, *fact.shape[axis + 1 :]), fact.dtype)
-        one = _run((key, steps), call, (short, *args[1:]), kwargs)
-        found.append(_of_length(one, axis, fact.shape[axis]))
+    for few, layers in zip(_SHORT, _SHALLOW, strict=True):
+        call = _MetaCall(_of_layers(module, layers) if deep else module, training)
+        few = min(few, steps)
+        short = contiguous((*fact.shape[:axis], few, *fact.shape[axis + 1 :]), fact.dtype)
+        one = _run((key, few, layers), call, (short, *args[1:]), kwargs)
+        assert isinstance(one, tuple), "an RNN gives a tuple"
+        state = _with_size(one[1], 0, module.num_layers, layers) if deep else one[1]
+        found.append((_with_size(one[0], axis, steps, few), state))
     return found[0] if found[0] == found[1] else None
 
 
-def _of_length(fact: Fact, axis: int, steps: int) -> Fact:
-    """An RNN's outputs, as they are where the sequence has this many steps."""
-    assert isinstance(fact, tuple) and isinstance(fact[0], TensorType), "an RNN gives a tuple"
-    shape = fact[0].shape
-    return (replace(fact[0], shape=(*shape[:axis], steps, *shape[axis + 1 :])), *fact[1:])
+def _is_deep(
+    module: nn.Module, args: tuple[Fact, ...], kwargs: tuple[tuple[str, Fact], ...]
+) -> bool:
+    """Whether an RNN has more layers than need be asked; a state that is given has them too."""
+    given_state = len(args) > 1 or bool(kwargs)
+    return isinstance(module, nn.RNNBase) and module.num_layers > max(_SHALLOW) and not given_state
+
+
+def _of_layers(module: nn.RNNBase, layers: int) -> nn.RNNBase:
+    """An RNN like this one, of so many layers."""
+    named = {name: vars(module)[name] for name in _OF_RNNS if vars(module).get(name)}
+    named |= {"bias": module.bias, "num_layers": layers}
+    return type(module)(**named, dtype=next(module.parameters()).dtype, device="meta")
+
+
+def _with_size(fact: Fact, axis: int, size: int, asked: int) -> Fact:
+    """What an RNN gives where `size` stands for as many steps or layers as were asked."""
+    if isinstance(fact, tuple):
+        return tuple(_with_size(item, axis, size, asked) for item in fact)
+    assert isinstance(fact, TensorType), "an RNN gives tensors"
+    grown = fact.shape[axis] // asked * size
+    return replace(fact, shape=(*fact.shape[:axis], grown, *fact.shape[axis + 1 :]))
 
 
 def has_mode(module: nn.Module) -> bool:
@@ -401,10 +435,11 @@ def _new_on_meta(
     cls: Callable[..., nn.Module], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
 ) -> nn.Module:
     """By its own `device` where it has one."""
-    if _has_device(cls):
+    if not _has_device(cls):
+        with torch.device("meta"), Unfilled():
+            return cls(*args, **kwargs)
+    with Unfilled():
         return cls(*args, **{**kwargs, "device": "meta"})
-    with torch.device("meta"):
-        return cls(*args, **kwargs)
 
 
 @cache
@@ -434,10 +469,11 @@ def _run(
     kwargs: tuple[tuple[str, Fact], ...],
     asks_kernel: bool = True,
 ) -> Fact:
-    return _remembered(key, lambda: _result(key, target, args, dict(kwargs), asks_kernel))
+    return remembered(key, lambda: _result(key, target, args, dict(kwargs), asks_kernel))
 
 
-def _remembered(key: object, find: Callable[[], Fact], work: int = _A_QUESTION) -> Fact:
+def remembered(key: object, find: Callable[[], Fact], work: int = _A_QUESTION) -> Fact:
+    """What `find` gives, found once; its work is paid in each check. Raises OperatorRejects."""
     found = _memo.get(key, _memo)
     if found is _memo:
         before = spent()
@@ -536,10 +572,10 @@ def _on_cpu(
                 positional = [to_value(a, fill) for a in args]
                 named = {name: to_value(value, fill) for name, value in kwargs.items()}
                 if backward:
-                    positional, named = tree_map(_in_a_graph, (positional, named))
+                    positional, named = tree_map(in_a_graph, (positional, named))
                 result = target(*positional, **named)
                 if backward:
-                    _go_back(result)
+                    go_back(result)
                 found.append(fact_of(result))
             if one:
                 break
@@ -562,7 +598,7 @@ def _has_whole_numbers(fact: Fact) -> bool:
     )
 
 
-def _in_a_graph(value: object) -> object:
+def in_a_graph(value: object) -> object:
     """A tensor as the value of a layer is: it requires grad, and is no leaf."""
     if not isinstance(value, torch.Tensor):
         return value
@@ -570,7 +606,7 @@ def _in_a_graph(value: object) -> object:
     return value.requires_grad_().view_as(value) * 1 if differentiable else value
 
 
-def _go_back(result: object) -> None:
+def go_back(result: object) -> None:
     """A backward pass from all of a result that requires grad."""
     tensors = [t for t in tree_leaves(result) if isinstance(t, torch.Tensor) and t.requires_grad]
     if tensors:
@@ -813,7 +849,9 @@ def _side_of(number: float) -> object:
 def _is_plain_arithmetic(target: Callable[..., object], args: tuple[Fact, ...]) -> bool:
     """Whether no number that is not huge can be refused: Python's operators on float32."""
     return target in _ARITHMETIC and all(
-        value.dtype is torch.float32 if isinstance(value, TensorType) else abs(value) < _HUGE  # type: ignore[arg-type]
+        value.dtype is torch.float32
+        if isinstance(value, TensorType)
+        else isinstance(value, (int, float)) and abs(value) < _HUGE
         for value in args
     )
 

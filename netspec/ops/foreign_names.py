@@ -139,6 +139,12 @@ _FUNCTIONS: Mapping[str, str] = {
     "hard_sigmoid": "hardsigmoid",
     "global_avg_pool2d": "adaptive_avg_pool2d",
 }
+_DTYPES: Mapping[str, str] = {
+    "bf16": "bfloat16",
+    "fp16": "float16",
+    "fp32": "float32",
+    "fp64": "float64",
+}
 
 
 def argument_of(name: str, known: Sequence[str]) -> str | None:
@@ -256,6 +262,8 @@ def told_of_activation(name: str) -> str | None:
 
 def told_of_dtype(name: str) -> str | None:
     """A help line with the nearest dtypes that torch can compute with."""
+    if name in _DTYPES:
+        return f"did you mean `{_DTYPES[name]}`?"
     return did_you_mean(name, [known for known in catalog.dtype_names() if _computes(known)])
 
 

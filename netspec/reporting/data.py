@@ -1,20 +1,11 @@
-"""Diagnostics for programs: plain JSON for editors, SARIF 2.1.0 for code scanning."""
+"""Diagnostics for programs: plain JSON for editors."""
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import quote
 
-import netspec
 from netspec.errors import Diagnostic
-from netspec.reporting.pages import Page
-
-_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-_LINK = re.compile(r"\](?=\()")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +37,7 @@ def json_of(found: Iterable[Found]) -> list[dict[str, object]]:
             "file": one.place,
             "code": one.diagnostic.code,
             "message": one.diagnostic.fact,
-            **_region(one.diagnostic, ("line", "column", "endLine", "endColumn")),
+            **region(one.diagnostic, ("line", "column", "endLine", "endColumn")),
             "notes": one.notes,
             "help": one.diagnostic.help,
         }
@@ -54,71 +45,9 @@ def json_of(found: Iterable[Found]) -> list[dict[str, object]]:
     ]
 
 
-def _region(diagnostic: Diagnostic, keys: tuple[str, str, str, str]) -> dict[str, int | None]:
+def region(diagnostic: Diagnostic, keys: tuple[str, str, str, str]) -> dict[str, int | None]:
     span = diagnostic.span
     if not span.line:
         return dict.fromkeys(keys)
     end = span.column + span.width
     return dict(zip(keys, (span.line, span.column, span.line, end), strict=True))
-
-
-def sarif_of(found: Iterable[Found], pages: Mapping[str, Page]) -> dict[str, object]:
-    """A SARIF log of one run, with a rule for every code that has a page.
-
-    Paths are relative to the folder in which netspec runs, if they lie in it.
-    """
-    driver = {
-        "name": "netspec",
-        "version": netspec.__version__,
-        "rules": [_rule(page) for page in pages.values()],
-    }
-    run = {
-        "tool": {"driver": driver},
-        "columnKind": "unicodeCodePoints",
-        "results": [_result(one, list(pages)) for one in found],
-    }
-    return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
-
-
-def _rule(page: Page) -> dict[str, object]:
-    # The Markdown is not escaped: what shows it shows the braces of its examples as they are.
-    return {
-        "id": page.code,
-        "shortDescription": {"text": _escaped(page.title)},
-        "fullDescription": {"text": _escaped(page.summary)},
-        "helpUri": page.path.as_uri(),
-        "help": {"text": _escaped(page.summary), "markdown": page.text},
-        "defaultConfiguration": {"level": "error"},
-    }
-
-
-def _result(found: Found, codes: list[str]) -> dict[str, object]:
-    diagnostic = found.diagnostic
-    lines = [diagnostic.fact, *(f"note: {note}" for note in found.notes)]
-    if diagnostic.help:
-        lines.append(f"help: {diagnostic.help}")
-    location: dict[str, object] = {"artifactLocation": _artifact(found.place)}
-    if diagnostic.span.line:
-        keys = ("startLine", "startColumn", "endLine", "endColumn")
-        location["region"] = _region(diagnostic, keys)
-    index = {"ruleIndex": codes.index(diagnostic.code)} if diagnostic.code in codes else {}
-    return {
-        "ruleId": diagnostic.code,
-        **index,
-        "level": "error",
-        "message": {"text": _escaped("\n".join(lines))},
-        "locations": [{"physicalLocation": location}],
-    }
-
-
-def _artifact(file: str) -> dict[str, str]:
-    path, here = Path(os.path.abspath(file)), Path.cwd()
-    if not path.is_relative_to(here):
-        return {"uri": path.as_uri()}
-    inside = os.fsencode(path.relative_to(here).as_posix())  # a name may be no text
-    return {"uri": quote(inside), "uriBaseId": "%SRCROOT%"}
-
-
-def _escaped(text: str) -> str:
-    """A text as SARIF has it (3.11.5, 3.11.6): braces are doubled, and what is no link is none."""
-    return _LINK.sub(r"\\]", text.replace("{", "{{").replace("}", "}}"))

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from netspec.errors import Diagnostic, RunError, Span
-from netspec.pipeline import Compiled
+from netspec.pipeline import Compiled, check_dtype
 from netspec.run.checkpoint import Checkpoint, find_checkpoint, load_own, read_checkpoint
 from netspec.run.data.dataset import Data
 from netspec.run.data.settings import Settings as DataSettings
@@ -21,6 +21,7 @@ from netspec.run.evaluation_data import check_same_classes, data_settings, with_
 from netspec.run.metrics import choose_metrics
 from netspec.run.model import read_choice
 from netspec.run.objective import Scoring, make_objective
+from netspec.run.precision import weights_dtype
 from netspec.run.preflight import compile_with_data
 from netspec.run.settings import (
     ActSettings,
@@ -71,6 +72,7 @@ def _of_checkpoint(
     model = compiled.built.make()
     load_own(model, checkpoint)
     precision = settings.precision or trained.run.precision
+    check_dtype(compiled, weights_dtype(precision))
     return Subject(checkpoint.path, compiled, model, data, settings_of(chosen), scoring, precision)
 
 

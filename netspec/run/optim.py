@@ -14,6 +14,7 @@ from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from netspec.errors import Diagnostic, RunError, Span, SpecError, did_you_mean
+from netspec.explain.operation import explain_rejection
 from netspec.ir.lower.program import evaluate_alone
 from netspec.ops.arguments import Misfit, Signature, coerce
 from netspec.ops.signatures import signature_of_class
@@ -263,7 +264,7 @@ def _evaluated(key: str, value: object, names: Mapping[str, object], place: _Pla
         return value
     source = from_mapping({key: value}, place.of(key).file)
     try:
-        return evaluate_alone(value, names, source, (key,))
+        return evaluate_alone(value, names, source, (key,), explain_rejection)
     except SpecError as error:
         span = place.of(key)
         raise RunError(

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from netspec.errors import Diagnostic, RunError, SpecError
-from netspec.pipeline import Compiled, compile_recipe
+from netspec.pipeline import Compiled, check_dtype, compile_recipe
 from netspec.recipe import Recipe
 from netspec.run.batch_sizes import check_batches
 from netspec.run.data.batches import epoch_length
@@ -25,6 +25,7 @@ from netspec.run.metrics import Monitor, check_metrics, choose_metrics, choose_m
 from netspec.run.model import ModelChoice, compile_choice, read_choice
 from netspec.run.objective import Scoring, make_objective
 from netspec.run.optim import Length, make_optimizer, make_schedule, try_schedule
+from netspec.run.precision import weights_dtype
 from netspec.run.processes import world_size
 from netspec.run.settings import Settings, place_of
 from netspec.run.weights import check_for_run
@@ -97,8 +98,11 @@ def _compile(
     choice: ModelChoice | Recipe, settings: Settings, gives: Mapping[str, int]
 ) -> Compiled:
     if isinstance(choice, Recipe):  # which has the changes, and what the data gave
-        return compile_recipe(choice, choice.activation)
-    return compile_choice(choice, settings.act, gives)
+        compiled = compile_recipe(choice, choice.activation)
+    else:
+        compiled = compile_choice(choice, settings.act, gives)
+    check_dtype(compiled, weights_dtype(settings.precision))
+    return compiled
 
 
 def _try_optimizer(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import pathlib
-import stat
-from itertools import islice
 from typing import NoReturn
 
+from netspec import file_trace
 from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
 from netspec.limits import current
 from netspec.source.compose import compose
 from netspec.source.document import Source
-from netspec.source.limits import MAX_OFFERED
 from netspec.source.places import Lines, Places
 
 
@@ -62,13 +60,12 @@ def _text_of(name: str) -> str:
 
 def _bytes_of(name: str) -> bytes:
     try:
-        mode = os.stat(name).st_mode
-        if stat.S_ISDIR(mode):
+        kind = file_trace.kind(name)
+        if kind == "folder":
             _unreadable(name, f"`{name}` is a folder, and a spec is a file", _files_in(name))
-        if not stat.S_ISREG(mode):  # a pipe may never end, nor even begin
+        if kind != "file":
             _unreadable(name, f"`{name}` is not an ordinary file")
-        with open(name, "rb") as file:
-            data = file.read(current().text + 1)
+        data = file_trace.read_bytes(name)
     except FileNotFoundError:
         _unreadable(name, f"there is no file `{name}`", _near(name))
     except OSError as error:
@@ -87,21 +84,13 @@ def _unreadable(name: str, fact: str, help: str | None = None) -> NoReturn:
 
 def _near(name: str) -> str | None:
     path = pathlib.Path(name)
-    if not path.parent.is_dir():
+    if not file_trace.is_folder(path.parent):
         return f"there is no folder `{path.parent}` either"
-    names = _names(path.parent)
+    names = file_trace.names_in(path.parent)
     same = [found for found in names if pathlib.Path(found).stem == path.stem]
     return f"did you mean `{same[0]}`?" if same else did_you_mean(path.name, names)
 
 
 def _files_in(name: str) -> str | None:
-    files = [found for found in _names(name) if found.endswith((".yaml", ".yml"))]
+    files = [found for found in file_trace.names_in(name) if found.endswith((".yaml", ".yml"))]
     return "in it: " + ", ".join(f"`{found}`" for found in files[:4]) if files else None
-
-
-def _names(folder: str | pathlib.Path) -> list[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in islice(entries, MAX_OFFERED))
-    except OSError:
-        return []

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from netspec.ir.graph import Child, Program
-from netspec.ir.walk.names import child_at
+from netspec.ir.traversal import child_at
 from netspec.ir.walk.run_operator import ask, fact_or_none
 from netspec.ir.walk.walker import Bound, Runs, Step, walk
 from netspec.ops.facts import Fact

@@ -21,6 +21,7 @@ from netspec.emit.classes import plan_classes
 from netspec.emit.module import compile_classes
 from netspec.emit.tree import write_trees
 from netspec.errors import SpecError
+from netspec.explain.operation import explain_rejection
 from netspec.ir.forms import in_place
 from netspec.ir.graph import Place, Program
 from netspec.ir.lower.program import lower
@@ -303,7 +304,7 @@ def judge_refused(
 
 
 def lowered(spec: Spec) -> Program:
-    return lower(spec, {}, Activation("module"), _no_part)
+    return lower(spec, {}, Activation("module"), _no_part, explain_rejection)
 
 
 def _no_part(name: str, place: Place) -> Spec:

@@ -130,3 +130,20 @@ def test_a_rank_that_depends_on_a_size_of_one_is_told(text: str, help: str) -> N
 def test_a_rank_that_depends_on_no_size_is_fine(text: str) -> None:
     document = {"netspec": 1, "inputs": {"x": ["N", 1, 4, 1]}, "layers": {"o": text}}
     assert netspec.check(document) == ()
+
+
+@pytest.mark.parametrize(
+    ("shape", "example"),
+    [
+        ("N, 3, H, W", "H: [16, 24], W: [16, 24]"),
+        ("N, 3, H, W", "H: 16, W: 16"),
+        ("3, 3, N, T", "N: 8, T: 8"),
+        ("W, N, T, S", "T: [4, 8], S: [4, 8], N: [4, 8]"),
+    ],
+)
+def test_letters_of_the_same_examples_are_told_apart(shape: str, example: str) -> None:
+    text = "netspec: 1\nname: Net\ninputs: {x: {shape: [%s], example: {%s}}}\nlayers:\n%s"
+    refused = text % (shape, example, "  out: =x + x.transpose(2, 3)\n")
+    assert [found.code for found in netspec.check(netspec.loads(refused))] == ["NS301"]
+    fine = text % (shape, example, "  out: =x @ x.transpose(2, 3)\n")
+    assert netspec.check(netspec.loads(fine)) == ()

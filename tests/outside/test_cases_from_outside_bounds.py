@@ -21,6 +21,7 @@ import torch
 import netspec
 from netspec import SpecError, limits
 from netspec.cli import main
+from netspec.explain.operation import explain_rejection
 from netspec.ir.lower.program import lower
 from netspec.ir.lower.session import Activation
 from netspec.limits import Limits
@@ -144,7 +145,13 @@ def test_work_is_the_same_in_each_check() -> None:
     spent = []
     for _ in range(3):
         with limits.bounded(Limits()) as budget:
-            lower(netspec.load("lenet"), {}, Activation(), lambda *_: pytest.fail("no part"))
+            lower(
+                netspec.load("lenet"),
+                {},
+                Activation(),
+                lambda *_: pytest.fail("no part"),
+                explain_rejection,
+            )
         spent.append(budget.spent)
     assert spent[0] == spent[1] == spent[2] > 0
 

@@ -165,6 +165,18 @@ def test_precision(tmp_path: Path, precision: str) -> None:
     assert found["precision"] == precision and kept == kinds.get(precision, torch.float32)
 
 
+def test_a_layer_that_does_not_run_in_the_precision_is_told_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = SPEC.replace("  norm:", "  wide: =fc1 @ zeros(16, 16)\n  norm:")
+    model, run = small(tmp_path, text), tmp_path / "run"
+    assert main(["train", *TINY, model, "precision=bf16-true", f"folder={run}"]) == 1
+    told = capsys.readouterr().err
+    assert "error[NS301]: `wide` does not run in bfloat16" in told and "small.yaml:8:3" in told
+    assert not (run / "checkpoints").exists()
+    trained(run, model, "precision=32-true")
+
+
 @pytest.mark.slow
 def test_compiled(tmp_path: Path) -> None:
     model = small(tmp_path)

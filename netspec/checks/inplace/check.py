@@ -10,7 +10,8 @@ from netspec.checks.inplace.decide import Decision, decide
 from netspec.checks.inplace.effects import Memo
 from netspec.checks.inplace.overwriting import Record
 from netspec.checks.inplace.trace import record
-from netspec.ir.graph import Child, NewDict, NewGraph, NewList, NewSequence, Program
+from netspec.ir.graph import Child, Program
+from netspec.ir.traversal import registered_in
 from netspec.ir.walk.run_operator import Refuses
 from netspec.ops.facts import TensorType, contiguous
 
@@ -36,20 +37,7 @@ def decide_in_place(program: Program, module: nn.Module, auto: bool) -> tuple[De
 
 def _has_activation(child: Child) -> bool:
     """Whether it, or some child below, is an `act:` layer in its module form."""
-    waiting, met = [child], set()
-    while waiting:
-        one = waiting.pop()
-        if one.activation:
-            return True
-        match one.new:
-            case NewSequence(children) | NewList(children) | NewDict(children):
-                waiting += children
-            case NewGraph(graph) if id(graph) not in met:
-                met.add(id(graph))
-                waiting += graph.children
-            case _:
-                pass
-    return False
+    return any(one.activation for one in registered_in(child))
 
 
 def _probed(program: Program) -> Iterator[tuple[Sequence[TensorType | None], bool]]:

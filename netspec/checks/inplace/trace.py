@@ -26,7 +26,7 @@ from netspec.checks.inplace.region import region_of
 from netspec.checks.inplace.storage import AT_THE_END, Copied, Kind, Storage
 from netspec.ir.graph import NewModule, Program
 from netspec.ir.walk.run_operator import Refuses, ask
-from netspec.ir.walk.walker import Bound, Step, walk
+from netspec.ir.walk.walker import Bound, Given, Step, walk
 from netspec.ops import registry
 from netspec.ops.execution_limits import spend_known_call
 from netspec.ops.facts import OperatorRejects, TensorType, fact_of
@@ -105,7 +105,7 @@ class _Recorder:
         self._steps.pop()
         return value
 
-    def enter(self, bound: Bound, run: Callable[[], Any]) -> Any:
+    def enter(self, bound: Bound, given: Given, run: Callable[[], Any]) -> Any:
         self._entered.append(Entered(self.clock, bound.path))
         value = run()
         self._entered.pop()

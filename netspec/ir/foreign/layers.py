@@ -28,6 +28,8 @@ def foreign_layer(value: object, place: Place) -> Diagnostic:
 
 
 def _fact(written: Written, name: str) -> str:
+    if written.key == "args":
+        return f"the arguments of layer `{name}` are a list, and each of them has a name"
     if written.tool is None:
         return f"layer `{name}` has no kind"
     if written.key is None:

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from netspec.language.schema import FOREIGN_KEYS
+from netspec.language.schema import FOREIGN_KEYS, class_key_of
 from netspec.source import Plain
 
 _TOOLS: Mapping[str, str] = {
@@ -47,6 +47,11 @@ def read_layer(value: object) -> Written | None:
         return read_call(value)
     if not isinstance(value, dict):
         return None
+    cls = class_key_of(value)
+    if cls is not None:
+        return _of_class(cls, value[cls], cls)
+    if isinstance(value.get("module"), str) and isinstance(value.get("args"), list):
+        return _of_class(value["module"], value["args"], "args")
     key = next((key for key in FOREIGN_KEYS if isinstance(value.get(key), str)), None)
     if key is None:
         return None
@@ -56,6 +61,14 @@ def read_layer(value: object) -> Written | None:
     kwargs = {name: item for name, item in given.items() if given is not value or name != key}
     args = tuple(positional) if isinstance(positional, list) else ()
     return Written(str(value[key]), args, kwargs, _TOOLS.get(key), key)
+
+
+def _of_class(cls: str, given: Plain, key: str) -> Written:
+    """A class with its arguments beside it: a mapping, a list, one alone or none."""
+    if isinstance(given, dict):
+        return Written(cls, (), given, None, key)
+    args = given if isinstance(given, list) else [] if given is None else [given]
+    return Written(cls, tuple(args), {}, None, key)
 
 
 def read_row(row: Sequence[Plain]) -> Written | None:

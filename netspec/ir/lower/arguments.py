@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from netspec.ir.graph import Place
 from netspec.ir.lower.bind import words_for
-from netspec.ir.lower.evaluate import (
-    OF_THE_MODEL,
-    asks_dtype,
-    evaluate,
-    evaluate_plain,
-    static_value,
-)
+from netspec.ir.lower.evaluate import evaluate, evaluate_plain, static_value
+from netspec.ir.lower.operators import OF_THE_MODEL, asks_dtype
+from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Scope
-from netspec.ir.lower.session import Operand, Refused, refuse
+from netspec.ir.lower.values import Operand
 from netspec.language.expressions import is_expression
-from netspec.language.schema import Layer
-
-Layers = Sequence[Layer] | Mapping[str, Layer]
+from netspec.language.schema import Layer, Layers
 
 
 def items_of(layers: Layers) -> Iterator[tuple[str | int, Layer]]:

@@ -12,7 +12,8 @@ from netspec.errors import Diagnostic, did_you_mean
 from netspec.ir.expr import Const, ListOf
 from netspec.ir.graph import Place
 from netspec.ir.limits import MAX_LENGTH
-from netspec.ir.lower.session import Operand, Refused, Text, join, refuse
+from netspec.ir.lower.refusal import Refused, Text, refuse
+from netspec.ir.lower.values import Operand, join
 from netspec.ops.arguments import (
     DEVICE,
     TENSOR,

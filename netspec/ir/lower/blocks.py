@@ -13,14 +13,17 @@ from netspec.ir.lower.arguments import arguments, name_of, no_expression
 from netspec.ir.lower.collected import collection_given, is_collection
 from netspec.ir.lower.containers import merge_taps
 from netspec.ir.lower.device import PORT, device_of
-from netspec.ir.lower.evaluate import choose, evaluate_plain
+from netspec.ir.lower.evaluate import evaluate_plain
 from netspec.ir.lower.handles import GraphInstance
 from netspec.ir.lower.input_defaults import default_of, evaluate_default
-from netspec.ir.lower.mismatch import wrong_input
+from netspec.ir.lower.operators import choose
+from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.rejections import WrongPartInput, rejected
 from netspec.ir.lower.scope import Binding, GraphBuilder, Registration, Scope
 from netspec.ir.lower.seal import finish
-from netspec.ir.lower.session import Lowered, Operand, Refused, refuse
+from netspec.ir.lower.session import Lowered
 from netspec.ir.lower.state import lower_after
+from netspec.ir.lower.values import Operand
 from netspec.language.load import Definition, Spec
 from netspec.language.schema import (
     Block,
@@ -32,7 +35,7 @@ from netspec.language.schema import (
 from netspec.limits import spend
 from netspec.ops.facts import TensorType, memo_key
 
-_A_BLOCK = 300  # the work of one for other args or types than before
+_A_BLOCK = 400  # the work of one for other args or types than before
 
 
 def block_instance(layer: BlockLayer, name: str, scope: Scope, place: Place) -> GraphInstance:
@@ -231,7 +234,9 @@ def _lower_block(
     document: Document | None,
 ) -> Lowered:
     block, here = definition.block, Place(definition.source, definition.path)
-    graph = GraphBuilder(definition.name, scope.context, definition.source, caller=scope)
+    graph = GraphBuilder(
+        definition.name, scope.context, scope.graph.steps, definition.source, caller=scope
+    )
     names: dict[str, Binding] = {}
     ports = []
     for name, operand in zip(block.inputs, inputs, strict=False):  # those with a default may miss
@@ -243,11 +248,11 @@ def _lower_block(
         port = graph.add_input(name, operand)
         names[name] = Binding(here.at("args", name), port)
     inner = Scope(
-        graph, definition.source, args, definition.blocks, None, graph.holder, (),
-        isinstance(block.layers, list), names, ports[0] if ports else None,
-        ports[0] if ports else scope.context.const(None),
+        graph, definition.source, args, definition.blocks, holder=graph.holder,
+        numbered=isinstance(block.layers, list), names=names,
+        previous=ports[0] if ports else None,
+        entry=ports[0] if ports else scope.context.const(None), block=definition.name,
     )  # fmt: skip
-    inner.block = definition.name
     fill_args(definition, block.args, inner, here, set(extra))
     if document is not None:
         given = _with_defaults(document, dict(zip(block.inputs, ports, strict=False)), inner, here)
@@ -260,7 +265,7 @@ def _lower_block(
         if rest:
             wanted[first].append(rest)
     inner.taps = merge_taps(block.layers, wanted, block.outputs)
-    scope.context.steps.lower_layers(block.layers, inner, here.at("layers"))
+    scope.graph.steps.lower_layers(block.layers, inner, here.at("layers"))
     lowered = finish(graph, inner, block.outputs, taps, form, here, block.init)
     return replace(lowered, takes_device=PORT in graph.captures)
 
@@ -378,7 +383,7 @@ def check_declared(
                 for size, have in zip(sizes, fact.shape, strict=False)
             ]
             if len(shape) != len(fact.shape) or list(fact.shape) != wanted:
-                raise wrong_input(around, caller, name, shape, operand)
+                raise rejected(WrongPartInput(around, caller, name, shape, operand))
 
 
 def _is_free(size: object) -> bool:

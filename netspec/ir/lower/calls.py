@@ -14,16 +14,20 @@ from netspec.ir.lower.bind import Bound, bind, words_for
 from netspec.ir.lower.collected import collection_given, is_collection, with_tensors
 from netspec.ir.lower.device import device_of
 from netspec.ir.lower.mends import written_anew
-from netspec.ir.lower.mismatch import passed, rank_of_one, rejection
+from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.rejections import RankDiffersAtOne, RejectedCall, passed, rejected
 from netspec.ir.lower.scope import Scope
-from netspec.ir.lower.session import Context, Operand, Refused, join, refuse
+from netspec.ir.lower.session import Context
+from netspec.ir.lower.values import Operand, join
 from netspec.ops import catalog, facts
 from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact, OperatorRejects, TensorType
 from netspec.ops.foreign_names import told_of_function
+from netspec.ops.gradients import refuses_gradients
 from netspec.ops.overwriting import INPLACE, new_memory_name, overwrites, reshapes
 from netspec.ops.signatures import signatures_of
+from netspec.ops.wrapping import check_wrapped_call
 from netspec.ops.writes import written_tensors
 
 MODE, RATE = "training", "dropout_p"
@@ -192,12 +196,17 @@ def _result(
         args = tuple([o.facts[index] for o in called.args])
         kwargs = tuple([(n, o.facts[index]) for n, o in called.kwargs if n != left_out])
         _check_count(operator, bound, index, signatures, place)
-        return facts.run_function(operator, args, kwargs)
+        found = facts.run_function(operator, args, kwargs)
+        check_wrapped_call(operator, {n: o.facts[index] for n, o in called.named()})
+        return found
 
     def writes(called: Bound) -> bool:
         args = tuple([o.facts[0] for o in called.args])
         named = {name: o.facts[0] for name, o in called.kwargs}
         return bool(written_tensors(operator.target, args, named))
+
+    def refuses(called: Bound) -> bool:
+        return refuses_gradients(operator.key, operator.target, *called.at(0))
 
     def refusal(index: int, error: OperatorRejects) -> Refused:
         def accepts_without(name: str) -> bool:
@@ -208,12 +217,17 @@ def _result(
             return name in dict(bound.kwargs)
 
         given = passed(bound, signatures[0])
-        return rejection(scope, place, operator.name, given, index, error, None, accepts_without)
+        name = operator.name
+        return rejected(
+            RejectedCall(scope, place, name, given, index, error, None, accepts_without)
+        )
 
     note_overwriting(operator, bound.args, dict(bound.kwargs), scope.context, place)
     train = _in_train_mode(bound)
     found = scope.context.ask(run, refusal, partial(run, called=train) if train else None)
-    scope.context.overwrites |= any(map(writes, (bound,) if train is None else (bound, train)))
+    both = (bound,) if train is None else (bound, train)
+    scope.context.overwrites |= any(map(writes, both))
+    scope.context.refuses_gradients |= any(map(refuses, both))
     _check_rank(operator, bound, found, scope, place)
     if scope.entry is None:
         scope.context.check_made(found[0], place)
@@ -252,7 +266,7 @@ def _check_rank(
     if one is not None:
         tensor = next(o for o in bound.operands() if one in _free_in(o, twin))
         takes_dim = any(p.name == "dim" for s in signatures_of(operator) for p in s.parameters)
-        raise rank_of_one(scope, place, operator.name, tensor, one, takes_dim)
+        raise rejected(RankDiffersAtOne(scope, place, operator.name, tensor, one, takes_dim))
 
 
 def _rank(fact: Fact) -> int | None:

@@ -8,18 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from netspec.errors import Span
 from netspec.ir.expr import Const, Expr, Item
 from netspec.ir.graph import Place
 from netspec.ir.lower.bind import bind
-from netspec.ir.lower.mismatch import collection_text
+from netspec.ir.lower.refusal import Refused
+from netspec.ir.lower.rejections import CollectionGiven, Key, rejected
 from netspec.ir.lower.scope import Scope
-from netspec.ir.lower.session import Operand, Refused, refuse
+from netspec.ir.lower.values import Operand
 from netspec.ops.arguments import Signature
 from netspec.ops.facts import Fact, Mapped, TensorType
 
 _MOST_LOOKED_AT = 64
-Key = int | str  # an argument: its position, or its name
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,56 +99,9 @@ def _replacements(
 def collection_given(
     scope: Scope, place: Place, what: str, operand: Operand, key: Key | None = None
 ) -> Refused:
-    """NS212: a collection stands where a tensor does; the help says how one of its items is taken.
-
-    `key` is the argument that it is given for.
-    """
-    name, shape = collection_text(scope, operand)
-    kind = "a dict" if isinstance(operand.facts[0], Mapped) else "a tuple"
-    fact = f"`{name}` gives {kind}, {shape}, and {what} takes a tensor"
-    return refuse("NS212", fact, _at(place, key), _item_help(scope, place, operand, name, key))
-
-
-def _at(place: Place, key: Key | None) -> Span:
-    if place.node is not None:
-        found = place.positional(key) if isinstance(key, int) else place.argument(key or "")
-        return (found or place).span()
-    if isinstance(key, str):
-        named = place.argument(key) or place.at("with", key)
-        return named.span() if named.exists else place.key_span()
-    given = place.at("from")
-    if not given.exists:
-        return place.key_span()
-    one = given.at(key) if key is not None else given
-    return (one if one.exists else given).span()
-
-
-def _item_help(
-    scope: Scope, place: Place, operand: Operand, name: str, key: Key | None
-) -> str | None:
-    """How a spec takes the first tensor of a collection, here."""
+    """NS212: a collection stands where a tensor does. `key` is the argument it is given for."""
     path = _path_of(operand.facts[0]) or ()
-    keys = "".join(f"[{part!r}]" for part in path)
-    if scope.copies and _is_carried(operand, scope):
-        return (
-            "each copy is given what the one before it gives: repeat a list of `layers` whose last "
-            f'one takes an item of it, `"=_{keys}"`'
-        )
-    if not name.isidentifier() and scope.previous is not None:
-        name = "_" if operand.expr == scope.previous.expr else name
-    if not name.isidentifier():
-        return f"take an item of it, as in `=name{keys}`"
-    if place.node is not None:
-        return f"take an item of it: `{name}{keys}`"
-    if isinstance(key, int) and place.at("from", key).exists:
-        return f'take an item of it: `"={name}{keys}"`'
-    if isinstance(key, str):
-        return f'take an item of it: `{key}: "={name}{keys}"`'
-    return f'take an item of it: `from: "={name}{keys}"`'
-
-
-def _is_carried(operand: Operand, scope: Scope) -> bool:
-    return scope.previous is not None and operand.expr == scope.previous.expr
+    return rejected(CollectionGiven(scope, place, what, operand, path, key))
 
 
 def _path_of(fact: Fact) -> tuple[Key, ...] | None:

@@ -6,24 +6,36 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from typing_extensions import assert_never
+
 from netspec.ir.expr import Item, Value
 from netspec.ir.graph import Place
 from netspec.ir.lower.arguments import items_of, values_of
 from netspec.ir.lower.handles import DictInstance, GraphInstance, ListInstance
+from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Binding, GraphBuilder, Holder, Registration, Scope
 from netspec.ir.lower.seal import fill_open_slots, finish
-from netspec.ir.lower.session import Lowered, Operand, Refused, refuse
+from netspec.ir.lower.session import Lowered
 from netspec.ir.lower.state import lower_after
+from netspec.ir.lower.values import Operand
 from netspec.language.expressions import is_expression
 from netspec.language.schema import (
+    ActLayer,
+    BlockLayer,
+    BufferLayer,
     CallLayer,
+    ConstLayer,
     ContainerLayer,
+    ForeignLayer,
     Layer,
+    Layers,
+    LostLayer,
+    ModuleLayer,
+    ParamLayer,
+    SpecLayer,
     UseLayer,
     ValueLayer,
 )  # fmt: skip
-
-Layers = Sequence[Layer] | Mapping[str, Layer]
 
 
 def class_name(name: str) -> str:
@@ -40,8 +52,12 @@ def registers(layer: Layer) -> bool:
             return False
         case ContainerLayer(as_=None):
             return any(registers(child) for _, child in items_of(layer.layers))
-        case _:
+        case ModuleLayer() | ActLayer() | BlockLayer() | SpecLayer() | ContainerLayer():
             return True
+        case ParamLayer() | BufferLayer() | ConstLayer() | LostLayer() | ForeignLayer():
+            return True
+        case _:
+            assert_never(layer)
 
 
 def is_transparent(layer: ContainerLayer) -> bool:
@@ -106,13 +122,11 @@ def lower_inline(
         )
     shares = layer.as_ == "inline"
     wanted = inline_taps(scope, name) if shares else inner_taps(scope, name)
-    inner = Scope(
-        scope.graph, scope.source, scope.args, scope.blocks, scope,
-        scope.holder if shares else Holder(), scope.prefix,
-        (shares and scope.numbered) or isinstance(layer.layers, list), {}, inputs[0], scope.entry,
-        merge_taps(layer.layers, wanted, None), scope.ties, scope.indexed,
-    )  # fmt: skip
-    scope.context.steps.lower_layers(layer.layers, inner, place.at("layers"))
+    numbered = (shares and scope.numbered) or isinstance(layer.layers, list)
+    inner = scope.inlined(inputs[0], merge_taps(layer.layers, wanted, None), numbered)
+    if not shares:
+        inner.holder = Holder()
+    scope.graph.steps.lower_layers(layer.layers, inner, place.at("layers"))
     bind_inner(inner, name, scope)
     if shares:
         bind_numbers(inner, scope)
@@ -170,7 +184,7 @@ def container_instance(
             raise refuse("NS212", fact, at.key_span(), "its layers read other values by name")
         graph, inner = nested_graph(layer.layers, name, scope, place, list(inputs), share=once)
         try:
-            scope.context.steps.lower_layers(layer.layers, inner, place.at("layers"))
+            scope.graph.steps.lower_layers(layer.layers, inner, place.at("layers"))
             lowered = finish(graph, inner, None, list(scope.taps.get(name, ())), layer.as_, place)
         finally:
             scope.context.leave()
@@ -185,8 +199,7 @@ _CALL = re.compile(r"(\w+)\(")
 def called_names(scope: Scope) -> frozenset[str]:
     """The names that the layers of a scope call, by `use` or in an expression."""
     if scope.called is None:
-        layers = scope.layers[0] if scope.layers is not None else ()
-        scope.called = frozenset(_names_called(layers))
+        scope.called = frozenset(_names_called(scope.layers[0]) if scope.layers else ())
     return scope.called
 
 
@@ -226,7 +239,9 @@ def nested_graph(
     """
     context = scope.context
     context.enter(name, place)
-    graph = GraphBuilder(class_name(_label(name, scope)), context, scope.source, scope)
+    graph = GraphBuilder(
+        class_name(_label(name, scope)), context, scope.graph.steps, scope.source, scope
+    )
     graph.at = scope.part(name).path
     names = ["x", "y", "z"]
     ports = []
@@ -237,11 +252,7 @@ def nested_graph(
         ports.append(port)
     wanted = inner_taps(scope, name)
     taps = merge_taps(layers, wanted, None) if layers is not None else wanted
-    inner = Scope(
-        graph, scope.source, scope.args, scope.blocks, scope, graph.holder, (),
-        isinstance(layers, list), {}, ports[0], ports[0], taps,
-    )  # fmt: skip
-    inner.ports = ports
+    inner = scope.of_graph(graph, ports, taps, isinstance(layers, list))
     inner.label = _label(name, scope)
     return graph, inner
 
@@ -253,26 +264,16 @@ def list_instance(layer: ContainerLayer, name: str, scope: Scope, place: Place) 
     """
     slot = Registration(name, place, keep=layer.keep)
     scope.holder.add(slot)
-    inner = list_scope(scope, name, named=layer.as_ == "dict")
+    inner = scope.listed(name, named=layer.as_ == "dict")
     for key, child in items_of(layer.layers):
         at = place.at("layers", key)
         try:
-            scope.context.steps.declare_child(child, str(key), inner, at)
+            scope.graph.steps.declare_child(child, str(key), inner, at)
         except Refused as refused:
             scope.context.report(refused)
             lost = Binding(at, scope.context.unknown, refused=True)
             inner.names[inner.last_name or str(key)] = lost
     return close_list(inner, name, slot, scope, place)
-
-
-def list_scope(scope: Scope, name: str, named: bool) -> Scope:
-    """The scope in which the children of a list are declared, or where `named` of a dict."""
-    inner = Scope(
-        scope.graph, scope.source, scope.args, scope.blocks, scope, Holder(), scope.part(name).path,
-        not named, {}, None, scope.entry, {}, scope.ties, not named,
-    )  # fmt: skip
-    inner.label, inner.held = name, True
-    return inner
 
 
 def close_list(
@@ -281,7 +282,8 @@ def close_list(
     """The list or dict of what its scope declared; all parameters, or none."""
     numbers = [str(i) for i in range(inner.holder.counter)]
     names = [each for each in (numbers if inner.indexed else inner.names) if each in inner.names]
-    bindings = {each: inner.names[each] for each in names}
+    bindings = {each: inner.names[each] for each in names if not inner.names[each].absent}
+    absent = {each: binding for each, binding in inner.names.items() if binding.absent}
     parameters = [
         isinstance(b.value, Operand) and b.instance is None
         for b in bindings.values()
@@ -295,7 +297,7 @@ def close_list(
     path = scope.part(name).path
     if inner.indexed:
         return ListInstance(name, list(bindings.values()), path, slot)
-    return DictInstance(name, list(bindings.values()), path, slot, tuple(bindings))
+    return DictInstance(name, list(bindings.values()), path, slot, tuple(bindings), absent)
 
 
 def bind_taps(binding: Binding, value: Operand, scope: Scope, place: Place) -> Operand:

@@ -5,28 +5,27 @@ from __future__ import annotations
 from functools import cache, partial
 
 from torch import nn
+from typing_extensions import assert_never
 
 from netspec.ir.foreign.layers import call_help, foreign_layer
 from netspec.ir.graph import NewModule, Place
 from netspec.ir.lower import blocks, containers
 from netspec.ir.lower.arguments import name_of, static_arguments
 from netspec.ir.lower.evaluate import static_value
-from netspec.ir.lower.handles import (
-    Cause,
-    FunctionInstance,
-    Instance,
-    ModuleInstance,
-    WeightedActivation,
-)
+from netspec.ir.lower.handles import Cause, FunctionInstance, ModuleInstance, WeightedActivation
 from netspec.ir.lower.mends import from_act_fn, inner_module, takes_module
 from netspec.ir.lower.modifiers import check_modifiers, condition_of
-from netspec.ir.lower.scope import Binding, PendingTie, Registration, Scope
-from netspec.ir.lower.session import Operand, Refused, refuse
+from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.scope import Binding, Instance, PendingTie, Registration, Scope
 from netspec.ir.lower.state import lower_after, lower_param, new_state
+from netspec.ir.lower.values import Operand
 from netspec.language.expressions import is_expression
 from netspec.language.schema import (
     ActLayer,
     BlockLayer,
+    BufferLayer,
+    CallLayer,
+    ConstLayer,
     ContainerLayer,
     ForeignLayer,
     Layer,
@@ -34,6 +33,8 @@ from netspec.language.schema import (
     ModuleLayer,
     ParamLayer,
     SpecLayer,
+    UseLayer,
+    ValueLayer,
 )  # fmt: skip
 from netspec.ops import catalog
 from netspec.ops.arguments import Parameter
@@ -102,6 +103,9 @@ def declare_child(layer: Layer, key: str, scope: Scope, place: Place) -> None:
     if layer.when is not None:
         condition = condition_of(layer, scope, place)
         if condition is not None and condition.static and not condition.facts[0]:
+            if not scope.indexed:  # in a list it takes no number
+                null = scope.context.const(None) if isinstance(layer, ParamLayer) else None
+                scope.names[key] = Binding(place, null, absent=True)
             return
     if layer.as_ == "inline":
         scope.last_name = _next_number(scope) if scope.indexed else key
@@ -149,9 +153,11 @@ def declare(layer: Layer, name: str, scope: Scope, place: Place) -> Binding:
             raise Refused
         case ForeignLayer(value=written):
             raise Refused(foreign_layer(written, place))
-        case _:
+        case CallLayer() | ValueLayer() | UseLayer() | ParamLayer() | BufferLayer() | ConstLayer():
             fact = f"a `{layer.kind}` layer cannot be declared or put in a list"
             raise refuse("NS218", fact, place.key_span())
+        case _:
+            assert_never(layer)
     return binding
 
 

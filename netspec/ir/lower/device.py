@@ -6,7 +6,7 @@ import torch
 
 from netspec.ir.expr import Attribute, Const, Expr, Item, Value
 from netspec.ir.lower.scope import Scope
-from netspec.ir.lower.session import Operand
+from netspec.ir.lower.values import Operand
 from netspec.ops.facts import Fact, Mapped, TensorType
 
 PORT = "device"

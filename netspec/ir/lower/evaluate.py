@@ -1,4 +1,4 @@
-"""Expressions: a checked syntax tree in a scope → an operand, folded as far as it is known.
+"""Expressions: a checked syntax tree in a scope → an operand; names, items and calls.
 
 This is the interpreter of the language's expressions; Python never evaluates them.
 """
@@ -8,64 +8,70 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 
 from netspec.errors import did_you_mean
+from netspec.ir.effects import has_effects
 from netspec.ir.expr import (
     Attribute,
     Binary,
     Builtin,
-    Choice,
     Comparison,
     Const,
     Expr,
     Item,
     ListOf,
-    Logic,
     Method,
     SliceOf,
     Training,
     Tuple,
-    Unary,
-    walk,
 )  # fmt: skip
 from netspec.ir.graph import Place
 from netspec.ir.lower.calls import call_function, call_method, has_tensor
 from netspec.ir.lower.collected import collection_given, is_collection
 from netspec.ir.lower.mends import bare_text, inner_layer, layer_in_argument
-from netspec.ir.lower.mismatch import rejection
 from netspec.ir.lower.numbers import (
     BINARY,
     BUILTINS,
-    COMPARE,
-    UNARY,
-    Unbounded,
-    apply,
     check_size,
     compare_all,
 )  # fmt: skip
-from netspec.ir.lower.scope import Binding, Scope, undefined
-from netspec.ir.lower.session import (
-    Operand,
-    Refused,
-    are_same,
-    join,
-    refuse,
-    same,
-    tuple_of,
-)  # fmt: skip
+from netspec.ir.lower.operators import (
+    OF_THE_MODEL,
+    are_booleans,
+    as_condition,
+    asks_dtype,
+    attribute_of,
+    check_length,
+    choose,
+    compare_identity,
+    compute,
+    follows_the_model,
+    guard,
+    holds_tensor,
+    is_plain,
+    length,
+    pick,
+    run_on_tensors,
+    so_far,
+    unary,
+)
+from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.scope import Binding, Module, Scope, undefined
+from netspec.ir.lower.session import tuple_of
+from netspec.ir.lower.values import Operand, join
 from netspec.language.expressions import (
     NotAnExpression,
     is_expression,
     literal,
     parse_expression,
 )  # fmt: skip
-from netspec.ops import catalog, facts, registry
-from netspec.ops.facts import Fact, Mapped, OperatorRejects, Slice, TensorType
+from netspec.ops import catalog, registry
+from netspec.ops.facts import Slice, TensorType
 
 _OPS: dict[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",
@@ -78,15 +84,6 @@ _OPS: dict[type[ast.AST], str] = {
 _CONSTANTS = {"inf": math.inf, "pi": math.pi}
 _ATTRIBUTES = ("shape", "ndim", "dtype", "device", "T", "mT")
 _SIZES = ("size", "dim", "numel")
-OF_THE_MODEL = "the dtype that the model runs in"
-
-
-@dataclass(frozen=True, slots=True)
-class Module:
-    """A registered module that an expression names."""
-
-    binding: Binding
-    name: str
 
 
 def evaluate(text: str, scope: Scope, place: Place) -> Operand:
@@ -98,15 +95,8 @@ def evaluate(text: str, scope: Scope, place: Place) -> Operand:
     place = Place(place.source, place.path, text)
     found = _evaluate(tree, scope, place)
     if not isinstance(tree, ast.Name):  # what the text itself writes out may be longer
-        bound(found, place)
+        check_length(found, place)
     return found
-
-
-def bound(operand: Operand, place: Place) -> None:
-    """Raises Refused (NS304) where a text or a tuple of tuples is longer than any spec needs."""
-    if isinstance(operand.facts[0], (str, tuple, Mapped)):
-        for fact in operand.facts[:1] if operand.static else operand.facts:
-            _guard(partial(check_size, fact), place)
 
 
 def evaluate_plain(value: object, scope: Scope, place: Place) -> Operand:
@@ -120,13 +110,13 @@ def evaluate_plain(value: object, scope: Scope, place: Place) -> Operand:
         items = [evaluate_plain(item, scope, place.at(i)) for i, item in enumerate(value)]
         listed = tuple_of(scope.context, items)
         if any(map(is_expression, value)):
-            bound(listed, place)
+            check_length(listed, place)
         return listed
     if isinstance(value, dict):
         fact = "a mapping is not a value that a layer takes"
         raise refuse("NS205", fact, place.span(), layer_in_argument(value, place))
     if isinstance(value, (int, float)):
-        _guard(lambda: check_size(value), place)
+        guard(lambda: check_size(value), place)
     return scope.context.const(value)
 
 
@@ -160,16 +150,6 @@ def _sizes_note(scope: Scope, operand: Operand) -> str | None:
             at = ", ".join(f"{name} = {size}" for name, size in probe.sizes)
             pairs.append(f"{fact} at {at}")
     return f"it is {', and '.join(dict.fromkeys(pairs))}" if pairs else None
-
-
-def _guard(action: Callable[[], Any], place: Place) -> Any:
-    try:
-        return action()
-    except Unbounded as error:
-        raise refuse("NS304", f"the expression makes {error}", place.span()) from None
-    except (TypeError, ValueError, ArithmeticError, IndexError, KeyError) as error:
-        words = "division by zero" if isinstance(error, ZeroDivisionError) else str(error)
-        raise refuse("NS304", f"the expression fails: {words}", place.span()) from None
 
 
 def _evaluate(node: ast.expr, scope: Scope, place: Place) -> Operand:
@@ -233,11 +213,11 @@ def _reference(node: ast.expr, scope: Scope, place: Place) -> Operand | Module:
         case ast.Slice(lower=start, upper=stop, step=step):
             return _slice(start, stop, step, scope, place)
         case ast.UnaryOp(op=op, operand=operand):
-            return _unary(_OPS[type(op)], _evaluate(operand, scope, place), scope, place)
+            return unary(_OPS[type(op)], _evaluate(operand, scope, place), scope, place)
         case ast.BinOp(left=left, op=op, right=right):
             operands = _each((left, right), scope, place)
             symbol = _OPS[type(op)]
-            return _compute(
+            return compute(
                 symbol, BINARY[symbol], operands, lambda a, b: Binary(symbol, a, b), scope, place
             )
         case ast.Compare(left=left, ops=ops, comparators=rights):
@@ -321,11 +301,11 @@ def _attribute(found: Operand | Module, name: str, scope: Scope, place: Place) -
         raise refuse("NS304", f"only a tensor has `.{name}`", place.span(), help)
     expr = Attribute(operand.expr, name)
     if name in ("T", "mT"):
-        return _run(f".{name}", lambda x: getattr(x, name), [operand], expr, scope, place)
+        return run_on_tensors(f".{name}", lambda x: getattr(x, name), [operand], expr, scope, place)
     if name == "device":
         return replace(operand, expr=expr, facts=(torch.device("meta"),) * len(operand.facts))
-    values = tuple(_attribute_of(fact, name) for fact in operand.facts)
-    if name == "dtype" and _follows_the_model(values[0]) and scope.entry is not None:
+    values = tuple(attribute_of(fact, name) for fact in operand.facts)
+    if name == "dtype" and follows_the_model(values[0]) and scope.entry is not None:
         return replace(operand, expr=expr, facts=values)
     return scope.context.fold_if_equal(expr, values, operand)
 
@@ -357,27 +337,6 @@ def item_at(path: str, scope: Scope, place: Place) -> Binding | None:
     return binding
 
 
-def _follows_the_model(dtype: Fact) -> bool:
-    """Whether it is one that `model.bfloat16()` and the like would change."""
-    return isinstance(dtype, torch.dtype) and (dtype.is_floating_point or dtype.is_complex)
-
-
-def asks_dtype(operand: Operand) -> bool:
-    """Whether it is made of the dtype of a value, which is known only when the model runs."""
-    return any(isinstance(n, Attribute) and n.name == "dtype" for n in walk(operand.expr))
-
-
-def _attribute_of(fact: Fact, name: str) -> Fact:
-    assert isinstance(fact, TensorType), "asked of tensors only"
-    match name:
-        case "shape":
-            return fact.shape
-        case "ndim":
-            return len(fact.shape)
-        case _:
-            return fact.dtype
-
-
 def _item(found: Operand | Module, index: ast.expr, scope: Scope, place: Place) -> Operand | Module:
     (position,) = _each((index,), scope, place)
     if isinstance(found, Module) and found.binding.refused:
@@ -390,43 +349,26 @@ def _item(found: Operand | Module, index: ast.expr, scope: Scope, place: Place) 
     if operand.is_unknown or position.is_unknown:
         return scope.context.unknown
     expr = Item(operand.expr, position.expr)
+    if operand.static and position.static:
+        picked = guard(partial(pick, operand.facts[0], position.facts[0]), place)
+        if is_plain(picked):
+            return scope.context.const(picked)
     if operand.is_tensor or position.is_tensor:
-        return _run("[]", lambda x, k: x[k], [operand, position], expr, scope, place)
+        return run_on_tensors("[]", lambda x, k: x[k], [operand, position], expr, scope, place)
     values = scope.context.each(
-        lambda i: _guard(partial(_pick, operand.facts[i], position.facts[i]), place)
+        lambda i: guard(partial(pick, operand.facts[i], position.facts[i]), place)
     )
     number = position.facts[0] if position.static else None
     if isinstance(operand.expr, (Tuple, ListOf)) and isinstance(number, int):
         item = operand.expr.items[number]
+        if any(has_effects(other) for other in operand.expr.items if other is not item):
+            return replace(operand, expr=expr, facts=values)
         if isinstance(item, Const):
             return scope.context.const(values[0])
         return replace(operand, expr=item, facts=values)
-    if _plain(values[0]) and position.static:
+    if is_plain(values[0]) and position.static:
         return scope.context.fold_if_equal(expr, values, operand)
     return Operand(expr, values, *join([operand, position]))
-
-
-def _plain(fact: Fact) -> bool:
-    if isinstance(fact, tuple):
-        return all(_plain(item) for item in fact)
-    return not isinstance(fact, (TensorType, Mapped, torch.device))
-
-
-def _pick(fact: Fact, key: Fact) -> Fact:
-    if isinstance(key, Slice):
-        key = slice(key.start, key.stop, key.step)
-    if isinstance(fact, Mapped):
-        found = dict(fact.items)
-        if key not in found:
-            raise KeyError(f"there is no `{key}`; there are {', '.join(found)}")
-        return found[str(key)]
-    if not isinstance(fact, (tuple, str)):
-        raise TypeError(f"{type(fact).__name__} has no items")
-    if isinstance(key, int) and not -len(fact) <= key < len(fact):
-        raise IndexError(f"index {key} is outside of {len(fact)} items")
-    if not isinstance(key, (int, slice)):
-        raise TypeError("an index is a number or a slice")
-    return fact[key]
 
 
 def _slice(
@@ -446,73 +388,6 @@ def _slice(
     return Operand(SliceOf(*exprs), values, *join(given))
 
 
-def _unary(symbol: str, operand: Operand, scope: Scope, place: Place) -> Operand:
-    if symbol == "not" and _holds_tensor([operand]):
-        raise refuse("NS304", "`not` is not for tensors; use `~`", place.span())
-    return _compute(symbol, UNARY[symbol], [operand], lambda a: Unary(symbol, a), scope, place)
-
-
-def _holds_tensor(operands: Sequence[Operand]) -> bool:
-    return any(isinstance(f, TensorType) for operand in operands for f in operand.facts)
-
-
-def _compute(
-    key: str,
-    function: Callable[..., Any],
-    operands: list[Operand],
-    make: Callable[..., Expr],
-    scope: Scope,
-    place: Place,
-) -> Operand:
-    """An operator on operands: folded if all are known, torch's where a tensor is among them."""
-    if any(operand.is_unknown for operand in operands):
-        return scope.context.unknown
-    if all(operand.static for operand in operands):
-        values = [operand.facts[0] for operand in operands]
-        return scope.context.const(_guard(lambda: apply(function, *values), place))
-    expr = make(*(operand.expr for operand in operands))
-    if _holds_tensor(operands):
-        return _run(key, function, operands, expr, scope, place)
-    columns = list(zip(*(operand.facts for operand in operands), strict=True))
-    try:
-        found = scope.context.each(lambda i: _guard(partial(apply, function, *columns[i]), place))
-    except Refused:
-        _refuse_collection(key, operands, scope, place)
-        raise
-    sized, modal = join(operands)
-    return Operand(expr, scope.context.doubted(found) if sized else found, sized, modal)
-
-
-def _refuse_collection(key: str, operands: list[Operand], scope: Scope, place: Place) -> None:
-    """Raises Refused (NS212) of a refused operator where an operand is a tuple or dict."""
-    collection = next(filter(is_collection, operands), None)
-    if collection is not None and key != "[]":
-        raise collection_given(scope, place, f"`{key}`", collection)
-
-
-def _run(
-    key: str,
-    function: Callable[..., Any],
-    operands: list[Operand],
-    expr: Expr,
-    scope: Scope,
-    place: Place,
-) -> Operand:
-    """A Python operator on tensors, asked of torch at each probe."""
-    columns = list(zip(*(operand.facts for operand in operands), strict=True))
-
-    def refusal(index: int, error: OperatorRejects) -> Refused:
-        _refuse_collection(key, operands, scope, place)
-        names = ("input", "index" if key == "[]" else "other")
-        given = list(zip(names, operands, strict=False))
-        return rejection(scope, place, key, given, index, error)
-
-    found = scope.context.ask(lambda i: facts.run(("python", key), function, columns[i]), refusal)
-    if scope.entry is None:
-        scope.context.check_made(found[0], place)
-    return Operand(expr, found, *join(operands))
-
-
 def _compare(
     left: ast.expr, ops: list[ast.cmpop], rights: list[ast.expr], scope: Scope, place: Place
 ) -> Operand:
@@ -522,53 +397,27 @@ def _compare(
     if any(operand.is_unknown for operand in operands):
         return scope.context.unknown
     if symbols in (("is",), ("is not",)):
-        return _compare_identity(symbols[0], operands, scope, place)
+        return compare_identity(symbols[0], operands, scope, place)
     if any(isinstance(o.facts[0], tuple) and has_tensor(o.facts[0]) for o in operands):
         fact = f"`{symbols[0]}` of tuples with tensors in them has no answer"
         raise refuse("NS304", fact, place.span(), "compare items of them: `a[0] == b[0]`")
-    if _holds_tensor(operands) and symbols[0] in ("is", "is not", "in", "not in"):
+    if holds_tensor(operands) and symbols[0] in ("is", "is not", "in", "not in"):
         raise refuse("NS304", f"`{symbols[0]}` is not for tensors", place.span())
-    if _holds_tensor(operands) and len(symbols) > 1:
+    if holds_tensor(operands) and len(symbols) > 1:
         raise refuse("NS304", "a chain of comparisons is not for tensors", place.span())
     compare = partial(compare_all, symbols)
 
     def make(first: Expr, *others: Expr) -> Expr:
         return Comparison(first, symbols, others)
 
-    return _compute("".join(symbols), compare, operands, make, scope, place)
-
-
-def _compare_identity(symbol: str, operands: list[Operand], scope: Scope, place: Place) -> Operand:
-    """`a is None`: known of a tensor or a tuple of them; whether two tensors are one is not.
-
-    What is None in one mode, or where it is left out, is asked for when the model runs.
-    """
-    pairs = list(zip(*(operand.facts for operand in operands), strict=True))
-    if any(all(_is_tensor(fact) for fact in pair) for pair in pairs):
-        raise refuse("NS304", f"`{symbol}` is not for two tensors", place.span())
-    found = tuple(COMPARE[symbol](*pair) for pair in pairs)
-    left, right = operands
-    of_kind = any(map(_is_tensor, left.facts + right.facts)) or None in (
-        left.facts[0],
-        right.facts[0],
-    )
-    expr = Comparison(left.expr, (symbol,), (right.expr,))
-    if all(operand.static for operand in operands) or (of_kind and are_same(found)):
-        return scope.context.fold_if_equal(expr, found, left)
-    if of_kind and not scope.context.differs_by_size(found):
-        return Operand(expr, found, sized=False, modal=True)
-    return Operand(expr, found, *join(operands))
-
-
-def _is_tensor(fact: Fact) -> bool:
-    return isinstance(fact, TensorType)
+    return compute("".join(symbols), compare, operands, make, scope, place)
 
 
 def _logic(symbol: str, items: list[ast.expr], scope: Scope, place: Place) -> Operand:
     kept: list[Operand] = []
     doubt = False
     for node in items:
-        with scope.context.narrowed(_so_far(symbol, kept), symbol == "and"):
+        with scope.context.narrowed(so_far(symbol, kept), symbol == "and"):
             operand = _part(node, scope, place) if doubt else _evaluate(node, scope, place)
         doubt = doubt or operand.is_unknown
         if operand.is_tensor:
@@ -576,47 +425,20 @@ def _logic(symbol: str, items: list[ast.expr], scope: Scope, place: Place) -> Op
             raise refuse("NS304", fact, place.span())
         if operand.static:
             if bool(operand.facts[0]) is (symbol == "or"):
-                if _are_booleans((*kept, operand)):  # it decides, wherever it stands
+                if are_booleans((*kept, operand)):  # it decides, wherever it stands
                     kept.clear()
                 kept.append(operand)
                 break
             if node is not items[-1]:
                 continue
-            if kept and _are_booleans((*kept, operand)):
+            if kept and are_booleans((*kept, operand)):
                 continue
         kept.append(operand)
     if doubt:
         return scope.context.unknown
-    found = _so_far(symbol, kept)
+    found = so_far(symbol, kept)
     assert found is not None, "one at least is kept"
     return found
-
-
-def _so_far(symbol: str, kept: Sequence[Operand]) -> Operand | None:
-    """The `and` or `or` of several operands, or None where there is none."""
-    if len(kept) <= 1 or any(operand.is_unknown for operand in kept):
-        return kept[0] if kept else None
-    values: list[Fact] = []
-    for column in zip(*(operand.facts for operand in kept), strict=True):
-        stop = (v for v in column if bool(v) is (symbol == "or"))
-        values.append(next(stop, column[-1]))
-    return Operand(Logic(symbol, tuple(o.expr for o in kept)), tuple(values), *join([*kept]))
-
-
-def _are_booleans(operands: Sequence[Operand]) -> bool:
-    return all(isinstance(fact, bool) for operand in operands for fact in operand.facts)
-
-
-def as_condition(operand: Operand) -> Operand:
-    """An operand of which only the truth is asked: in `and` and `or` one known part may decide."""
-    expr = operand.expr
-    if isinstance(expr, Logic):
-        decides = expr.op == "or"
-        known = (item.value for item in expr.items if isinstance(item, Const))
-        if any(bool(value) is decides for value in known):
-            truth = Const(decides)
-            return Operand(truth, (decides,) * len(operand.facts), sized=False)
-    return operand
 
 
 def _choice(test: ast.expr, body: ast.expr, other: ast.expr, scope: Scope, place: Place) -> Operand:
@@ -641,20 +463,6 @@ def _part(node: ast.expr, scope: Scope, place: Place) -> Operand:
         return _each((node,), scope, place)[0]
 
 
-def choose(condition: Operand, then: Operand, other: Operand) -> Operand:
-    """`then if condition else other`, decided when the model runs."""
-    if then.is_unknown or other.is_unknown:
-        return then if then.is_unknown else other
-    values = tuple(
-        a if decided else b
-        for decided, a, b in zip(condition.facts, then.facts, other.facts, strict=True)
-    )
-    if then.static and other.static and same(then.facts[0], other.facts[0]):
-        return then
-    expr = Choice(condition.expr, then.expr, other.expr)
-    return Operand(expr, values, *join([condition, then, other]))
-
-
 def _text(parts: list[ast.expr], scope: Scope, place: Place) -> Operand:
     text = ""
     for part in parts:
@@ -669,10 +477,10 @@ def _text(parts: list[ast.expr], scope: Scope, place: Place) -> Operand:
                     fact = "an f-string needs values known when the model is built"
                     raise refuse("NS303", fact, place.span())
                 form = spec.values[0].value if isinstance(spec, ast.JoinedStr) else ""  # type: ignore[attr-defined]
-                text += _guard(partial(format, operand.facts[0], form), place)
+                text += guard(partial(format, operand.facts[0], form), place)
             case _:
                 raise refuse("NS208", "`!r` and the like are not for f-strings", place.span())
-    _guard(lambda: check_size(text), place)
+    guard(lambda: check_size(text), place)
     return scope.context.const(text)
 
 
@@ -771,6 +579,10 @@ def _call_module(module: Module, node: ast.Call, scope: Scope, place: Place) -> 
     args, kwargs = _arguments(node, scope, place)
     if binding.refused:
         raise Refused
+    if binding.absent:
+        fact = f"`{module.name}` does not exist here: its `when` is false"
+        help = f"write `… if {module.name} is not None else …`"
+        raise refuse("NS207", fact, place.span(), help)
     assert binding.instance is not None and binding.at is not None, "a Module is registered"
     return binding.instance.call(scope, binding.at, args, kwargs, place)
 
@@ -792,21 +604,13 @@ def _call_name(
     if name == "len" and len(args) == 1 and not kwargs and args[0].is_tensor:
         return _size("size", args[0], [scope.context.const(0)], scope, place)
     if name == "len" and len(args) == 1 and isinstance(args[0].facts[0], tuple):
-        return _length(args[0], scope, place)
+        return length(args[0], scope, place)
     unknown = any(operand.is_unknown for operand in args)
     if name in BUILTINS and unknown:
         return scope.context.unknown
     if name in BUILTINS and not kwargs and not tensors:
-        return _compute(name, BUILTINS[name], args, lambda *a: Builtin(name, a), scope, place)
+        return compute(name, BUILTINS[name], args, lambda *a: Builtin(name, a), scope, place)
     return call_function(name, args, kwargs, scope, place)
-
-
-def _length(items: Operand, scope: Scope, place: Place) -> Operand:
-    """`len` of a tuple: a number where it is as many at each size, else code."""
-    counts = scope.context.each(
-        lambda i: _guard(partial(apply, BUILTINS["len"], items.facts[i]), place)
-    )
-    return scope.context.fold_if_equal(Builtin("len", (items.expr,)), counts, items)
 
 
 def _size(name: str, receiver: Operand, args: list[Operand], scope: Scope, place: Place) -> Operand:
@@ -829,9 +633,7 @@ def _size(name: str, receiver: Operand, args: list[Operand], scope: Scope, place
     if not args:
         return shape
     position = args[0]
-    values = scope.context.each(
-        lambda i: _guard(partial(_pick, shapes[i], position.facts[i]), place)
-    )
+    values = scope.context.each(lambda i: guard(partial(pick, shapes[i], position.facts[i]), place))
     expr = Item(Attribute(receiver.expr, "shape"), position.expr)
     if position.static:
         return scope.context.fold_if_equal(expr, values, receiver)

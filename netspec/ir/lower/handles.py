@@ -34,53 +34,30 @@ from netspec.ir.graph import (
 from netspec.ir.lower.bind import Bound, bind
 from netspec.ir.lower.calls import call_function, note_overwriting
 from netspec.ir.lower.collected import is_collection, with_tensors, with_tensors_where
-from netspec.ir.lower.evaluate import Module
 from netspec.ir.lower.infer import infer, sized_inputs
-from netspec.ir.lower.mismatch import Called, passed, refused_construction, rejection
-from netspec.ir.lower.scope import Binding, GraphBuilder, Registration, Scope
-from netspec.ir.lower.session import Context, Lowered, Operand, Refused, join, refuse
+from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.rejections import Called, RejectedCall, RejectedConstruction, passed, rejected
+from netspec.ir.lower.scope import (
+    Binding,
+    GraphBuilder,
+    Instance,
+    Module,
+    Registration,
+    Scope,
+)
+from netspec.ir.lower.session import Context, Lowered
+from netspec.ir.lower.values import Operand, join
 from netspec.limits import current
 from netspec.ops import facts
 from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
 from netspec.ops.facts import Fact, OperatorRejects
+from netspec.ops.gradients import refuses_gradients
 from netspec.ops.signatures import forward_signature_of, signatures_of
+from netspec.ops.wrapping import check_wrapped_module
 
 # What is said of a refusal that has a cause elsewhere, as `act.fn` is for an activation.
 Cause: TypeAlias = Callable[[Diagnostic], Diagnostic]
-
-
-class Instance:
-    """A registered thing that layers and expressions may call, index, or take parameters of."""
-
-    __slots__ = ()
-    has_named_items: ClassVar[bool] = False  # `heads.cls` is one of its items
-
-    @property
-    def items(self) -> int | None:
-        """How many items it has, if it is a list or a dict of them."""
-        return None
-
-    def call(
-        self,
-        scope: Scope,
-        at: Expr,
-        args: Sequence[Operand],
-        kwargs: Mapping[str, Operand],
-        place: Place,
-    ) -> Operand:
-        """What a call gives; `at` is how the caller's graph reaches it. Raises Refused."""
-        raise NotImplementedError
-
-    def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None:
-        """Its own parameter or buffer of this name, if it has one."""
-        return None
-
-    def child(
-        self, scope: Scope, module: Module, position: Operand, place: Place
-    ) -> Operand | Module | None:
-        """Its item at this position, if it is a list, or of this name, if it is a dict."""
-        return None
 
 
 @dataclass(slots=True, eq=False)
@@ -139,7 +116,9 @@ class ModuleInstance(Instance):
             index: int, called: nn.Module = module, key: object = self.key, train: bool = False
         ) -> Fact:
             mode = train or context.probes[index].training
-            return facts.run_module(called, key, mode, *bound.at(index))
+            found = facts.run_module(called, key, mode, *bound.at(index))
+            check_wrapped_module(called, bound.args[0].facts[index] if bound.args else None)
+            return found
 
         def accepts(args: list[Operand], kwargs: dict[str, Operand], index: int) -> bool:
             assert module is not None, "it was called"
@@ -164,10 +143,13 @@ class ModuleInstance(Instance):
             def accepts_without(name: str) -> bool:
                 return self._accepts(name, lambda other: run(index, *other))
 
-            return rejection(scope, place, operator, given, index, error, called, accepts_without)
+            return rejected(
+                RejectedCall(scope, place, operator, given, index, error, called, accepts_without)
+            )
 
         train = partial(run, train=True) if facts.has_mode(module) else None
         found = context.ask(run, refusal, train)
+        context.refuses_gradients |= refuses_gradients(self.key, module, *bound.at(0))
         exprs = tuple([o.expr for o in bound.args])
         by_name = tuple([(name, o.expr) for name, o in bound.kwargs])
         return Operand(CallPart(at, exprs, by_name), found)
@@ -211,13 +193,9 @@ class ModuleInstance(Instance):
             module, self.key = facts.meta_module(self.operator, args, tuple(kwargs.items()))
         except OperatorRejects as error:
             values = {name: operand.facts[0] for name, operand in given.items()}
-            raise refused_construction(
-                place,
-                self.name,
-                name,
-                values,
-                error,
-                lambda one: self._accepts(one, lambda _: None),
+            without = lambda one: self._accepts(one, lambda _: None)  # noqa: E731
+            raise rejected(
+                RejectedConstruction(place, self.name, name, values, error, without)
             ) from None
         context.count_layers(1, place)
         self.elements = facts.elements_of(module)
@@ -443,6 +421,7 @@ class DictInstance(ListInstance):
 
     has_named_items: ClassVar[bool] = True
     names: tuple[str, ...] = ()
+    absent: Mapping[str, Binding] = field(default_factory=dict)  # the items whose `when` is false
 
     def made_of(self, children: tuple[Child, ...]) -> NewList | NewDict:
         return NewDict(children)
@@ -468,6 +447,9 @@ class DictInstance(ListInstance):
         if not position.static or not isinstance(name, str):
             fact = f"an item of `{self.name}` is reached by a name known when the model is built"
             raise refuse("NS303", fact, place.span(), f"it has {', '.join(self.names)}")
+        if name in self.absent:
+            binding = self.absent[name]
+            return binding.value or Module(binding, f"{self.name}.{name}")
         if name not in self.names:
             help = did_you_mean(name, self.names) or f"it has {', '.join(self.names)}"
             raise refuse("NS207", f"`{self.name}` has no item `{name}`", place.span(), help)

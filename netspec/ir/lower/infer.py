@@ -10,9 +10,12 @@ from torch import nn
 
 from netspec.ir.graph import Place
 from netspec.ir.lower.evaluate import evaluate
-from netspec.ir.lower.mismatch import free_size, lacks_batch, wrong_size
+from netspec.ir.lower.provenance import history_of
+from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.rejections import FreeInputSize, LacksBatch, WrongInputSize, rejected
 from netspec.ir.lower.scope import Scope
-from netspec.ir.lower.session import Context, Operand, Refused, refuse
+from netspec.ir.lower.session import Context
+from netspec.ir.lower.values import Operand
 from netspec.language.expressions import as_expression, names_in
 from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
@@ -111,8 +114,10 @@ class _Question:
             value = self.given[parameter].facts[0]
             if size is None or value == size or not isinstance(value, int) or self.scope is None:
                 return None
-            raise wrong_size(
-                self.scope, self.place, self.name, what, parameter, value, source, dimension
+            raise rejected(
+                WrongInputSize(
+                    self.scope, self.place, self.name, what, parameter, value, source, dimension
+                )
             )
         if source.is_unknown:
             return self.context.unknown
@@ -120,7 +125,9 @@ class _Question:
             fact = f"`{parameter}` of `{self.name}` cannot be told from its input"
             raise refuse("NS302", fact, self.place.key_span(), f"give `{parameter}`")
         if any(other != size for other in sizes):
-            raise free_size(self.scope, self.place, self.name, parameter, source, dimension)
+            raise rejected(
+                FreeInputSize(self.scope, self.place, self.name, parameter, source, dimension)
+            )
         return self.context.const(size)
 
     def _is_unbatched(self, parameter: str, source: Operand) -> bool:
@@ -132,13 +139,12 @@ class _Question:
 
     def _unbatched(self, parameter: str, source: Operand) -> int:
         """The dimension of its channels. Raises Refused for an input of the model without batch."""
-        refused = None
-        if self.scope is not None:
+        if self.scope is None or not _lacks_batch(source, self.scope):
+            return 0
+        if parameter not in self.given:
             what = self.operator.name
-            refused = lacks_batch(self.scope, self.place, self.name, what, parameter, source)
-        if refused is not None and parameter not in self.given:
-            raise refused
-        return _CHANNELS if refused is not None else 0
+            raise rejected(LacksBatch(self.scope, self.place, self.name, what, parameter, source))
+        return _CHANNELS
 
     def by_rule(self, parameter: str) -> Operand | None:
         """By the expression that a class was registered with. Raises Refused."""
@@ -176,11 +182,25 @@ class _Question:
         except Refused as refused:
             if parameter in self.given:
                 return None
-            said = refused.diagnostic
+            said = self.context.worded(refused).diagnostic
             told = said.fact if said is not None else "an input is unknown"
             fact = f"`{parameter}` of `{self.name}` cannot be told from its input by `{text[1:]}`"
             help = f"give `{parameter}`"
             raise refuse("NS302", f"{fact}: {told}", self.place.key_span(), help) from None
+
+
+def _lacks_batch(operand: Operand, scope: Scope) -> bool:
+    """Whether it comes from an input of the model that has as many sizes, and no free one."""
+    steps = history_of(operand, scope)
+    if not steps or steps[0].role != "input":
+        return False
+    types = steps[0].facts[: scope.context.tried]
+    shapes = {fact.shape if isinstance(fact, TensorType) else None for fact in types}
+    own = operand.facts[0]
+    return len(shapes) == 1 and any(
+        shape is not None and isinstance(own, TensorType) and len(shape) == len(own.shape)
+        for shape in shapes
+    )
 
 
 def _size(fact: object, dimension: int) -> int | None:

@@ -18,12 +18,12 @@ from netspec.ir.graph import (
     NewGraph,
     NewList,
     NewModule,
-    NewSequence,
 )
 from netspec.ir.lower.handles import meta_modules_of, parameters_of
-from netspec.ir.lower.mismatch import refused_init
-from netspec.ir.lower.session import Refused, refuse
+from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.rejections import RejectedInit, rejected
 from netspec.ir.lower.state import check_init
+from netspec.ir.traversal import children_of
 from netspec.ops import facts
 from netspec.ops.facts import Fact, OperatorRejects
 
@@ -96,7 +96,7 @@ def _check_rule(rule: InitRule, types: Set[Fact]) -> None:
             assert rule.place is not None, "a rule is written somewhere"
             name = f"{rule.module.name}.{rule.parameter}"
             called = rule.operator.name
-            raise refused_init(rule.place, name, called, fact, str(error)) from None
+            raise rejected(RejectedInit(rule.place, name, called, fact, error)) from None
 
 
 def _distinct_modules(children: Sequence[Child], seen: set[int]) -> Iterator[nn.Module]:
@@ -105,10 +105,10 @@ def _distinct_modules(children: Sequence[Child], seen: set[int]) -> Iterator[nn.
         if isinstance(child.new, NewModule):
             yield from meta_modules_of(child.new)
         elif not isinstance(child.new, NewGraph):
-            yield from _distinct_modules(_children_of(child.new), seen)
+            yield from _distinct_modules(children_of(child.new), seen)
         elif id(child.new.graph) not in seen:
             seen.add(id(child.new.graph))
-            yield from _distinct_modules(_children_of(child.new), seen)
+            yield from _distinct_modules(children_of(child.new), seen)
 
 
 def _at(step: Init, where: str) -> tuple[str, str]:
@@ -137,7 +137,7 @@ def _inits_below(children: Sequence[Child], prefix: str) -> Iterator[tuple[Init,
         yield from ((step, path) for step in child.after if isinstance(step, Init))
         if isinstance(child.new, NewGraph):
             yield from ((step, path) for step in child.new.graph.inits)
-        yield from _inits_below(_children_of(child.new), f"{path}.")
+        yield from _inits_below(children_of(child.new), f"{path}.")
 
 
 def _rules_below(children: Sequence[Child], prefix: str) -> Iterator[tuple[InitRule, str]]:
@@ -146,16 +146,7 @@ def _rules_below(children: Sequence[Child], prefix: str) -> Iterator[tuple[InitR
         path = f"{prefix}{child.name}"
         if isinstance(child.new, NewGraph):
             yield from ((rule, path) for rule in child.new.graph.rules)
-        yield from _rules_below(_children_of(child.new), f"{path}.")
-
-
-def _children_of(new: New) -> Sequence[Child]:
-    match new:
-        case NewSequence(children) | NewList(children) | NewDict(children):
-            return children
-        case NewGraph(graph):
-            return graph.children
-    return ()
+        yield from _rules_below(children_of(child.new), f"{path}.")
 
 
 def _modules_below(new: New, path: str) -> Iterator[tuple[str, type[nn.Module]]]:
@@ -164,7 +155,7 @@ def _modules_below(new: New, path: str) -> Iterator[tuple[str, type[nn.Module]]]
         module = next(iter(meta_modules_of(new)))
         for name, inner in module.named_modules():
             yield f"{path}.{name}" if name else path, type(inner)
-    for child in _children_of(new):
+    for child in children_of(new):
         yield from _modules_below(child.new, f"{path}.{child.name}")
 
 

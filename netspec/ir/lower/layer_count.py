@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from netspec.ir.graph import Place
 from netspec.ir.limits import MAX_DEPTH
-from netspec.ir.lower.arguments import Layers, items_of
-from netspec.ir.lower.session import refuse
+from netspec.ir.lower.arguments import items_of
+from netspec.ir.lower.refusal import refuse
 from netspec.language.load import Definition, Spec
-from netspec.language.schema import BlockLayer, ContainerLayer, Layer, Repeat
+from netspec.language.schema import BlockLayer, ContainerLayer, Layer, Layers, Repeat
 from netspec.limits import current
 
 

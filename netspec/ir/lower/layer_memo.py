@@ -6,49 +6,28 @@ refused never is, so every message keeps its own place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from torch import nn
+from typing_extensions import assert_never
 
 from netspec.ir.expr import Call, CallPart, Expr, Method, Part, Value, values_in, walk
-from netspec.ir.graph import New, NewModule, Place
+from netspec.ir.graph import NewModule, Place
 from netspec.ir.lower.handles import ModuleInstance
 from netspec.ir.lower.scope import Registration, Scope
-from netspec.ir.lower.session import Operand
-from netspec.language.schema import ActLayer, CallLayer, Layer, ModuleLayer
-from netspec.ops.catalog import Operator
-from netspec.ops.facts import Fact, memo_key
+from netspec.ir.lower.session import KnownCall, KnownModule
+from netspec.ir.lower.values import Operand
+from netspec.language.schema import ActLayer, CallLayer, ModuleLayer
+from netspec.ops.facts import memo_key
 
 Key = tuple[object, ...]
+Plain = ModuleLayer | CallLayer | ActLayer  # which may need nothing but their arguments
 
 
-@dataclass(slots=True)
-class KnownModule:
-    """A module layer: what it makes, and what a call gives."""
-
-    operator: Operator
-    new: New
-    module: nn.Module
-    key: object
-    elements: int
-    facts: tuple[Fact, ...]
-
-
-@dataclass(slots=True)
-class KnownCall:
-    """A function layer: the call without its first argument, which is the input."""
-
-    expr: Call | Method
-    facts: tuple[Fact, ...]
-
-
-def key_of(layer: Layer, inputs: list[Operand]) -> Key | None:
-    """What decides a plain layer entirely, or None for a layer that is not plain."""
+def key_of(layer: Plain, inputs: list[Operand]) -> Key | None:
+    """What decides a plain layer entirely, or None where that is more than what it says."""
     match layer:
         case ModuleLayer(module=name) | CallLayer(call=name) | ActLayer(act=name):
             pass
         case _:
-            return None
+            assert_never(layer)
     extra = layer.extra
     if len(layer.model_fields_set) != 1 + len(extra) or len(inputs) != 1 or name[:1] == "=":
         return None

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
+from typing_extensions import assert_never
+
 from netspec.ir.foreign.layers import foreign_layer
 from netspec.ir.graph import Place
 from netspec.ir.lower import containers, layer_memo, repeats
 from netspec.ir.lower.arguments import (
-    Layers,
     arguments,
     inputs_of,
     items_of,
@@ -20,30 +21,31 @@ from netspec.ir.lower.arguments import (
 )
 from netspec.ir.lower.calls import call_function
 from netspec.ir.lower.declare import declare, is_group, register_tensor, registered_name
-from netspec.ir.lower.evaluate import (
-    as_condition,
-    bound,
-    choose,
-    evaluate,
-    evaluate_plain,
-    item_at,
-    static_value,
-)  # fmt: skip
+from netspec.ir.lower.evaluate import evaluate, evaluate_plain, item_at, static_value
 from netspec.ir.lower.mends import inner_layer
 from netspec.ir.lower.modifiers import asks_each_copy, check_modifiers, condition_of
+from netspec.ir.lower.operators import as_condition, check_length, choose
+from netspec.ir.lower.refusal import Refused, TooMany, refuse
 from netspec.ir.lower.scope import Binding, Scope, undefined
-from netspec.ir.lower.session import Operand, Refused, TooMany, refuse
 from netspec.ir.lower.state import lower_const, lower_param
+from netspec.ir.lower.values import Operand
 from netspec.language.expressions import is_expression, names_in
 from netspec.language.schema import (
+    ActLayer,
+    BlockLayer,
     BufferLayer,
     CallLayer,
     ConstLayer,
     ContainerLayer,
     ForeignLayer,
     Layer,
+    LayerBase,
+    Layers,
     LostLayer,
+    ModuleLayer,
     ParamLayer,
+    RegisteredLayer,
+    SpecLayer,
     UseLayer,
     ValueLayer,
 )  # fmt: skip
@@ -59,7 +61,7 @@ def lower_layers(layers: Layers, scope: Scope, place: Place) -> None:
 
 
 _A_LAYER = 60  # the work of one, beside what it asks
-_NOT_PLAIN = frozenset(Layer.model_fields) | {"with_", "pin"}
+_NOT_PLAIN = frozenset(LayerBase.model_fields) | {"with_", "pin"}
 
 
 def lower_layer(
@@ -143,7 +145,7 @@ def _lower(
             value = choose(condition, value, inputs()[0])
         if value.is_unknown:
             raise Refused
-        bound(value, place)
+        check_length(value, place)
         binding.value = scope.graph.assign(name, value, place, layer.keep)
         scope.previous = binding.value
     except OutOfWork:
@@ -172,8 +174,15 @@ def _may_exist(layer: Layer, scope: Scope, place: Place) -> bool:
 
 
 def _gives_value(layer: Layer) -> bool:
-    silent = isinstance(layer, (ParamLayer, BufferLayer, ConstLayer))
-    return not (silent or layer.declare or layer.holds)
+    match layer:
+        case ParamLayer() | BufferLayer() | ConstLayer():
+            return False
+        case ModuleLayer() | CallLayer() | ActLayer() | BlockLayer() | SpecLayer():
+            return not (layer.declare or layer.holds)
+        case ContainerLayer() | UseLayer() | ValueLayer() | LostLayer() | ForeignLayer():
+            return not (layer.declare or layer.holds)
+        case _:
+            assert_never(layer)
 
 
 def _skip(
@@ -194,7 +203,7 @@ def _lower_plain(
     layer: Layer, name: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
 ) -> Operand | None:
     """The value of a module, call or activation without modifiers; None for other layers."""
-    if layer.kind not in ("module", "call", "act") or layer.model_fields_set & _NOT_PLAIN:
+    if layer.model_fields_set & _NOT_PLAIN or not isinstance(layer, layer_memo.Plain):
         return None
     sources = inputs()
     unknown = any(source.is_unknown for source in sources)
@@ -247,12 +256,24 @@ def _lower_kind(
             raise Refused(foreign_layer(written, place))
         case UseLayer():
             return _use(layer, scope, place, inputs())
+        case ContainerLayer():
+            if containers.is_transparent(layer) and (condition is None or layer.as_ == "inline"):
+                return containers.lower_inline(layer, name, scope, place, inputs())
+            return _lower_registered(layer, name, scope, place, inputs)
+        case ModuleLayer() | ActLayer() | BlockLayer() | SpecLayer():
+            return _lower_registered(layer, name, scope, place, inputs)
         case _:
-            pass
-    transparent = isinstance(layer, ContainerLayer) and containers.is_transparent(layer)
-    if transparent and (condition is None or layer.as_ == "inline"):
-        assert isinstance(layer, ContainerLayer), "only containers are transparent"
-        return containers.lower_inline(layer, name, scope, place, inputs())
+            assert_never(layer)
+
+
+def _lower_registered(
+    layer: RegisteredLayer,
+    name: str,
+    scope: Scope,
+    place: Place,
+    inputs: Callable[[], list[Operand]],
+) -> Operand | None:
+    """The first call's value of what a layer registers, None where nothing calls it here."""
     if layer.declare or layer.holds:
         declare(layer, name, scope, place)
         return None

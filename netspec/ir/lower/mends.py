@@ -149,7 +149,7 @@ def _filled_by(place: Place) -> tuple[ast.expr | None, list[ast.expr]]:
         if isinstance(node.func, ast.Attribute):
             return node.func.value, [*node.args, *values]
         return (node.args[0] if node.args else None), [*node.args[1:], *values]
-    layer = _value_at(place) if place.exists else None
+    layer = place.value if place.exists else None
     if not isinstance(layer, dict):
         return None, []
     read = layer.get("from", "_")
@@ -178,7 +178,7 @@ def inner_layer(scope: Scope, keys: Sequence[str | int]) -> str | None:
     binding = scope.find(str(keys[0])) if keys else None
     if binding is None or len(keys) < 2 or not binding.place.exists:
         return None
-    outer: object = _value_at(binding.place)
+    outer: object = binding.place.value
     if isinstance(outer, dict) and "repeat" in outer and str(keys[1]).isdigit():
         return f"a copy is an item: `={keys[0]}[{keys[1]}](_)`"
     if isinstance(outer, dict) and "block" in outer:
@@ -197,13 +197,6 @@ def inner_layer(scope: Scope, keys: Sequence[str | int]) -> str | None:
     )
 
 
-def _value_at(place: Place) -> object:
-    found: object = place.source.value
-    for key in place.path:
-        found = found[key]  # type: ignore[index]
-    return found
-
-
 def _below(value: object, keys: Sequence[str | int]) -> object:
     """The text of a layer by its path inside of another one; None where there is none."""
     for key in keys:
@@ -218,7 +211,7 @@ def _below(value: object, keys: Sequence[str | int]) -> object:
 
 
 def _inside_of_block(scope: Scope, keys: Sequence[str | int]) -> str | None:
-    outer = _value_at(scope.names[str(keys[0])].place) if str(keys[0]) in scope.names else None
+    outer = scope.names[str(keys[0])].place.value if str(keys[0]) in scope.names else None
     name = outer.get("block") if isinstance(outer, dict) else None
     definition = scope.blocks.get(str(name))
     layers = definition.block.layers if definition is not None else {}

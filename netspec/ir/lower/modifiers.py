@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from netspec.ir.graph import Place
 from netspec.ir.lower.bind import words_for
 from netspec.ir.lower.collected import is_collection
-from netspec.ir.lower.evaluate import OF_THE_MODEL, as_condition, asks_dtype, evaluate_plain
+from netspec.ir.lower.evaluate import evaluate_plain
+from netspec.ir.lower.operators import OF_THE_MODEL, as_condition, asks_dtype
+from netspec.ir.lower.refusal import refuse
 from netspec.ir.lower.scope import Scope
-from netspec.ir.lower.session import Operand, refuse
+from netspec.ir.lower.values import Operand
 from netspec.language.expressions import as_expression, is_expression, names_in
 from netspec.language.schema import (
     ContainerLayer,

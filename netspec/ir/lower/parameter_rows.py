@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from netspec.ir.graph import Place, Rows
 from netspec.ir.lower.evaluate import static_value
+from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Scope
-from netspec.ir.lower.session import Refused, refuse
 from netspec.language.expressions import NotAnExpression, parse_expression
 from netspec.ops.facts import Fact, TensorType, contiguous
 
@@ -38,8 +38,8 @@ def _row(text: str, scope: Scope, place: Place) -> int | None:
     try:
         number = static_value(f"={text}", scope, place, "a row")
     except Refused as refused:  # it stands in a key, and values are looked for behind one
-        told = [replace(each, span=place.key_span()) for each in refused.diagnostics]
-        raise Refused(*told) from None
+        said = scope.context.worded(refused).diagnostics
+        raise Refused(*(replace(each, span=place.key_span()) for each in said)) from None
     if type(number) is not int:
         raise refuse("NS205", f"a row is a number, and `{text}` is not", place.key_span())
     return number

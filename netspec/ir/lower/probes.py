@@ -53,7 +53,7 @@ def example_sizes(spec: Spec) -> Sizes:
     for name, (number, first) in numbers.items():
         low[name] = 2 + 3 * number if first else 64 + 32 * number
         high[name] = _next(low[name], number)
-    problems = []
+    problems, paired = [], set[str]()
     for name, declared in spec.document.inputs.items():
         for size, example in (
             (declared.example or {}).items() if isinstance(declared, Input) else ()
@@ -70,9 +70,25 @@ def example_sizes(spec: Spec) -> Sizes:
                 problems.append(Diagnostic("NS205", fact, place.span()))
             else:
                 low[size], high[size] = pair
+                paired.add(size)
     if problems:
         raise SpecError(problems)
+    _tell_apart(low, high, paired)
     return low, high
+
+
+def _tell_apart(low: dict[str, int], high: dict[str, int], paired: Set[str]) -> None:
+    """Gives letters whose two sizes are another's other ones: such as are `paired` the same two in
+    the other order, if that is nobody's; else another second size."""
+    met: set[tuple[int, int]] = set()
+    for name, first in low.items():
+        found, step = (first, high[name]), 0
+        if found in met and name in paired:
+            found = found[::-1]
+        while found in met:
+            found, step = (first, _next(first, step)), step + 1
+        low[name], high[name] = found
+        met.add(found)
 
 
 def _numbered(document: Document) -> dict[str, tuple[int, bool]]:

@@ -29,9 +29,11 @@ from netspec.ir.lower.probes import (
     probes_of,
     shape_of,
 )  # fmt: skip
-from netspec.ir.lower.scope import Binding, GraphBuilder, Scope
+from netspec.ir.lower.refusal import Explain, Refused, TooMany, refuse
+from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Steps
 from netspec.ir.lower.seal import check_open_slots, check_outputs, finish
-from netspec.ir.lower.session import Activation, Context, Operand, Refused, Steps, TooMany, refuse
+from netspec.ir.lower.session import Activation, Context
+from netspec.ir.lower.values import Operand
 from netspec.language.expressions import as_expression, could_be_expression, is_expression
 from netspec.language.interpolated import help_for_interpolation
 from netspec.language.load import Definition, Spec
@@ -53,14 +55,15 @@ def lower(
     args: Mapping[str, object],
     activation: Activation,
     find_spec: Callable[[str, Place], Spec],
+    explain: Explain,
     outputs: Sequence[str] = (),
 ) -> Program:
     """The program of a spec: its blocks expanded, its sizes inferred, its operators asked.
 
-    `outputs` are paths of values that the model gives beside its own. Raises SpecError with all
-    that was found wrong.
+    `explain` words what is refused. `outputs` are paths of values that the model gives beside its
+    own. Raises SpecError with all that was found wrong.
     """
-    program, problems = lower_as_far(spec, args, activation, find_spec, outputs)
+    program, problems = lower_as_far(spec, args, activation, find_spec, explain, outputs)
     if program is None:
         raise SpecError(problems)
     return program
@@ -71,6 +74,7 @@ def lower_as_far(
     args: Mapping[str, object],
     activation: Activation,
     find_spec: Callable[[str, Place], Spec],
+    explain: Explain,
     outputs: Sequence[str] = (),
 ) -> tuple[Program | None, list[Diagnostic]]:
     """The program, or all that is wrong with the spec beside what was found when it was read."""
@@ -88,7 +92,7 @@ def lower_as_far(
     for attempt in range(_ATTEMPTS):
 
         def context_for(probes: tuple[Probe, ...], tried: int) -> Context:
-            return Context(probes, tried, activation, find_spec, _STEPS)
+            return Context(probes, tried, activation, find_spec, explain)
 
         program, context = _lower_at(spec, args, sizes, modes, none, outputs, context_for)
         modes = tuple(dict.fromkeys(probe.training for probe in context.probes))
@@ -141,12 +145,12 @@ def _lower(
 ) -> Program | None:
     document = spec.document
     here = Place(spec.source, ())
-    builder = GraphBuilder(spec.name, context, spec.source)
+    builder = GraphBuilder(spec.name, context, _STEPS, spec.source)
     given = {name: context.const(_plain(value)) for name, value in args.items()}
+    numbered = isinstance(document.layers, list)
     scope = Scope(
-        builder, spec.source, given, spec.blocks, None, builder.holder, (),
-        isinstance(document.layers, list),
-    )  # fmt: skip
+        builder, spec.source, given, spec.blocks, holder=builder.holder, numbered=numbered
+    )
     try:
         check_least(spec)
         _fill_args(spec, args, scope, here)
@@ -178,24 +182,29 @@ def _lower(
     tried = context.tried
     inputs = tuple(replace(port, facts=port.facts[:tried]) for port in builder.inputs)
     probes = context.probes[:tried]
-    return Program(spec.name, root, probes, inputs, spec.source, context.overwrites)
+    return Program(
+        spec.name, root, probes, inputs, spec.source, context.overwrites, context.refuses_gradients
+    )
 
 
-def evaluate_alone(value: object, names: Mapping[str, object], source: Text, path: Path) -> object:
+def evaluate_alone(
+    value: object, names: Mapping[str, object], source: Text, path: Path, explain: Explain
+) -> object:
     """A plain value or an expression outside of any network, in which these names are known.
 
     Raises SpecError where it can't be evaluated.
     """
     place = Place(source, path)
-    context = Context((Probe((), True),), 1, Activation(), _no_spec, _STEPS)
+    context = Context((Probe((), True),), 1, Activation(), _no_spec, explain)
     given = {name: context.const(item) for name, item in names.items()}
-    builder = GraphBuilder("alone", context, source)
+    builder = GraphBuilder("alone", context, _STEPS, source)
     try:
         return static_value(value, Scope(builder, source, given, {}), place, "it")
     except Refused as refused:
-        if refused.diagnostic is None:  # nothing was refused before
+        worded = context.worded(refused)
+        if worded.diagnostic is None:  # nothing was refused before
             raise
-        raise SpecError(refused.diagnostic) from None
+        raise SpecError(worded.diagnostic) from None
 
 
 def _no_spec(name: str, place: Place) -> Spec:

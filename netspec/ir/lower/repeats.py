@@ -13,10 +13,12 @@ from netspec.ir.lower.declare import is_group
 from netspec.ir.lower.evaluate import evaluate_plain, static_value
 from netspec.ir.lower.handles import GraphInstance, ListInstance
 from netspec.ir.lower.modifiers import asks_each_copy, loop_names
+from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Binding, GraphBuilder, Registration, Scope
 from netspec.ir.lower.seal import as_chain, fill_open_slots, finish
-from netspec.ir.lower.session import Lowered, Operand, Refused, refuse, tuple_of
+from netspec.ir.lower.session import Lowered, tuple_of
 from netspec.ir.lower.state import lower_after
+from netspec.ir.lower.values import Operand
 from netspec.language.schema import ContainerLayer, Layer, Repeat
 from netspec.limits import raised_help
 
@@ -140,11 +142,11 @@ def _declare_copies(
     copy = copy.model_copy(update={"keep": layer.keep})
     slot = Registration(name, place, keep=layer.keep)
     scope.holder.add(slot)
-    inner = containers.list_scope(scope, name, named=names is not None)
+    inner = scope.listed(name, named=names is not None)
     inner.copies = True
     for index, variables in enumerate(rounds):
         key = str(index) if names is None else names[index]
-        scope.context.steps.declare_child(
+        scope.graph.steps.declare_child(
             copy, key, inner.with_args({**inner.args, **variables}), place
         )
     binding = scope.names.setdefault(name, Binding(place))
@@ -166,11 +168,7 @@ def _inline(
     taps = containers.inline_taps(scope, name) if in_parent else containers.inner_taps(scope, name)
     own = names if in_parent and names is not None else []  # names that the container around has
     taps = {**taps, **{each: scope.taps[each] for each in own if each in scope.taps}}
-    inner = Scope(
-        scope.graph, scope.source, scope.args, scope.blocks, scope, scope.holder, scope.prefix,
-        scope.numbered if in_parent else True, {}, inputs[0], scope.entry, taps, scope.ties,
-        scope.indexed,
-    )  # fmt: skip
+    inner = scope.inlined(inputs[0], taps, scope.numbered if in_parent else True)
     if in_parent and names is None:
         inner.numbered = scope.numbered or not _names_children(copy)
         copy = _inlined(copy)
@@ -216,7 +214,7 @@ def _chain(
         name = names[index] if names else str(index)
         round_ = inner.with_args({**inner.args, **variables})
         round_.previous = carried[0]
-        inner.context.steps.lower_layer(copy, name, round_, place, partial(list, carried))
+        inner.graph.steps.lower_layer(copy, name, round_, place, partial(list, carried))
         registered = round_.last_name or name
         if registered in inner.names and inner.names[registered].refused:
             raise Refused

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from netspec.errors import did_you_mean
 from netspec.ir.expr import Const, Expr, Part, Training, Tuple, Value
 from netspec.ir.graph import Assign, Child, Freeze, Init, New, Place, Port, Statement, Tie
-from netspec.ir.lower.session import Context, Operand, Refused, refuse
+from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.session import Context
+from netspec.ir.lower.values import Operand
 from netspec.language.expressions import as_expression, could_be_expression
 from netspec.language.load import Definition
 from netspec.language.overrides import Text
+from netspec.language.schema import Layer, Layers
 from netspec.ops import catalog
 
-if TYPE_CHECKING:
-    from netspec.ir.lower.arguments import Layers
-    from netspec.ir.lower.handles import Instance
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps that containers take for the layers inside of them, whatever kinds those are."""
+
+    lower_layers: Callable[[Layers, Scope, Place], None]
+    lower_layer: Callable[[Layer, str, Scope, Place, Callable[[], list[Operand]]], None]
+    declare_child: Callable[[Layer, str, Scope, Place], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +79,7 @@ class GraphBuilder:
 
     name: str
     context: Context
+    steps: Steps
     source: Text
     outer: Scope | None = None  # of the graph around it; None for a block and for the spec itself
     holder: Holder = field(default_factory=Holder)
@@ -140,7 +149,8 @@ class GraphBuilder:
     ) -> list[Operand]:
         """`a, b = expr`, where the facts of the parts are those of `items`."""
         targets = tuple(self.fresh() for _ in names)
-        self.body.append(Assign(targets, operand.expr, tuple(names), True, operand.facts, place))
+        facts = tuple(zip(*(item.facts for item in items), strict=True))
+        self.body.append(Assign(targets, operand.expr, tuple(names), True, facts, place))
         return [
             replace(item, expr=Value(target)) for target, item in zip(targets, items, strict=True)
         ]
@@ -164,6 +174,39 @@ def _is_tuple_of_values(expr: Expr) -> bool:
     return isinstance(expr, Tuple) and all(isinstance(i, (Const, Value)) for i in expr.items)
 
 
+class Instance:
+    """A registered thing that layers and expressions may call, index, or take parameters of."""
+
+    __slots__ = ()
+    has_named_items: ClassVar[bool] = False  # `heads.cls` is one of its items
+
+    @property
+    def items(self) -> int | None:
+        """How many items it has, if it is a list or a dict of them."""
+        return None
+
+    def call(
+        self,
+        scope: Scope,
+        at: Expr,
+        args: Sequence[Operand],
+        kwargs: Mapping[str, Operand],
+        place: Place,
+    ) -> Operand:
+        """What a call gives; `at` is how the caller's graph reaches it. Raises Refused."""
+        raise NotImplementedError
+
+    def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None:
+        """Its own parameter or buffer of this name, if it has one."""
+        return None
+
+    def child(
+        self, scope: Scope, module: Module, position: Operand, place: Place
+    ) -> Operand | Module | None:
+        """Its item at this position, if it is a list, or of this name, if it is a dict."""
+        return None
+
+
 @dataclass(slots=True, eq=False)
 class Binding:
     """What a layer's name means: the value that it gives, and the module that it registers."""
@@ -184,6 +227,14 @@ class Binding:
     def is_open(self) -> bool:
         """Its layer is being lowered: the name still means what it meant before."""
         return not (self.value or self.instance or self.refused or self.absent)
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A registered module that an expression names."""
+
+    binding: Binding
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +277,35 @@ class Scope:
     def with_args(self, args: Mapping[str, Operand]) -> Scope:
         """The same names and children, with other args."""
         return replace(self, args=args)
+
+    def inlined(self, previous: Operand, taps: Mapping[str, list[str]], numbered: bool) -> Scope:
+        """The scope of layers inside of one, whose children are registered beside this one's."""
+        return Scope(
+            self.graph, self.source, self.args, self.blocks, outer=self, holder=self.holder,
+            prefix=self.prefix, numbered=numbered, previous=previous, entry=self.entry, taps=taps,
+            ties=self.ties, indexed=self.indexed,
+        )  # fmt: skip
+
+    def of_graph(
+        self,
+        graph: GraphBuilder,
+        ports: list[Operand],
+        taps: Mapping[str, list[str]],
+        numbered: bool,
+    ) -> Scope:
+        """The scope of the layers of another graph, that sees these names and is given `ports`."""
+        return Scope(
+            graph, self.source, self.args, self.blocks, outer=self, holder=graph.holder,
+            numbered=numbered, previous=ports[0], entry=ports[0], taps=taps, ports=ports,
+        )  # fmt: skip
+
+    def listed(self, name: str, named: bool) -> Scope:
+        """The scope in which the children of a list are declared, or where `named` of a dict."""
+        return Scope(
+            self.graph, self.source, self.args, self.blocks, outer=self, holder=Holder(),
+            prefix=self.part(name).path, numbered=not named, entry=self.entry, ties=self.ties,
+            indexed=not named, held=True, label=name,
+        )  # fmt: skip
 
     def part(self, name: str) -> Part:
         """How a child registered by this scope is reached from its graph."""

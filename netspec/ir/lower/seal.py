@@ -27,7 +27,6 @@ from netspec.ir.graph import (
     ByMode,
     Child,
     Graph,
-    Loop,
     New,
     NewGraph,
     NewSequence,
@@ -45,9 +44,12 @@ from netspec.ir.lower.handles import (
     parameters_of,
 )
 from netspec.ir.lower.inits import check_inits, may_be_none
+from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Binding, GraphBuilder, PendingTie, Scope, undefined
-from netspec.ir.lower.session import Lowered, Operand, Refused, join, refuse, tuple_of
+from netspec.ir.lower.session import Lowered, tuple_of
 from netspec.ir.lower.state import check_init, lower_paths, lower_rules
+from netspec.ir.lower.values import Operand, join
+from netspec.ir.traversal import expressions_in, output_expressions
 from netspec.language.expressions import is_expression
 from netspec.ops.facts import Mapped
 
@@ -95,7 +97,7 @@ def finish(
     by_path = lower_paths(rules, scope, place)
     graph = Graph(
         builder.name, tuple(builder.inputs), children,
-        _without_needless(tuple(builder.body), expr), expr,
+        _without_needless(builder, expr), expr,
         rules=may_be_none(by_class, by_path, children), inits=by_path, source=builder.source,
         place=place,
     )  # fmt: skip
@@ -118,26 +120,18 @@ def _drop_unread(builder: GraphBuilder, outputs: Expr | ByMode) -> None:
     """What stands for no layer, and nothing reads, is not computed."""
     if not any(isinstance(one, Assign) and one.unnamed for one in builder.body):
         return
-    read = _values_in(_of_outputs(outputs))
+    read = _values_in(output_expressions(outputs))
     kept: list[Statement] = []
     for statement in reversed(builder.body):
         if isinstance(statement, Assign) and statement.unnamed and statement.targets[0] not in read:
             continue
-        read |= _values_in(_of_statement(statement))
+        read |= _values_in(expressions_in(statement))
         kept.append(statement)
     builder.body[:] = reversed(kept)
 
 
 def _values_in(exprs: Sequence[Expr]) -> set[int]:
     return {value for expr in exprs for value in values_in(expr)}
-
-
-def _of_outputs(outputs: Expr | ByMode) -> list[Expr]:
-    return [outputs.train, outputs.eval] if isinstance(outputs, ByMode) else [outputs]
-
-
-def _of_statement(statement: Statement) -> list[Expr]:
-    return [*statement.start, statement.call] if isinstance(statement, Loop) else [statement.expr]
 
 
 def _drop_needless_inputs(builder: GraphBuilder, outputs: Expr | ByMode) -> None:
@@ -147,9 +141,9 @@ def _drop_needless_inputs(builder: GraphBuilder, outputs: Expr | ByMode) -> None
     """
     if builder.outer is None:
         return
-    read = _values_in(_of_outputs(outputs))
+    read = _values_in(output_expressions(outputs))
     for statement in builder.body:
-        read |= _values_in(_of_statement(statement))
+        read |= _values_in(expressions_in(statement))
     pairs = [
         (port, operand)
         for port, operand in zip(builder.inputs, builder.sources, strict=True)
@@ -399,28 +393,24 @@ def as_chain(graph: Graph) -> tuple[Child, ...] | None:
     return graph.children if graph.outputs == Value(value) else None
 
 
-def _without_needless(body: tuple[Statement, ...], outputs: Expr | ByMode) -> tuple[Statement, ...]:
+def _without_needless(builder: GraphBuilder, outputs: Expr | ByMode) -> tuple[Statement, ...]:
     """A layer of train mode only, which nothing reads in eval mode, gives None there."""
     if not isinstance(outputs, ByMode):
-        return body
+        return tuple(builder.body)
     elsewhere = set(values_in(outputs.eval))
-    for statement in body:
-        elsewhere |= _values_in(_of_statement(statement))
+    for statement in builder.body:
+        elsewhere |= _values_in(expressions_in(statement))
+    probes = builder.context.probes
     changed: list[Statement] = []
-    for statement in body:
+    for statement in builder.body:
         match statement:
             case Assign(targets=(target,), expr=Choice(Training(), then, _)) if (
                 target not in elsewhere
             ):
+                pairs = zip(statement.facts, probes, strict=True)
+                facts = tuple([fact if probe.training else None for fact, probe in pairs])
                 expr = Choice(Training(), then, Const(None))
-                statement = Assign(
-                    (target,),
-                    expr,
-                    statement.names,
-                    statement.keep,
-                    statement.facts,
-                    statement.place,
-                )
+                statement = replace(statement, expr=expr, facts=facts)
             case _:
                 pass
         changed.append(statement)

@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from netspec.errors import MAX_DIAGNOSTICS, Diagnostic, Span
+from torch import nn
+
+from netspec.errors import MAX_DIAGNOSTICS, Diagnostic
 from netspec.ir.conditions import Readings
 from netspec.ir.effects import has_effects
-from netspec.ir.expr import Const, Expr, Tuple, Value
+from netspec.ir.expr import Call, Const, Expr, Method, Tuple, Value
 from netspec.ir.graph import Graph, New, Place, Probe
 from netspec.ir.limits import MAX_DEPTH
+from netspec.ir.lower.refusal import Explain, Meaning, Refused, Text, TooMany, refuse
+from netspec.ir.lower.values import UNKNOWN, Operand, are_same, join, same
 from netspec.language.load import Definition, Spec
 from netspec.limits import Limits, current, raised_help
-from netspec.ops.facts import Fact, OperatorRejects, TensorType, elements
-
-if TYPE_CHECKING:
-    from netspec.ir.lower.arguments import Layers
-    from netspec.ir.lower.layer_memo import KnownCall, KnownModule
-    from netspec.ir.lower.scope import Scope
-    from netspec.language.schema import Layer
+from netspec.ops.catalog import Operator
+from netspec.ops.facts import Fact, OperatorRejects, elements
 
 Form = Literal["module", "functional", "inplace"]
 
@@ -31,90 +29,6 @@ _ENOUGH = 3 * MAX_DIAGNOSTICS  # one of a block is found again in each copy
 
 # Mistakes that are ones whatever the values are.
 _OF_NAMES = frozenset({"NS203", "NS204", "NS206", "NS207", "NS209", "NS210", "NS218"})
-
-
-class _Unknown(Enum):
-    """The fact of what an earlier mistake leaves open: it fits everywhere, and makes no other."""
-
-    UNKNOWN = "unknown"
-
-
-UNKNOWN = _Unknown.UNKNOWN
-
-
-class TooMany(Exception):
-    """So many mistakes were found that nobody would read more of them."""
-
-
-Text = tuple[str, str | None]  # a text, and the arg that has it
-Meaning = Callable[[str | None], str | None]  # of a text: what to write, for the arg that has it
-
-
-class Refused(Exception):
-    """A layer cannot be lowered. Without a diagnostic, what it needs was already refused.
-
-    `texts` has for a diagnostic that is about a text of the spec that text, with which a name or an
-    expression may have been meant, and the arg that brought it.
-    """
-
-    def __init__(
-        self, *diagnostics: Diagnostic, texts: Mapping[Diagnostic, Text] | None = None
-    ) -> None:
-        super().__init__(*diagnostics)
-        self.diagnostics = diagnostics
-        self.texts = texts or {}
-
-    @property
-    def diagnostic(self) -> Diagnostic | None:
-        """The first one."""
-        return self.diagnostics[0] if self.diagnostics else None
-
-
-def refuse(
-    code: str,
-    fact: str,
-    span: Span,
-    help: str | None = None,
-    notes: tuple[str, ...] = (),
-    about: object = None,
-) -> Refused:
-    """A Refused with a diagnostic, `about` a value that does not fit; for `raise`."""
-    diagnostic = Diagnostic(code, fact, span, notes, help)
-    return Refused(
-        diagnostic, texts={diagnostic: (about, None)} if isinstance(about, str) else None
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Operand:
-    """An expression and what is known of it at each probe.
-
-    `sized` where it depends on a free size or on a tensor's data, `modal` where on `training`, or
-    on an input's being given.
-    """
-
-    expr: Expr
-    facts: tuple[Fact, ...]
-    sized: bool = True
-    modal: bool = False
-
-    @property
-    def static(self) -> bool:
-        return isinstance(self.expr, Const)
-
-    @property
-    def is_known(self) -> bool:
-        """Whether it is known when the model is built, although `forward` computes it."""
-        return not (self.sized or self.modal or self.is_tensor or self.is_unknown)
-
-    @property
-    def is_tensor(self) -> bool:
-        return isinstance(self.facts[0], TensorType)
-
-    @property
-    def is_unknown(self) -> bool:
-        """Whether an earlier mistake leaves open what it is."""
-        return self.facts[0] is UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,13 +57,24 @@ class Lowered:
     takes_device: bool = False  # after its inputs, since none of them is a tensor
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """The steps that containers take for the layers inside of them, whatever kinds those are."""
+@dataclass(slots=True)
+class KnownModule:
+    """A module layer: what it makes, and what a call gives."""
 
-    lower_layers: Callable[[Layers, Scope, Place], None]
-    lower_layer: Callable[[Layer, str, Scope, Place, Callable[[], list[Operand]]], None]
-    declare_child: Callable[[Layer, str, Scope, Place], None]
+    operator: Operator
+    new: New
+    module: nn.Module
+    key: object
+    elements: int
+    facts: tuple[Fact, ...]
+
+
+@dataclass(slots=True)
+class KnownCall:
+    """A function layer: the call without its first argument, which is the input."""
+
+    expr: Call | Method
+    facts: tuple[Fact, ...]
 
 
 @dataclass(slots=True, eq=False)
@@ -163,7 +88,7 @@ class Context:
     tried: int
     activation: Activation
     find_spec: Callable[[str, Place], Spec]
-    steps: Steps
+    explain: Explain
     limits: Limits = field(default_factory=current)
     problems: list[Diagnostic] = field(default_factory=list)
     parts: dict[int, Definition] = field(default_factory=dict)
@@ -173,6 +98,7 @@ class Context:
     differs_by_mode: bool = False  # some fact, and no probe is in train mode
     lost: set[int] = field(default_factory=set)  # the sizes beyond those tried that were refused
     overwrites: bool = False  # some call asks to overwrite its input
+    refuses_gradients: bool = False  # some call takes no tensor that is trained
     layers: int = 0
     elements: int = 0
     lowerings: int = 0  # of all layers, those that register nothing too
@@ -220,7 +146,7 @@ class Context:
         try:
             yield
         except Refused as refused:
-            raise Refused(*map(by, refused.diagnostics)) from None
+            raise Refused(*map(by, self.worded(refused).diagnostics)) from None
         finally:
             self.problems[told:] = map(by, self.problems[told:])
 
@@ -372,7 +298,7 @@ class Context:
                 self.differs_by_mode |= train(index) != fact
             except OperatorRejects as error:
                 errors.append(error)
-        refused = refusal(0, errors[0]) if len(errors) == self.tried else None
+        refused = self.worded(refusal(0, errors[0])) if len(errors) == self.tried else None
         if refused is not None and refused.diagnostic is not None:
             notes = (*refused.diagnostic.notes, "it works in eval mode")
             raise Refused(replace(refused.diagnostic, notes=notes), *refused.diagnostics[1:])
@@ -395,6 +321,8 @@ class Context:
                 self.partial |= sizes
                 failed[first].partly = True
             refused = refusal(first, failed[first])
+            if len(failed) < self.tried:
+                refused = self.worded(refused)
             if len(failed) < self.tried and refused.diagnostic is not None:
                 works = [probe for i, probe in enumerate(tried) if i not in failed]
                 note = _works_text(self.probes[first], works)
@@ -403,7 +331,12 @@ class Context:
             raise refused
         return self._and_elsewhere(found, run)
 
+    def worded(self, refused: Refused) -> Refused:
+        """A refusal whose diagnostics are there."""
+        return refused if refused.rejection is None else self.explain(refused.rejection)
+
     def report(self, refused: Refused) -> None:
+        refused = self.worded(refused)
         for diagnostic in refused.diagnostics:
             if not self.doubts or diagnostic.code in _OF_NAMES:
                 self.problems.append(self._with_meaning(diagnostic, refused.texts))
@@ -466,25 +399,6 @@ def sizes_text(probe: Probe) -> str:
     return ", ".join(f"{name} = {size}" for name, size in probe.sizes)
 
 
-def same(a: Fact, b: Fact) -> bool:
-    """Equal, and of one type: 1, 1.0 and True are three values."""
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, tuple) and isinstance(b, tuple):
-        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
-    return a == b
-
-
-def are_same(facts: Sequence[Fact]) -> bool:
-    """Whether a value is the same at each probe."""
-    return all(same(fact, facts[0]) for fact in facts)
-
-
-def join(operands: Sequence[Operand]) -> tuple[bool, bool]:
-    """What something made of these depends on: (sized, modal)."""
-    return any(o.sized for o in operands), any(o.modal for o in operands)
-
-
 def tuple_of(context: Context, items: list[Operand]) -> Operand:
     """Several operands as one tuple."""
     if any(item.is_unknown for item in items):
@@ -493,6 +407,3 @@ def tuple_of(context: Context, items: list[Operand]) -> Operand:
         return context.const(tuple(item.facts[0] for item in items))
     facts = tuple(tuple(column) for column in zip(*(item.facts for item in items), strict=True))
     return Operand(Tuple(tuple(item.expr for item in items)), facts, *join(items))
-
-
-Named = Mapping[str, Operand]

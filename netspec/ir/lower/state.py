@@ -13,10 +13,11 @@ from netspec.ir.expr import Call, Const, Expr, Training, Value, walk
 from netspec.ir.graph import Freeze, Init, InitRule, NewBuffer, NewParameter, Place
 from netspec.ir.lower.bind import bind
 from netspec.ir.lower.evaluate import evaluate_plain, static_value
-from netspec.ir.lower.mismatch import refused_init
 from netspec.ir.lower.parameter_rows import part_of, rows_of
+from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.rejections import RejectedInit, rejected
 from netspec.ir.lower.scope import Scope
-from netspec.ir.lower.session import Operand, Refused, refuse
+from netspec.ir.lower.values import Operand
 from netspec.language.schema import BufferLayer, ConstLayer, Layer, ParamLayer
 from netspec.ops import catalog, facts
 from netspec.ops.catalog import Operator
@@ -215,7 +216,8 @@ def check_init(step: Init, known: Mapping[str, Fact], name: str, place: Place) -
     try:
         facts.run_function(step.operator, (fact,), kwargs)
     except OperatorRejects as error:
-        raise refused_init(at, target or name, step.operator.name, fact, str(error)) from None
+        init = RejectedInit(at, target or name, step.operator.name, fact, error)
+        raise rejected(init) from None
 
 
 def lower_rules(

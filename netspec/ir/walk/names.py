@@ -88,28 +88,6 @@ def _part_of(expr: Expr) -> tuple[str | int, ...]:
             return ()
 
 
-def child_at(child: Child | None, path: Sequence[str | int]) -> Child | None:
-    """The child at a path of names and indexes; None inside of torch's own modules."""
-    for key in path:
-        children = children_of(child)
-        if isinstance(key, int):
-            child = children[key] if children else None
-        else:
-            child = next((item for item in children if item.name == key), None)
-    return child
-
-
-def children_of(child: Child | None) -> Sequence[Child]:
-    """What is registered below; nothing inside of torch's own modules."""
-    match child.new if child else None:
-        case NewGraph(graph):
-            return graph.children
-        case NewSequence(children) | NewList(children) | NewDict(children):
-            return children
-        case _:
-            return ()
-
-
 def _text_of(place: Place | None) -> str | None:
     """The expression that the spec has at this place, if it has one."""
     if place is None or not place.exists:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,16 +9,29 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-from netspec.ops import catalog, facts, registry
-from netspec.ops.facts import Fact, OperatorRejects
+from netspec.ir.graph import Program
+from netspec.ops import catalog, facts, gradients, registry
+from netspec.ops.facts import Fact, OperatorRejects, TensorType
 from netspec.ops.registry import Registered
-
-# torch takes such an argument, if nobody asks for its gradient.
-_NO_DERIVATIVE = re.compile("not differentiable with respect to|not support automatic differentiat")
 
 
 class Refuses(Exception):
     """An operator does not take these sizes, as a batch norm does not take a batch of one."""
+
+
+class RefusesGradient(Exception):
+    """torch refuses an argument because it requires grad; the text is its own."""
+
+
+def meta_inputs(program: Program, dtype: torch.dtype | None = None) -> list[torch.Tensor]:
+    """The program's inputs on `meta`, and where a dtype is given the floating ones in that."""
+    inputs = []
+    for port in program.inputs:
+        fact = port.facts[0]
+        assert isinstance(fact, TensorType), "an input is a tensor"
+        own = dtype if dtype is not None and fact.dtype.is_floating_point else fact.dtype
+        inputs.append(torch.empty_strided(fact.shape, fact.stride, dtype=own, device="meta"))
+    return inputs
 
 
 def ask(
@@ -32,6 +44,16 @@ def ask(
     False as well where only what requires grad is refused, as a loss's target may be.
     Raises Refuses where torch does not take the operands on any device.
     """
+    try:
+        return ask_trained(target, args, kwargs)
+    except RefusesGradient as refusal:
+        return _without_gradients(target, args, kwargs, refusal), False
+
+
+def ask_trained(
+    target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Any, bool]:
+    """The same; raises RefusesGradient where only what requires grad is refused."""
     registered = registry.of_target(type(target) if isinstance(target, nn.Module) else target)
     if registered is not None and registered.fake is not None:
         return _by_fake(registered, target, args, kwargs), False
@@ -40,8 +62,8 @@ def ask(
         return value, registered is None or not _has_own_backward(value, args, kwargs)
     except Exception as error:  # an operator may refuse in any way
         refusal = error
-    if _NO_DERIVATIVE.search(str(refusal)):
-        return _without_gradients(target, args, kwargs, refusal), False
+    if gradients.REFUSED.search(str(refusal)):
+        raise RefusesGradient(facts.first_line(refusal))
     try:
         return _like(_fact_of_call(target, args, kwargs)), False
     except OperatorRejects:

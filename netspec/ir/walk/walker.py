@@ -9,7 +9,8 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import PurePath
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import nn
@@ -50,13 +51,8 @@ from netspec.ir.graph import (
     Statement,
 )
 from netspec.ir.lower.numbers import BINARY, BUILTINS, COMPARE, UNARY
-from netspec.ir.walk.names import (
-    child_at,
-    children_of,
-    kind_of_child,
-    kind_of_statement,
-    path_of_statement,
-)
+from netspec.ir.traversal import child_at, children_of
+from netspec.ir.walk.names import kind_of_child, kind_of_statement, path_of_statement
 from netspec.ir.walk.run_operator import Refuses, plain_value
 from netspec.ops.overwriting import MethodOf
 from netspec.ops.process_state import without_fast_path
@@ -76,8 +72,8 @@ class Bound:
         first, *rest = path
         if isinstance(first, int):
             return child_at(self.child, path)
-        if not self._named:
-            self._named.update((child.name, child) for child in children_of(self.child))
+        if not self._named and self.child is not None:
+            self._named.update((child.name, child) for child in children_of(self.child.new))
         return child_at(self._named.get(first), rest)
 
     def inner(self, key: str | int) -> Any:
@@ -101,6 +97,16 @@ class Step:
     def line(self) -> int:
         return self.place.line if self.place else 0
 
+    @property
+    def told(self) -> str:
+        """As notes call it, with the file's name and the line."""
+        if self.place is None or not self.line:
+            return f"`{self.path}`"
+        return f"`{self.path}` ({PurePath(self.place.span().file).name}:{self.line})"
+
+
+Given: TypeAlias = tuple[tuple[Any, ...], Mapping[str, Any]]  # the arguments of a call
+
 
 class Watcher(Protocol):
     """What is told of a walk, and runs what it is told of."""
@@ -108,7 +114,7 @@ class Watcher(Protocol):
     def step(self, step: Step, run: Callable[[], Any]) -> Any:
         """One step; those inside of it come while `run` runs."""
 
-    def enter(self, bound: Bound, run: Callable[[], Any]) -> Any:
+    def enter(self, bound: Bound, given: Given, run: Callable[[], Any]) -> Any:
         """A call of one of our own modules: a chain, or a class with a `forward` of its own."""
 
     def module(self, bound: Bound, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -129,7 +135,7 @@ class Runs:
     def step(self, step: Step, run: Callable[[], Any]) -> Any:
         return run()
 
-    def enter(self, bound: Bound, run: Callable[[], Any]) -> Any:
+    def enter(self, bound: Bound, given: Given, run: Callable[[], Any]) -> Any:
         return run()
 
     def module(self, bound: Bound, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -191,12 +197,11 @@ class _Walker:
         match bound.child.new if bound.child else None:
             case NewGraph(graph):
                 run = lambda: self._graph(graph, bound, args, kwargs, depth)  # noqa: E731
-                return self.watcher.enter(bound, run)
+                return self.watcher.enter(bound, (args, kwargs), run)
             case NewSequence(children):
                 assert len(args) == 1 and not kwargs, "a chain takes one value"
-                return self.watcher.enter(
-                    bound, lambda: self._chain(children, bound, args[0], depth)
-                )
+                run = lambda: self._chain(children, bound, args[0], depth)  # noqa: E731
+                return self.watcher.enter(bound, (args, kwargs), run)
             case _:
                 return self.watcher.module(bound, args, kwargs)
 

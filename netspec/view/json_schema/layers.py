@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from netspec.ir.lower.modifiers import MODIFIERS
-from netspec.language.schema import KIND_NAMES, KINDS, Layer, Repeat
+from netspec.language.schema import KIND_NAMES, KINDS, LayerBase, Repeat
 from netspec.ops import catalog
 from netspec.view.json_schema.operators import (
     Family,
@@ -219,7 +219,7 @@ def _short(module: Family, function: Family) -> Json:
     return {"if": {"type": "string"}, "then": {"if": to("expression"), "else": name}}
 
 
-def _of_kind(kind: type[Layer], conditions: list[Json]) -> Json:
+def _of_kind(kind: type[LayerBase], conditions: list[Json]) -> Json:
     """A layer of this kind. Those that name something of torch close their keys by its name."""
     keys = keys_of(kind)
     schema: Json = {

@@ -1,0 +1,89 @@
+"""The answers of `check` that no disk has."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from netspec import file_trace
+from netspec.commands.answer_cache import Answer, AnswerCache
+from netspec.commands.find_specs import Checked, given_args, look_at
+from netspec.commands.spec_argument import Changes, compile_given, read_changes
+from netspec.errors import Span, SpecError
+from netspec.file_trace import Trace, traced
+from netspec.limits import current
+from netspec.pipeline import check_dtype, notes_of, read_dtype
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent)
+
+
+def check_specs(
+    files: Sequence[str], options: Namespace, cache: AnswerCache | None
+) -> dict[str, Answer]:
+    """What is wrong with each file; the cache keeps it. Raises SpecError for what was typed."""
+    with traced() as typed:
+        changes = read_changes(options)
+        dtype = _read_dtype(options.dtype)
+    looks: dict[str, tuple[Checked, Trace]] = {}
+    for file in files:
+        with traced() as looked:
+            looks[file] = look_at(file), looked
+    args = given_args([spec for spec, _ in looks.values()], changes.args)
+    answers: dict[str, Answer] = {}
+    for file, (spec, looked) in looks.items():
+        with traced() as trace:
+            file_trace.add(typed)
+            file_trace.add(looked)
+            answers[file] = _check(spec, replace(changes, args=args[spec.name]), dtype)
+            told = not options.plugin or _read_modules()
+        if cache is not None and told:
+            cache.keep(file, answers[file], trace)
+    if cache is not None:
+        cache.prune()
+    return answers
+
+
+def _read_dtype(name: str | None) -> torch.dtype | None:
+    try:
+        return None if name is None else read_dtype(name)
+    except SpecError as error:
+        span = Span(f"from --dtype {name}")
+        raise SpecError([replace(found, span=span) for found in error.diagnostics]) from None
+
+
+def _check(spec: Checked, changes: Changes, dtype: torch.dtype | None) -> Answer:
+    if not spec.alone:
+        return Answer(spec.name, spec.problems)
+    try:
+        compiled = compile_given(spec.given, changes)
+        check_dtype(compiled, dtype)
+        return Answer(spec.name, notes=notes_of(compiled))
+    except SpecError as error:
+        return Answer(spec.name, error.diagnostics)
+
+
+def _read_modules() -> bool:
+    """Puts the files of plugins, and of what they import beside installed packages, to the trace.
+
+    Packages are known by their versions. False where a file can't be told from another one.
+    """
+    try:
+        return all(len(file_trace.read_bytes(file)) <= current().text for file in _module_files())
+    except (OSError, ValueError):
+        return False
+
+
+def _module_files() -> list[str]:
+    paths = sysconfig.get_paths()
+    folders = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    known = tuple(os.path.join(folder, "") for folder in (*folders, _PACKAGE))
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    # torch's own namespaces of operators have `_ops.py`, which is no path.
+    return [file for file in files if file and os.path.isabs(file) and not file.startswith(known)]
