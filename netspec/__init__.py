@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from netspec.analysis.analyse import Analysis, analyse
     from netspec.errors import Diagnostic, RunError, SpecError
     from netspec.language.dump import dump_spec as dump
     from netspec.language.load import Spec
@@ -18,12 +19,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Diagnostic", "RunError", "Spec", "SpecError", "build", "check", "dump", "freeze", "load",
-    "load_checkpoint", "load_weights", "loads", "notes", "register", "to_python", "verify",
+    "Analysis", "Diagnostic", "RunError", "Spec", "SpecError", "analyse", "build", "check", "dump",
+    "freeze", "load", "load_checkpoint", "load_weights", "loads", "notes", "register", "to_python",
+    "verify",
 ]  # fmt: skip
 
 # Each public name, the module that has it, and its name there: torch is imported when it is needed.
 _HOMES = {
+    "Analysis": ("netspec.analysis.analyse", "Analysis"),
+    "analyse": ("netspec.analysis.analyse", "analyse"),
     "Diagnostic": ("netspec.errors", "Diagnostic"),
     "RunError": ("netspec.errors", "RunError"),
     "SpecError": ("netspec.errors", "SpecError"),

@@ -7,9 +7,11 @@ aliasing, NS5xx state; NS6xx the data of a run, NS7xx the run itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Literal
 
 from netspec.display import PLAIN, Look, Style, excerpt, paint, visible, wrapped
 
@@ -36,6 +38,46 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Fix:
+    """One edit that may mend a mistake: what stands at `span` becomes `replacement`."""
+
+    title: str
+    span: Span
+    replacement: str
+
+    def apply(self, text: str) -> str:
+        """The text with the edit made; the text is the one that the span is of."""
+        lines = text.splitlines(keepends=True)
+        line, start = lines[self.span.line - 1], self.span.column - 1
+        changed = line[:start] + self.replacement + line[start + self.span.width :]
+        return "".join([*lines[: self.span.line - 1], changed, *lines[self.span.line :]])
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """Another place that a mistake is about, and what is there."""
+
+    span: Span
+    fact: str
+
+
+class Help(str):
+    """A help text that knows what it would have one write.
+
+    `word` is what stands in the text, at the diagnostic's place, and each of `instead` may stand
+    there; with none of them the entry whose key the word is may be left out.
+    """
+
+    word: str
+    instead: tuple[str, ...]
+
+    def __new__(cls, text: str, word: str = "", *instead: str) -> Help:
+        made = super().__new__(cls, text)
+        made.word, made.instead = word, instead
+        return made
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnostic:
     """One mistake: its code, the fact, its place, and what else helps.
 
@@ -47,9 +89,22 @@ class Diagnostic:
     span: Span
     notes: tuple[str, ...] = ()
     help: str | None = None
+    related: tuple[Related, ...] = ()
+    severity: Literal["error"] = "error"
 
     def __str__(self) -> str:
         return render(self)
+
+    @property
+    def fixes(self) -> tuple[Fix, ...]:
+        """The edits that its help speaks of, the likeliest first; none where the help is general
+        or the text is not in a file."""
+        return tuple(_fixes(self.help, self.span)) if isinstance(self.help, Help) else ()
+
+    @property
+    def page(self) -> str:
+        """The page of its code, below the folder of the documentation."""
+        return f"errors/{self.code}.md"
 
 
 MAX_DIAGNOSTICS = 100
@@ -127,7 +182,52 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     near = nearest(word, tuple(known))
     if not near:
         return None
-    return "did you mean " + " or ".join(f"`{name}`" for name in near) + "?"
+    text = "did you mean " + " or ".join(f"`{name}`" for name in near) + "?"
+    return Help(text, word, *near)
+
+
+def _fixes(help: Help, span: Span) -> Iterator[Fix]:
+    start, stop = span.column - 1, span.column - 1 + span.width
+    found = [
+        one for one in re.finditer(re.escape(help.word), span.text[:stop])
+        if one.start() >= start and not _goes_on(span.text, *one.span())
+    ]  # fmt: skip
+    if not span.line or not help.word or len(found) != 1:
+        return
+    begin, end = found[0].span()
+    if not help.instead:
+        begin, end = _entry(span.text, begin, end)
+        yield Fix(f"leave `{help.word}` out", _stretch(span, begin, end), "")
+    for instead in help.instead:
+        quoted = span.text[begin - 1 : begin] in ("'", '"') and instead[:1] == '"'
+        at = _stretch(span, begin - quoted, end + quoted)
+        yield Fix(f"write `{instead.strip()}`", at, instead)
+
+
+def _goes_on(text: str, start: int, end: int) -> bool:
+    """Whether a word is part of a longer one."""
+    before, after = text[start - 1 : start], text[end : end + 1]
+    first, last = text[start], text[end - 1]
+    return (_in_word(before) and _in_word(first)) or (_in_word(last) and _in_word(after))
+
+
+def _in_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+def _entry(line: str, start: int, end: int) -> tuple[int, int]:
+    """Where the entry of a key lies on its line, with the comma that parts it from others."""
+    value = re.compile(r"\s*:\s*[^,{}\[\]#]*[^,{}\[\]#\s]").match(line, end)
+    end = end if value is None else value.end()
+    before = re.search(r",\s*$", line[:start])
+    if before is not None:
+        return before.start(), end
+    after = re.compile(r"\s*,\s*").match(line, end)
+    return start, end if after is None else after.end()
+
+
+def _stretch(span: Span, start: int, end: int) -> Span:
+    return Span(span.file, span.line, start + 1, end - start, span.text)
 
 
 def nearest(word: str, known: Sequence[str]) -> list[str]:

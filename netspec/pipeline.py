@@ -32,7 +32,7 @@ from netspec.file_trace import Trace
 from netspec.ir.foreign.documents import foreign_document
 from netspec.ir.forms import in_place
 from netspec.ir.graph import Place, Program
-from netspec.ir.lower.program import lower, lower_as_far
+from netspec.ir.lower.program import Outcome, lower_as_far
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.session import Activation, Form
 from netspec.ir.verifier import verify_program
@@ -63,6 +63,7 @@ from netspec.ops.process_state import (
 from netspec.plugins import enabled, how_to_enable, is_enabled
 from netspec.recipe import Recipe, hashable, recipe_of
 from netspec.source import Source, read_text
+from netspec.view.summary import Summary, summarize
 
 AnySource = str | os.PathLike[str] | Mapping[str, object] | Source | Spec
 Act = str | Mapping[str, str]
@@ -139,38 +140,105 @@ def _compile_spec(
     with without_collections(), silence(), file_trace.traced() as trace:
         files = find.files()
         spec, problems = _spec_of(source, changes, files)
-        if problems or spec is None:
-            raise SpecError([*problems, *_more(spec, files, args or {}, activation, outputs or ())])
-        compiled = _compile(spec, files, args or {}, activation, changes, tuple(outputs or ()))
+        made_from = _Given(args or {}, activation, changes, outputs)
+        compiled = _compile(_examined(spec, problems, files, made_from))
     _remember(source, asked, compiled, trace)
     return compiled
 
 
-def _compile(
-    spec: Spec,
-    files: Files,
-    args: Mapping[str, object],
-    activation: Activation,
-    changes: tuple[Override, ...],
-    outputs: tuple[str, ...],
-) -> Compiled:
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What a spec is built with, beside its text."""
+
+    args: Mapping[str, object]
+    activation: Activation
+    changes: tuple[Override, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A spec as far as it can be followed, and all that is wrong with it.
+
+    Where nothing is wrong there is a program, with all in place that is safe, and its recipe;
+    `outcome` is there as soon as the layers could be read.
+    """
+
+    problems: tuple[Diagnostic, ...]
+    spec: Spec | None = None
+    outcome: Outcome | None = None
+    program: Program | None = None
+    recipe: Recipe | None = None
+    decisions: tuple[Decision, ...] = ()
+
+
+def examine(
+    source: AnySource,
+    args: Mapping[str, object] | None = None,
+    act: Act = "module",
+    overrides: Overrides | None = None,
+    plugins: Sequence[str] | None = None,
+    limits: AnyLimits = None,
+) -> Examined:
+    """The stages up to the checks: nothing is written, compiled or remembered.
+
+    It raises nothing for what is wrong with a spec, or with what it is to be built with.
+    """
+    try:
+        with _one_check(_file_of(source), limits), enabled(plugins):
+            given = _Given(args or {}, read_activation(act), parse_overrides(overrides))
+            with without_collections(), silence():
+                files = find.files()
+                spec, problems = _spec_of(source, given.changes, files)
+                return _examined(spec, problems, files, given)
+    except SpecError as error:
+        return Examined(error.diagnostics)
+
+
+def _examined(
+    spec: Spec | None, problems: Sequence[Diagnostic], files: Files, given: _Given
+) -> Examined:
+    """What is found in a spec that was read, beside what is wrong with its text."""
+    if spec is None:
+        return Examined(tuple(problems))
     missing = _missing_plugins(spec)
     if missing:
-        raise SpecError(missing)
+        return Examined((*problems, *missing), spec)
     allow_text(_text_size(spec))
     with registry.recording_use() as used:
-        program = lower(spec, args, activation, _part_finder(files), explain_rejection, outputs)
-    program = replace(program, registered=tuple(used))
-    verify_program(program)
-    problems = find_unused(program.root, spec.document) + find_unsaved(program.root)
-    problems += find_unused_args(spec)
-    if problems:
-        raise SpecError(problems)
+        outcome = lower_as_far(
+            spec, given.args, given.activation, _part_finder(files), explain_rejection,
+            given.outputs,
+        )  # fmt: skip
+    if not spec.is_complete:
+        return Examined(tuple(problems), spec, outcome)
+    if problems or outcome.program is None:
+        return Examined((*problems, *outcome.problems), spec, outcome)
+    program = replace(outcome.program, registered=tuple(used))
+    _verify(program)
+    found = find_unused(program.root, spec.document) + find_unsaved(program.root)
+    found += find_unused_args(spec)
+    if found:
+        return Examined(tuple(found), spec, outcome)
     needs = tuple(sorted({registered.home for registered in used}))
-    recipe = recipe_of(spec, files, args, activation, changes, outputs, needs)
+    recipe = recipe_of(
+        spec, files, given.args, given.activation, given.changes, given.outputs, needs
+    )
     decisions: tuple[Decision, ...] = ()
-    if program.overwrites or activation.form == "inplace":
-        program, decisions = _overwrite(program, recipe, auto=activation.form == "inplace")
+    in_place_form = given.activation.form == "inplace"
+    if program.overwrites or in_place_form:
+        try:
+            program, decisions = _overwrite(program, recipe, auto=in_place_form)
+        except SpecError as error:
+            return Examined(error.diagnostics, spec, outcome)
+    return Examined((), spec, outcome, program, recipe, decisions)
+
+
+def _compile(examined: Examined) -> Compiled:
+    """The classes of a spec in which nothing is wrong. Raises SpecError."""
+    spec, program, recipe = examined.spec, examined.program, examined.recipe
+    if spec is None or program is None or recipe is None:
+        raise SpecError(examined.problems)
     written = _write(program, plain_source(spec.source))
     built = _built.get(recipe)
     if built is None or built.registered != program.registered:  # registered anew since then
@@ -179,7 +247,29 @@ def _compile(
     problems = find_refused_gradient(program, built.empty()) if program.refuses_gradients else []
     if problems:
         raise SpecError(problems)
-    return Compiled(program, written, built, recipe, spec, decisions)
+    return Compiled(program, written, built, recipe, spec, examined.decisions)
+
+
+def _verify(program: Program) -> None:
+    """In tests, each program is looked over: our own mistake must not stop a spec that is right."""
+    if os.environ.get("NETSPEC_VERIFY"):
+        verify_program(program)
+
+
+def summary_of(examined: Examined) -> Summary | None:
+    """What each layer of a spec costs; None where something is wrong with it, or it is too much."""
+    program, recipe = examined.program, examined.recipe
+    if program is None or recipe is None:
+        return None
+    with one_thread(), without_collections(), silence():
+        written = write_trees(plan_classes(program), program.source)
+        built = compile_classes(written, recipe, rebuild)
+        try:
+            return summarize(program, built.empty())
+        except SpecError:
+            return None
+        finally:
+            release(built)
 
 
 def _write(program: Program, source: Text) -> Written:
@@ -216,7 +306,7 @@ def _overwrite(
         raise SpecError(problems)
     accepted = {d.key for d in decisions if not d.explicit and d.obstacle is None}
     changed = in_place(program, accepted)
-    verify_program(changed)
+    _verify(changed)
     return changed, decisions
 
 
@@ -380,8 +470,8 @@ def compile_recipe(recipe: Recipe, activation: Activation, outputs: Sequence[str
     with _one_check(recipe.main.file):
         files = Files((), kept, {name: text.source() for name, text in kept.items()})
         spec = load_spec(apply_overrides(recipe.source(), recipe.overrides), files)
-        args = dict(recipe.args)
-        return _compile(spec, files, args, activation, recipe.overrides, tuple(outputs))
+        given = _Given(dict(recipe.args), activation, recipe.overrides, tuple(outputs))
+        return _compile(_examined(spec, (), files, given))
 
 
 @contextmanager
@@ -465,23 +555,6 @@ def _missing_plugins(spec: Spec) -> list[Diagnostic]:
         for need in spec.requires
         if not is_enabled(need.plugin)
     ]  # fmt: skip
-
-
-def _more(
-    spec: Spec | None,
-    files: Files,
-    args: Mapping[str, object],
-    activation: Activation,
-    outputs: Sequence[str],
-) -> Sequence[Diagnostic]:
-    """What else is wrong with a spec whose text has mistakes."""
-    if spec is None:
-        return ()
-    missing = _missing_plugins(spec)
-    if missing:
-        return missing
-    allow_text(_text_size(spec))
-    return lower_as_far(spec, args, activation, _part_finder(files), explain_rejection, outputs)[1]
 
 
 def _part_finder(files: Files) -> Callable[[str, Place], Spec]:

@@ -17,7 +17,8 @@ from _mutations import FOLDERS, ROOT, Mutation, python_files
 # The tests of the compiler; those of runs and of the command line start processes, in which nothing
 # is planted.
 TESTS = (
-    "tests/test_cases.py", "tests/test_language.py", "tests/test_cases_from_outside.py",
+    "tests/test_cases.py", "tests/test_language.py", "tests/test_help.py",
+    "tests/test_cases_from_outside.py",
     "tests/outside", "tests/test_bytecode.py", "tests/test_folding.py", "tests/test_gradients.py",
     "tests/test_lifetimes.py", "tests/test_listing.py", "tests/test_memory.py",
     "tests/test_hostile.py", "tests/test_networks.py", "tests/test_tracebacks.py",

@@ -1,7 +1,7 @@
 """Look for one-line changes of the compiler that the nearest tests don't notice.
 
     python scripts/mutate.py --map                      # once: which tests run which lines
-    python scripts/mutate.py --sample 300 --seed 1      # 300 mutations of ir, ops, emit, checks
+    python scripts/mutate.py --sample 300 --seed 1      # 300 mutations of the compiler
     python scripts/mutate.py --paths netspec/ops        # all of a folder or file
     python scripts/mutate.py --known                    # those that nothing noticed once
 

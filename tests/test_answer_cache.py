@@ -207,7 +207,7 @@ def test_who_answers_and_where_is_part_of_the_question(
     assert not stands() and stands()
     monkeypatch.setattr(environment, "__version__", "9")
     assert not stands() and stands()
-    monkeypatch.setattr(answer_cache, "_FORMAT", 2)
+    monkeypatch.setattr(answer_cache, "_FORMAT", 3)
     assert not stands() and stands()
     os.mkdir("below")
     os.rename("good.yaml", "below/good.yaml")
@@ -314,16 +314,21 @@ def test_a_made_up_entry_is_ignored(entry: tuple[AnswerCache, Path]) -> None:
     """Its digest is right, its parts are none that netspec writes."""
     cache, file = entry
     good = json.loads(file.read_bytes().partition(b"\n")[2])
-    (code, fact, place, notes, help) = good["found"][0]
+    (code, fact, place, *rest) = good["found"][0]
+    notes, help, edits, related = rest
     made_up: list[object] = [
         None, 1, [], {}, {**good, "trace": None}, {**good, "trace": [["kind", "a"]]},
         {**good, "trace": [["kind", 1, "x"]]}, {**good, "trace": [["run", "a", "b"]]},
         {**good, "trace": [["bytes", "/dev/zero", "x"]]}, {**good, "trace": [["kind", "\0", "x"]]},
         {**good, "trace": [["kind", "a", "changed"]]}, {**good, "name": 1}, {**good, "notes": "ab"},
         {**good, "name": "\ud800"}, {**good, "found": [1]}, {**good, "found": [[code, fact]]},
-        {**good, "found": [[code, fact, place, notes, 1]]},
+        {**good, "found": [[code, fact, place, notes, 1, edits, related]]},
+        {**good, "found": [[code, fact, place, notes, "help", [1], related]]},
+        {**good, "found": [[code, fact, place, notes, "help", "word", related]]},
+        {**good, "found": [[code, fact, place, notes, help, edits, [1]]]},
+        {**good, "found": [[code, fact, place, notes, help, edits, [[place, 1]]]]},
         *(
-            {**good, "found": [[code, fact, [*place[:at], value, *place[at + 1 :]], notes, help]]}
+            {**good, "found": [[code, fact, [*place[:at], value, *place[at + 1 :]], *rest]]}
             for at in range(5)
             for value in (None, -1, 1.5, True, 10**30, [])
         ),

@@ -193,6 +193,19 @@ def test_json_has_places_in_characters(netspec_says) -> None:
         "endColumn": column + 5,
         "notes": [],
         "help": "did you mean `bias`?",
+        "severity": "error",
+        "page": "errors/NS203.md",
+        "related": [],
+        "fixes": [
+            {
+                "title": "write `bias`",
+                "line": 5,
+                "column": column,
+                "endLine": 5,
+                "endColumn": column + 5,
+                "replacement": "bias",
+            }
+        ],
     }
 
 

@@ -39,7 +39,8 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "plugins": {"errors", "ops"},
     "registration": {"language", "ops", "ir"},
     "pipeline": BELOW_PIPELINE | {"file_trace", "find", "recipe", "plugins"},
-    "__init__": BELOW_PIPELINE | {"pipeline", "proof", "registration", "run"},
+    "analysis": BELOW_PIPELINE | {"file_trace", "pipeline", "find"},
+    "__init__": BELOW_PIPELINE | {"analysis", "pipeline", "proof", "registration", "run"},
     "reporting": {"display", "errors", "__init__"},
     "proof": BELOW_PIPELINE | {"pipeline", "plugins"},
     "commands": BELOW_PIPELINE

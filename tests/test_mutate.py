@@ -64,11 +64,8 @@ def test_the_known_ones_stand_in_the_code() -> None:
 
 
 def test_a_module_is_imported_with_its_mutation(monkeypatch: pytest.MonkeyPatch) -> None:
-    (mutation,) = (
-        m for m in mutations_of("netspec/ops/refusals/blame.py") if "len(named) != 1" in m.old
-        if m.kind == "comparison"
-    )  # fmt: skip
-    name = "netspec.ops.refusals.blame"
+    name = "netspec.emit.children"
+    mutation = next(m for m in mutations_of("netspec/emit/children.py") if m.kind == "constant")
     monkeypatch.setattr(sys, "meta_path", [mutate.Planted(mutation), *sys.meta_path])
     spec = sys.meta_path[0].find_spec(name, [str(Path(mutate.ROOT, mutation.path).parent)])
     assert spec is not None and spec.loader is not None

@@ -19,14 +19,14 @@ from pathlib import Path
 
 from netspec.commands.environment import environment
 from netspec.commands.spec_files import STDIN
-from netspec.errors import Diagnostic, Span
+from netspec.errors import Diagnostic, Help, Related, Span
 from netspec.file_trace import Trace, digest, holds
 
 VARIABLE = "NETSPEC_CACHE"  # another folder; 0: none
 MOST_ENTRIES = 4_096
 MOST_BYTES = 64_000_000
 MOST_OF_ONE = 1_000_000  # bytes
-_FORMAT = 1
+_FORMAT = 2
 _OFF = ("0", "off", "no", "false")
 _SHOWN = ("specs", "json", "sarif", "no_cache")  # options that change no answer
 _OURS = re.compile(r"[0-9a-f]{32}(\.json|\.[0-9a-f]{16}\.tmp)")
@@ -160,9 +160,14 @@ def _data_of(answer: Answer, trace: Trace) -> dict[str, object]:
 
 
 def _plain(diagnostic: Diagnostic) -> list[object]:
-    span = diagnostic.span
-    place = [span.file, span.line, span.column, span.width, span.text]
-    return [diagnostic.code, diagnostic.fact, place, diagnostic.notes, diagnostic.help]
+    related = [[_plain_span(one.span), one.fact] for one in diagnostic.related]
+    place, help = _plain_span(diagnostic.span), diagnostic.help
+    edits = [help.word, *help.instead] if isinstance(help, Help) else None
+    return [diagnostic.code, diagnostic.fact, place, diagnostic.notes, help, edits, related]
+
+
+def _plain_span(span: Span) -> list[object]:
+    return [span.file, span.line, span.column, span.width, span.text]
 
 
 def _entry_of(data: object) -> tuple[Trace, Answer]:
@@ -176,11 +181,22 @@ def _entry_of(data: object) -> tuple[Trace, Answer]:
 
 
 def _diagnostic(data: object) -> Diagnostic:
-    code, fact, place, notes, help = _list(data, 5)
-    file, line, column, width, text = _list(place, 5)
-    span = Span(_text(file), _count(line), _count(column), _count(width), _text(text))
+    code, fact, place, notes, help, edits, related = _list(data, 7)
     shown = None if help is None else _text(help)
-    return Diagnostic(_text(code), _text(fact), span, _texts(notes), shown)
+    if shown is not None and edits is not None:
+        shown = Help(shown, *_texts(edits))
+    others = tuple(Related(_span(at), _text(what)) for at, what in map(_pair, _list(related)))
+    return Diagnostic(_text(code), _text(fact), _span(place), _texts(notes), shown, others)
+
+
+def _pair(data: object) -> tuple[object, object]:
+    first, second = _list(data, 2)
+    return first, second
+
+
+def _span(data: object) -> Span:
+    file, line, column, width, text = _list(data, 5)
+    return Span(_text(file), _count(line), _count(column), _count(width), _text(text))
 
 
 def _texts(data: object) -> tuple[str, ...]:

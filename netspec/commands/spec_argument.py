@@ -108,7 +108,9 @@ def _as_typed(diagnostic: Diagnostic, changes: Changes) -> Diagnostic:
     for name, text in changes.typed.items():
         if span.file == f"from args={{'{name}': …}}":
             span = Span(f"from --arg {text}")
-    help = _MISSING.sub(r"give --arg \1=…", diagnostic.help) if diagnostic.help else None
+    help = diagnostic.help
+    if help and _MISSING.search(help):
+        help = _MISSING.sub(r"give --arg \1=…", help)
     notes = (*diagnostic.notes, *_given_in(span, changes))
     return replace(diagnostic, span=span, notes=notes, help=help)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from typing_extensions import assert_never
 
-from netspec.errors import Span
+from netspec.errors import Help, Span
 from netspec.explain.collection import explain_collection
 from netspec.explain.look import Look
 from netspec.explain.rules.all_rules import explain, torch_words
@@ -125,7 +125,9 @@ def _wrong_size(refused_: WrongInputSize) -> Refused:
     right = given.size(dimension)
     if help is None and right.isdigit():
         help = _flattened(given, wanted) if operator == "Linear" else None
-        help = help or f"leave `{parameter}` out, or set it to {right}"
+        either = f"leave `{parameter}` out, or set it to {right}"
+        is_copy = str(place.path[-1]) != refused_.name  # whose text is that of the others too
+        help = help or (either if is_copy else Help(either, str(wanted), right))
     elif help is None and right.isidentifier() and given.role == "input":
         help = f"declare `{right}` as {wanted}"
     return refuse("NS301", fact, _span(place, parameter), help, look.notes([(given, steps)]))

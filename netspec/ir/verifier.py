@@ -86,6 +86,14 @@ def verify_program(program: Program) -> None:
         verify_graph(graph, len(program.probes))
 
 
+def _is_kept(child: Child) -> bool:
+    """Whether it stays although nothing names it: a list of kept things is kept as well."""
+    if child.kept:
+        return True
+    held = child.new.children if isinstance(child.new, (NewList, NewDict)) else ()
+    return any(map(_is_kept, held))
+
+
 def verify_graph(graph: Graph, probes: int) -> None:
     """The same of one graph, whose values have types at so many probes."""
     _verify_names(graph.children, graph.name)
@@ -132,7 +140,7 @@ class _Body:
     def verify_called(self) -> None:
         """Each module that says that it is called is named here, or kept."""
         for child in self.graph.children:
-            meant = child.name in self.named or child.kept or not child.called
+            meant = child.name in self.named or _is_kept(child) or not child.called
             assert meant, f"{self._of(child.name)} says it is called, and no expression names it"
 
     def _of(self, name: str) -> str:

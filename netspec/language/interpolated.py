@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from netspec.errors import Help
 from netspec.language.expressions import as_expression
 
 _WHOLE = re.compile(r"\$\{\s*([\w.]+)\s*\}")
@@ -23,7 +24,8 @@ def help_for_interpolation(text: str) -> str | None:
         inside = _WHOLE.sub(lambda found: found[1].rpartition(".")[2], text)
         if "${" in inside or not inside.strip():
             return None
-        return f"write `{as_expression(inside)}`: an expression reads an arg by its name"
+        written = as_expression(inside)
+        return Help(f"write `{written}`: an expression reads an arg by its name", text, written)
     if text.startswith("$") and len(text) > 1:
         return f"an expression begins with `=`, {_shown(text[1:].replace('@', ''))}"
     return None

@@ -56,6 +56,7 @@ class Spec:
     blocks: Mapping[str, Definition]
     files: tuple[Text, ...]
     requires: tuple[Required, ...] = ()
+    is_complete: bool = True  # all files that it includes could be read
 
     @property
     def name(self) -> str:
@@ -107,9 +108,9 @@ def read_spec(source: Text, files: Files | None = None) -> tuple[Spec | None, li
     reader = _Includes(files, [source])
     before = len(problems)
     blocks = reader.definitions(document, source, problems)
-    if len(problems) > before:
-        return None, problems
-    return Spec(document, source, blocks, tuple(reader.sources), tuple(reader.requires)), problems
+    complete = len(problems) == before
+    files_read, requires = tuple(reader.sources), tuple(reader.requires)
+    return Spec(document, source, blocks, files_read, requires, complete), problems
 
 
 def _validated(

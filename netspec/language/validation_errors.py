@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from netspec.errors import Diagnostic, Span, did_you_mean, nearest
+from netspec.errors import Diagnostic, Help, Span, did_you_mean, nearest
 from netspec.language.expressions import as_expression, could_be_expression
 from netspec.language.interpolated import help_for_interpolation
 from netspec.language.overrides import Text
@@ -180,7 +180,8 @@ def _expression_help(whole: Any, path: Path, value: Any) -> str | None:
         return None
     if not could_be_expression(value, _names_at(whole, path)):
         return None
-    return f"write `{path[-1]}: {as_expression(value)}`: an expression begins with `=`"
+    written = as_expression(value)
+    return Help(f"write `{path[-1]}: {written}`: an expression begins with `=`", value, written)
 
 
 def _names_at(whole: Any, path: Path) -> set[str]:
@@ -202,7 +203,7 @@ def _help_for(path: Path, value: Any) -> str | None:
         word = str(value).lower()
         meant = "true" if word in ("1", "yes", "on", "y", "true") else None
         meant = "false" if word in ("0", "no", "off", "n", "false") else meant
-        return f"write `{key}: {meant}`" if meant is not None else None
+        return Help(f"write `{key}: {meant}`", str(value), meant) if meant is not None else None
     if key == "layers" and isinstance(value, str):
         return "a layer a line: `fc: {module: Linear, out_features: 4}`"
     if "from" in path[-2:] and type(value) is int:
@@ -247,7 +248,9 @@ def _no_kind(value: Any, path: Path, source: Text) -> Diagnostic:
     near = near or [(key, _OTHER_KINDS[key]) for key in value if key in _OTHER_KINDS]
     help = f"it needs one of: {', '.join(f'`{k}`' for k in KIND_NAMES)}"
     if near:
-        span, help = source.key_span_of((*path, near[0][0])), f"did you mean `{near[0][1]}`?"
+        written, meant = near[0]
+        span = source.key_span_of((*path, written))
+        help = Help(f"did you mean `{meant}`?", written, meant)
     return Diagnostic("NS202", f"layer `{path[-1]}` has no kind", span, help=help)
 
 

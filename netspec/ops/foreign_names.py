@@ -11,7 +11,7 @@ from functools import cache
 
 import torch
 
-from netspec.errors import did_you_mean
+from netspec.errors import Help, did_you_mean
 from netspec.ops import catalog, registry
 from netspec.ops.registry import RegisteredKind
 
@@ -164,7 +164,7 @@ def told_of_argument(name: str, known: Sequence[str]) -> str | None:
     """A help line for an argument that an operator with these parameters does not have."""
     meant = [other for other in _ARGUMENTS.get(name, ()) if other in known]
     if meant:
-        return f"did you mean `{meant[0]}`?"
+        return Help(f"did you mean `{meant[0]}`?", name, meant[0])
     if name in _LEFT_OUT and any(size in known for size in INPUT_SIZES):
         return "leave it out: the size of the input is told from the input"
     return did_you_mean(name, known) or _NO_ARGUMENTS.get(name) or _listed(known)
@@ -182,10 +182,10 @@ def told_of_module(name: str) -> str | None:
     """A help line for a class that `torch.nn` does not have, or that is no layer."""
     bare = name.removeprefix("torch.").removeprefix("nn.").removeprefix("modules.")
     if bare != name and catalog.find_module(bare) is not None:
-        return f"write `{bare}`: a class is named by itself"
+        return Help(f"write `{bare}`: a class is named by itself", name, bare)
     function = name.rpartition(".")[2]
     if function != name and catalog.find_function(function) is not None:
-        return f"write `{function}`: a function is named by itself"
+        return Help(f"write `{function}`: a function is named by itself", name, function)
     if "." in name and name.startswith(("torch.", "nn.")):
         return "a class is named by itself: `Conv2d`, not `torch.nn.Conv2d`"
     registered = _told_of_registered("module", name)
@@ -193,7 +193,8 @@ def told_of_module(name: str) -> str | None:
         return registered
     without = name.removeprefix("Lazy")
     if without != name and catalog.find_module(without) is not None:
-        return f"write `{without}`: a size of the input may be left out of any layer"
+        help = f"write `{without}`: a size of the input may be left out of any layer"
+        return Help(help, name, without)
     if catalog.find_function(name) is not None:
         return _twin(f"`{name}` is a function: write `call: {name}`", "module", name)
     return _other(name, _MODULES, _NO_MODULES) or did_you_mean(name, catalog.module_names())
@@ -203,9 +204,9 @@ def told_of_function(name: str, in_expression: bool = False) -> str | None:
     """A help line for a function that a spec cannot call."""
     bare = name.rpartition(".")[2]
     if bare != name and catalog.find_function(bare) is not None:
-        return f"write `{bare}`: a function is named by itself"
+        return Help(f"write `{bare}`: a function is named by itself", name, bare)
     if bare != name and catalog.find_module(bare) is not None:
-        return f"write `{bare}`: a class is named by itself"
+        return Help(f"write `{bare}`: a class is named by itself", name, bare)
     registered = _told_of_registered("function", name)
     if registered is not None:
         return registered
@@ -216,7 +217,7 @@ def told_of_function(name: str, in_expression: bool = False) -> str | None:
     if catalog.find_module(name) is not None:
         return _twin(f"`{name}` is a module: write `module: {name}`", "call", name)
     if name in _FUNCTIONS:
-        return f"did you mean `{_FUNCTIONS[name]}`?"
+        return Help(f"did you mean `{_FUNCTIONS[name]}`?", name, _FUNCTIONS[name])
     near = did_you_mean(name, catalog.function_names())
     if near is None and (name in vars(torch) or name in vars(torch.nn.functional)):
         return "torch has it, and specs don't: they call what only computes on tensors"
@@ -244,12 +245,13 @@ def told_of_activation(name: str) -> str | None:
     """A help line for an activation that does not exist in both forms."""
     function = catalog.function_of_activation(name)
     if function is not None:
-        return f"an activation is named by its function: `{function.name}`"
+        help = f"an activation is named by its function: `{function.name}`"
+        return Help(help, name, function.name)
     if name in _FUNCTIONS and catalog.module_of_activation(_FUNCTIONS[name]) is not None:
-        return f"did you mean `{_FUNCTIONS[name]}`?"
+        return Help(f"did you mean `{_FUNCTIONS[name]}`?", name, _FUNCTIONS[name])
     bare = name.rpartition(".")[2]
     if bare != name and catalog.module_of_activation(bare) is not None:
-        return f"write `{bare}`: an activation is named by itself"
+        return Help(f"write `{bare}`: an activation is named by itself", name, bare)
     near = did_you_mean(name, catalog.activation_names())
     if near is None and catalog.find_function(name) is None and catalog.find_module(name) is None:
         near = _told_of_registered("function", name)
@@ -298,5 +300,6 @@ def _other(name: str, meant: Mapping[str, tuple[str, ...]], words: Mapping[str, 
     if name in words:
         return words[name]
     if name in meant:
-        return "did you mean " + " or ".join(f"`{other}`" for other in meant[name]) + "?"
+        text = "did you mean " + " or ".join(f"`{other}`" for other in meant[name]) + "?"
+        return Help(text, name, *meant[name])
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from netspec.errors import Diagnostic
+from netspec.errors import Diagnostic, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +37,28 @@ def json_of(found: Iterable[Found]) -> list[dict[str, object]]:
             "file": one.place,
             "code": one.diagnostic.code,
             "message": one.diagnostic.fact,
-            **region(one.diagnostic, ("line", "column", "endLine", "endColumn")),
+            **region(one.diagnostic.span, _KEYS),
             "notes": one.notes,
             "help": one.diagnostic.help,
+            "severity": one.diagnostic.severity,
+            "page": one.diagnostic.page,
+            "related": [
+                {"file": r.span.file, "message": r.fact, **region(r.span, _KEYS)}
+                for r in one.diagnostic.related
+            ],
+            "fixes": [
+                {"title": fix.title, **region(fix.span, _KEYS), "replacement": fix.replacement}
+                for fix in one.diagnostic.fixes
+            ],
         }
         for one in found
     ]
 
 
-def region(diagnostic: Diagnostic, keys: tuple[str, str, str, str]) -> dict[str, int | None]:
-    span = diagnostic.span
+_KEYS = ("line", "column", "endLine", "endColumn")
+
+
+def region(span: Span, keys: tuple[str, str, str, str]) -> dict[str, int | None]:
     if not span.line:
         return dict.fromkeys(keys)
     end = span.column + span.width

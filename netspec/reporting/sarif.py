@@ -9,10 +9,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import netspec
+from netspec.errors import Diagnostic
 from netspec.reporting.data import Found, region
 from netspec.reporting.pages import Page
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_KEYS = ("startLine", "startColumn", "endLine", "endColumn")
 _LINK = re.compile(r"\](?=\()")
 
 
@@ -53,16 +55,38 @@ def _result(found: Found, codes: list[str]) -> dict[str, object]:
         lines.append(f"help: {diagnostic.help}")
     location: dict[str, object] = {"artifactLocation": _artifact(found.place)}
     if diagnostic.span.line:
-        keys = ("startLine", "startColumn", "endLine", "endColumn")
-        location["region"] = region(diagnostic, keys)
+        location["region"] = region(diagnostic.span, _KEYS)
     index = {"ruleIndex": codes.index(diagnostic.code)} if diagnostic.code in codes else {}
     return {
         "ruleId": diagnostic.code,
         **index,
-        "level": "error",
+        "level": diagnostic.severity,
         "message": {"text": _escaped("\n".join(lines))},
         "locations": [{"physicalLocation": location}],
+        **_fixes(diagnostic),
     }
+
+
+def _fixes(diagnostic: Diagnostic) -> dict[str, object]:
+    """The `fixes` of a result; nothing where there are none."""
+    found = [
+        {
+            "description": {"text": _escaped(fix.title)},
+            "artifactChanges": [
+                {
+                    "artifactLocation": _artifact(fix.span.file),
+                    "replacements": [
+                        {
+                            "deletedRegion": region(fix.span, _KEYS),
+                            "insertedContent": {"text": fix.replacement},
+                        }
+                    ],
+                }
+            ],
+        }
+        for fix in diagnostic.fixes
+    ]
+    return {"fixes": found} if found else {}
 
 
 def _artifact(file: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from netspec.errors import MAX_DIAGNOSTICS, Diagnostic, SpecError, did_you_mean
+from netspec.errors import MAX_DIAGNOSTICS, Diagnostic, Help, Related, SpecError, did_you_mean
 from netspec.source.document import Plain
 from netspec.source.explain import bad_escape, explain, missing_space
 from netspec.source.limits import (
@@ -190,7 +190,8 @@ class _Composer:
             self.refuse("NS104", "merge keys (`<<`) are not part of specs", event, help)
         elif key:
             fact = f"`{key}` is YAML's null, and a key has to be a text"
-            self.refuse("NS104", fact, event, help=f'put quotes around it: "{key}"')
+            quoted = Help(f'put quotes around it: "{key}"', key, f'"{key}"')
+            self.refuse("NS104", fact, event, help=quoted)
         else:
             self.refuse("NS104", "a key is missing before this", event)
 
@@ -203,7 +204,8 @@ class _Composer:
             span = self.lines.span(self.file, start, start + len(name) + 1)
             name = _short(name)
             fact = f"a space is missing after `{name}:`"
-            self.add(Diagnostic("NS101", fact, span, help=f"write `{name}: …`"))
+            help = Help(f"write `{name}: …`", f"{name}:", f"{name}: ")
+            self.add(Diagnostic("NS101", fact, span, help=help))
 
     def scalar(self, event: Any) -> Plain:
         text: str = event.value
@@ -261,9 +263,9 @@ class _Composer:
     def twice(self, key: str, event: Any, first: Entry) -> None:
         span = self.lines.span(self.file, event.start_mark.index, event.end_mark.index)
         note = f"it is first given on line {self.lines.number(first[0])}"
-        self.add(
-            Diagnostic("NS102", f"`{_short(key)}` is given twice in this mapping", span, (note,))
-        )
+        before = Related(self.lines.span(self.file, *first[:2]), "it is first given here")
+        fact = f"`{_short(key)}` is given twice in this mapping"
+        self.add(Diagnostic("NS102", fact, span, (note,), related=(before,)))
 
     def tagged(self, event: Any) -> None:
         found = _TAG.search(self.lines.text, event.start_mark.index)

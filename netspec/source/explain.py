@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from yaml.error import MarkedYAMLError, YAMLError
 
-from netspec.errors import Diagnostic
+from netspec.errors import Diagnostic, Help
 from netspec.source.pasted import help_for_pasted
 from netspec.source.places import Lines
 
@@ -108,7 +108,8 @@ def missing_space(lines: Lines, number: int, file: str) -> Diagnostic | None:
     start = lines.start(number)
     span = lines.span(file, start + found.start(1), start + found.end(1) + 1)
     fact = f"a space is missing after `{found[1]}:`"
-    return Diagnostic("NS101", fact, span, help=f"write `{found[1]}: …`")
+    help = Help(f"write `{found[1]}: …`", f"{found[1]}:", f"{found[1]}: ")
+    return Diagnostic("NS101", fact, span, help=help)
 
 
 def _bad_start(trouble: _Trouble) -> Diagnostic:

@@ -46,6 +46,10 @@ class Lines:
         """The line of a character, counted from 1."""
         return bisect_right(self._starts, index)
 
+    @property
+    def count(self) -> int:
+        return len(self._starts)
+
     def start(self, number: int) -> int:
         """The index where a line begins."""
         return self._starts[number - 1]
@@ -92,6 +96,39 @@ class Places:
         """The line of the key at this path, counted from 1; 0 where there is no text."""
         entry = self._nearest(path)
         return 0 if entry is None else self._lines.number(entry[0])
+
+    def line(self, number: int) -> str:
+        """The text of a line, counted from 1."""
+        return self._lines.line(number)
+
+    def lines(self) -> list[int]:
+        """The lines on which keys and values begin, in the order of the text."""
+        found: list[int] = []
+        stack = [self._root] if self._root is not None else []
+        while stack:
+            entry = stack.pop()
+            found += [self._lines.number(entry[0]), self._lines.number(entry[2])]
+            if entry[4] is not None:
+                items = entry[4].items
+                stack += items.values() if isinstance(items, dict) else items
+        return found
+
+    def path_at(self, line: int, column: int) -> tuple[str | int, ...]:
+        """The path of the key or value in which a position lies, counted from 1; else around it."""
+        if self._root is None or not 1 <= line <= self._lines.count:
+            return ()
+        index = self._lines.start(line) + column - 1
+        path: tuple[str | int, ...] = ()
+        node = self._root[4]
+        while node is not None:
+            items = node.items
+            pairs = items.items() if isinstance(items, dict) else enumerate(items)
+            before = [(entry[0], key, entry) for key, entry in pairs if entry[0] <= index]
+            if not before:
+                return path
+            _, key, entry = max(before, key=lambda one: one[0])
+            path, node = (*path, key), entry[4]
+        return path
 
     def _nearest(self, path: tuple[str | int, ...]) -> Entry | None:
         entry = self._root

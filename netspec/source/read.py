@@ -23,9 +23,12 @@ def read_source(path: str | os.PathLike[str]) -> Source:
     return _read(_text_of(name), name, pathlib.Path(name))
 
 
-def read_text(text: str, file: str = "<string>") -> Source:
-    """YAML text → Source; `file` is what messages call it. Raises SpecError."""
-    return _read(text, file, None)
+def read_text(text: str, file: str = "<string>", path: pathlib.Path | None = None) -> Source:
+    """YAML text → Source; `file` is what messages call it. Raises SpecError.
+
+    With a `path` it is the text that a file there has, or will have; the file is not opened.
+    """
+    return _read(text, file, path)
 
 
 def _read(text: str, file: str, path: pathlib.Path | None) -> Source:

@@ -26,7 +26,7 @@ from netspec.ir.graph import (
     NewSequence,
     Program,
 )
-from netspec.ir.lower.session import UNKNOWN
+from netspec.ir.lower.values import UNKNOWN
 from netspec.ir.traversal import graphs_of
 from netspec.ir.verifier import verify_graph, verify_program
 from netspec.ops import catalog

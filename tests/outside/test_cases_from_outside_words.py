@@ -87,7 +87,7 @@ COLLECTIONS = [
         '{call: add, other: "=rnn[0]", from: x}'),
     rnn("a container", "{layers: {a: {module: Linear, out_features: 2}}}", ITEM,
         '{layers: {a: {module: Linear, out_features: 2}}, from: "=rnn[0]"}'),
-    rnn("a block", "{block: One}", "x[0]", '{block: One, from: "=rnn[0]"}', head=TOP),
+    rnn("a block", "{block: One}", "rnn[0]", '{block: One, from: "=rnn[0]"}', head=TOP),
     Row("called", f"  fc: {{module: Linear, out_features: 5}}\n{RNN}  y: =fc(rnn)\n", "`rnn[0]`",
         [("=fc(rnn)", '"=fc(rnn[0])"')]),
     Row("used", f"  fc: {{module: Linear, out_features: 5}}\n{RNN}  y: {{use: fc}}\n", ITEM,

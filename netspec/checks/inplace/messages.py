@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing_extensions import assert_never
 
 from netspec.checks.inplace.decide import Decision, Obstacle, Reason
-from netspec.errors import Diagnostic, Span
+from netspec.errors import Diagnostic, Help, Related, Span
 from netspec.ir.graph import Program
 from netspec.ir.walk.walker import Step
 from netspec.ops.overwriting import INPLACE
@@ -27,7 +27,10 @@ def _refusal(program: Program, decision: Decision, obstacle: Obstacle) -> Diagno
     step = decision.step
     fact = f"`{step.path}` overwrites {_fact(obstacle)}"
     notes = tuple(_notes(step, obstacle))
-    return Diagnostic(obstacle.reason.value, fact, _span(step, program), notes, _help(decision))
+    by = obstacle.by
+    at = () if by is None or by.place is None else (Related(by.place.span(), _named(by)),)
+    span = _span(step, program)
+    return Diagnostic(obstacle.reason.value, fact, span, notes, _help(decision), at)
 
 
 def _span(step: Step, program: Program) -> Span:
@@ -73,8 +76,10 @@ def _help(decision: Decision) -> str:
     if decision.argument:
         return "give it a copy, as `=name.clone()` is, or a `buffer` of the model"
     if decision.name.endswith("_"):
-        return f"write `{decision.name[:-1]}`: the same values come out, in new memory"
-    return "leave `inplace` out: the same values come out, in new memory"
+        name = decision.name[:-1]
+        text = f"write `{name}`: the same values come out, in new memory"
+        return Help(text, decision.name, name)
+    return Help("leave `inplace` out: the same values come out, in new memory", INPLACE)
 
 
 def _named(step: Step | None) -> str:

@@ -122,7 +122,7 @@ class _Recorder:
             if has_inplace(child.new.operator):
                 pair = self._pair(kind, bound.module)
                 return self._overwriting(bound.path, kind, pair, False, args, kwargs)
-            self.formless.setdefault(bound.path, self._steps[-1])
+            self.formless.setdefault(bound.path, self._step)
         value = self._ask(key_of(kind, args, kwargs), bound.module, args, kwargs)
         for tensor in kept_by(bound.module):
             if self._is_known(tensor):
@@ -178,7 +178,7 @@ class _Recorder:
                 continue
             self.clock += 1
             call = Overwriting(
-                self._own_key(), self._steps[-1], getattr(target, "__name__", ""), True, start,
+                self._own_key(), self._step, getattr(target, "__name__", ""), True, start,
                 self.clock, storage, region_of(tensors[number]), None, False, True,
                 tuple(self._entered), Trial(), argument=True,
             )  # fmt: skip
@@ -188,9 +188,14 @@ class _Recorder:
     def meet(self, parameter: nn.Parameter) -> None:
         return None
 
+    @property
+    def _step(self) -> Step:
+        """The innermost step that is run, or a nameless one: a loop's start stands in none."""
+        return self._steps[-1] if self._steps else Step("", "", 0, None)
+
     def _own_key(self) -> str:
         """Of a call that the spec asks for: where it is, and the how-manieth there."""
-        path = self._steps[-1].path
+        path = self._step.path
         self._times[path] = self._times.get(path, 0) + 1
         return f"{path} {self._times[path]}"  # no path of a module has a space
 
@@ -243,7 +248,7 @@ class _Recorder:
         spend_known_call()
         given = list(tensors_in((*args, *kwargs.values())))
         storages = list(dict.fromkeys([self.of(tensor) for tensor in given]))
-        storages += effects.on(storages, given, self.clock, self._steps[-1])
+        storages += effects.on(storages, given, self.clock, self._step)
         self.copies += [storages[copy.copy] for copy in effects.copies]
         self.clock += effects.ticks
         self.paused = True
@@ -306,7 +311,7 @@ class _Recorder:
         if not trial.writes:
             return value
         call = Overwriting(
-            path, self._steps[-1], pair.name, explicit, start, self.clock, storage,
+            path, self._step, pair.name, explicit, start, self.clock, storage,
             region_of(into), None if same else result, into._is_view(),
             isinstance(value, torch.Tensor) and value.stride() == into.stride(),
             tuple(self._entered), trial, same,
@@ -346,7 +351,7 @@ class _Recorder:
         memory = tensor.untyped_storage()
         found = self._storages.get(memory._cdata)
         if found is None:
-            name = self._steps[-1].path if self._steps else ""
+            name = self._step.path
             found = self._storages[memory._cdata] = (Storage("value", name, self.clock), memory)
             if self._log is not None:
                 self._log.born.append(found[0])
@@ -356,7 +361,7 @@ class _Recorder:
         return tensor.untyped_storage()._cdata in self._storages
 
     def read(self, tensor: torch.Tensor, time: float, by: Step | None = None) -> None:
-        step = by or (self._steps[-1] if self._steps else Step("", "", 0, None))
+        step = by or self._step
         storage, region = self.of(tensor), region_of(tensor)
         storage.reads.append((time, region, step))
         if self._log is not None:
@@ -366,7 +371,7 @@ class _Recorder:
         if self.paused:
             return
         storage = self.of(tensor)
-        step = self._steps[-1] if self._steps else Step("", "", 0, None)
+        step = self._step
         storage.saves.append((self.clock, step, storage.name == step.path))
         if self._log is not None:
             self._log.saves.append((self.clock, storage))
@@ -376,7 +381,7 @@ class _Recorder:
         for tensor in tensors_in((*args, *kwargs.values())):
             if is_one_of_several(tensor):
                 storage = self.of(tensor)
-                storage.parts.append((self.clock, self._steps[-1]))
+                storage.parts.append((self.clock, self._step))
                 if self._log is not None:
                     self._log.parts.append((self.clock, storage))
             if not _only_views(func):

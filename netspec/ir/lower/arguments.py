@@ -11,6 +11,7 @@ from netspec.ir.lower.evaluate import evaluate, evaluate_plain, static_value
 from netspec.ir.lower.operators import OF_THE_MODEL, asks_dtype
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Scope
+from netspec.ir.lower.session import Seen
 from netspec.ir.lower.values import Operand
 from netspec.language.expressions import is_expression
 from netspec.language.schema import Layer, Layers
@@ -27,6 +28,12 @@ def values_of(layer: Layer) -> Iterator[object]:
     yield from layer.extra.values()
     yield from (layer.args or {}).values()
     yield from (getattr(layer, "with_", None) or {}).values()
+
+
+def seen_of(layer: Layer, key: str, place: Place) -> Seen:
+    """What is noted of a layer before it is lowered: its key and its kind."""
+    named = getattr(layer, layer.kind, None)
+    return Seen(key, layer.kind, named if isinstance(named, str) else "", place)
 
 
 def inputs_of(layer: Layer, scope: Scope, place: Place) -> list[Operand]:

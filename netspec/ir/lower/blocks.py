@@ -98,6 +98,10 @@ def _instance(
         if len(inputs) > len(definition.block.inputs) or (left_out and not optional):
             raise _wrong_count(definition, len(inputs), at)
         taps = list(scope.taps.get(name, ()))
+        passed_by_name = [*zip(definition.block.inputs, inputs, strict=False), *extra.items()]
+        scope.context.at_layer.passed = {
+            key: scope.graph.origins(operand.expr) for key, operand in passed_by_name
+        }
         lowered = lower_block(
             definition, constants, extra, list(inputs), taps, layer.as_, scope, place, document
         )
@@ -108,7 +112,8 @@ def _instance(
             passed.append(device)
         return lowered, passed
 
-    return GraphInstance(name, slot, lower, scope.graph, lower_after(layer, scope, place))
+    seen = scope.context.at_layer
+    return GraphInstance(name, slot, lower, scope.graph, seen, lower_after(layer, scope, place))
 
 
 def _check_given(
@@ -188,6 +193,7 @@ def lower_block(
     )  # fmt: skip
     if key in context.memo:
         before = context.memo[key]
+        context.at_layer.inner += context.inner.get(key, ())
         given = (*inputs, *extra.values())
         if before is None and key in context.active and not any(o.is_unknown for o in given):
             fact = f"`{definition.name}` contains itself without an end"
@@ -204,6 +210,7 @@ def lower_block(
     context.lowered.add(id(definition.block))
     context.active.add(key)
     layers, elements, lowerings = context.layers, context.elements, context.lowerings
+    already = len(context.at_layer.inner)
     context.enter(definition.name, place)
     try:
         lowered = _lower_block(
@@ -212,6 +219,7 @@ def lower_block(
     finally:
         context.leave()
         context.active.discard(key)
+        context.inner[key] = context.at_layer.inner[already:]
     lowered = replace(
         lowered,
         layers=context.layers - layers,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from netspec.errors import did_you_mean
+from netspec.errors import Help, did_you_mean
 from netspec.ir.expr import Call, Choice, Const, Expr, Method, Training
 from netspec.ir.foreign.layers import call_help
 from netspec.ir.graph import Place
@@ -53,7 +53,8 @@ def note_overwriting(
         return
     if catalog.overwrites(operator) and reshapes(operator):
         fact = f"`{operator.name}` changes the shape of its input, not its values"
-        help = f"write `{operator.name[:-1]}`: it copies nothing"
+        twin = operator.name[:-1]
+        help = Help(f"write `{twin}`: it copies nothing", operator.name, twin)
         raise refuse("NS406", fact, place.span(), help)
     if catalog.overwrites(operator) and new_memory_name(operator) is None:
         fact = f"`{operator.name}` has no twin that gives the same in new memory"

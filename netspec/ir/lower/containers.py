@@ -190,7 +190,8 @@ def container_instance(
             scope.context.leave()
         return lowered, graph.sources
 
-    return GraphInstance(name, slot, lower, scope.graph, lower_after(layer, scope, place))
+    seen = scope.context.at_layer
+    return GraphInstance(name, slot, lower, scope.graph, seen, lower_after(layer, scope, place))
 
 
 _CALL = re.compile(r"(\w+)\(")

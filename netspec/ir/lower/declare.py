@@ -10,9 +10,15 @@ from typing_extensions import assert_never
 from netspec.ir.foreign.layers import call_help, foreign_layer
 from netspec.ir.graph import NewModule, Place
 from netspec.ir.lower import blocks, containers
-from netspec.ir.lower.arguments import name_of, static_arguments
+from netspec.ir.lower.arguments import name_of, seen_of, static_arguments
 from netspec.ir.lower.evaluate import static_value
-from netspec.ir.lower.handles import Cause, FunctionInstance, ModuleInstance, WeightedActivation
+from netspec.ir.lower.handles import (
+    Cause,
+    FunctionInstance,
+    ModuleInstance,
+    WeightedActivation,
+    made_by,
+)
 from netspec.ir.lower.mends import from_act_fn, inner_module, takes_module
 from netspec.ir.lower.modifiers import check_modifiers, condition_of
 from netspec.ir.lower.refusal import Refused, refuse
@@ -113,6 +119,14 @@ def declare_child(layer: Layer, key: str, scope: Scope, place: Place) -> None:
         fact = f"an item of a {what} is a module, and `as: inline` makes none"
         raise refuse("NS218", fact, place.at("as").span(), "write its layers as items")
     name = scope.last_name = registered_name(key, layer, scope, place)
+    seen = seen_of(layer, name, place)
+    scope.context.at_layer.inner.append(seen)
+    with scope.context.seeing(seen):
+        _declare_child(layer, name, scope, place)
+    seen.new = made_by(scope.names.get(name))
+
+
+def _declare_child(layer: Layer, name: str, scope: Scope, place: Place) -> None:
     if layer.repeat is not None:
         what = "list" if scope.indexed else "dict"
         raise refuse("NS218", f"in a {what}, repeat the {what} itself", place.key_span())
@@ -120,6 +134,7 @@ def declare_child(layer: Layer, key: str, scope: Scope, place: Place) -> None:
     if isinstance(layer, ParamLayer):
         operand = lower_param(layer, scope, place)
         register_tensor(layer, operand, name, scope, place)
+        scope.context.at_layer.value = scope.names[name].value
         return
     declare(layer, name, scope, place)
 
@@ -134,6 +149,7 @@ def declare(layer: Layer, name: str, scope: Scope, place: Place) -> Binding:
         if other is not None:
             path = (*scope.part(name).path, *target.split("."))
             scope.ties.append(PendingTie(path, other, at, scope))
+            scope.context.at_layer.ties[target] = (other, at)
     match layer:
         case ModuleLayer(module=cls):
             at = place.at("module")

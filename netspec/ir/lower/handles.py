@@ -45,7 +45,7 @@ from netspec.ir.lower.scope import (
     Registration,
     Scope,
 )
-from netspec.ir.lower.session import Context, Lowered
+from netspec.ir.lower.session import Context, Lowered, Seen
 from netspec.ir.lower.values import Operand, join
 from netspec.limits import current
 from netspec.ops import facts
@@ -308,6 +308,7 @@ class GraphInstance(Instance):
     slot: Registration
     lower: Callable[[Sequence[Operand], Place], tuple[Lowered, Sequence[Operand]]]
     home: GraphBuilder
+    seen: Seen
     after: tuple[Init | Freeze, ...] = ()
     taps: list[Operand] = field(default_factory=list)
     absent: frozenset[str] = frozenset()  # the paths of those that no layer gives
@@ -324,7 +325,8 @@ class GraphInstance(Instance):
         for name in kwargs:
             fact = f"`{self.name}` takes its inputs by position, and `{name}` is given by name"
             raise refuse("NS203", fact, (place.argument(name) or place).key_span())
-        lowered, sources = self.lower(args, place)
+        with scope.context.seeing(self._seen()):
+            lowered, sources = self.lower(args, place)
         if scope.graph is not self.home and any(source not in args for source in sources):
             fact = f"`{self.name}` reads values from around it, and cannot be called from in here"
             raise refuse("NS207", fact, place.span(), "make it a block, and hand them over")
@@ -350,6 +352,13 @@ class GraphInstance(Instance):
         return replace(
             outputs, expr=expr, sized=sized or outputs.sized, modal=modal or outputs.modal
         )
+
+    def _seen(self) -> Seen:
+        """Where the layers inside are noted: at the first call with the layer that declares it."""
+        if self.slot.new is not None:
+            return replace(self.seen, inner=[], passed={})
+        self.seen.inner.clear()
+        return self.seen
 
     def parameter(self, context: Context, at: Expr, name: str, place: Place) -> Operand | None:
         new = self.slot.new
@@ -474,6 +483,17 @@ def _item_of(container: Expr | None, index: int | str) -> Expr:
         return Part((*container.path, index))
     assert isinstance(container, Value), "a list is a part, or was handed in"
     return Item(container, Const(index))
+
+
+def made_by(binding: Binding | None) -> Callable[[], New | None] | None:
+    """How what a name registers is made, to be asked when all of it is lowered."""
+    instance = binding.instance if binding is not None else None
+    if isinstance(instance, WeightedActivation):
+        instance = instance.holder
+    if not isinstance(instance, (ModuleInstance, GraphInstance, ListInstance)):
+        return None
+    slot = instance.slot
+    return None if slot is None else lambda: slot.new
 
 
 def parameters_of(new: New, prefix: str = "") -> dict[str, Fact]:

@@ -8,6 +8,7 @@ from functools import partial
 
 from typing_extensions import assert_never
 
+from netspec.errors import Help
 from netspec.ir.foreign.layers import foreign_layer
 from netspec.ir.graph import Place
 from netspec.ir.lower import containers, layer_memo, repeats
@@ -17,11 +18,13 @@ from netspec.ir.lower.arguments import (
     items_of,
     name_of,
     no_expression,
+    seen_of,
     values_of,
 )
 from netspec.ir.lower.calls import call_function
 from netspec.ir.lower.declare import declare, is_group, register_tensor, registered_name
 from netspec.ir.lower.evaluate import evaluate, evaluate_plain, item_at, static_value
+from netspec.ir.lower.handles import made_by
 from netspec.ir.lower.mends import inner_layer
 from netspec.ir.lower.modifiers import asks_each_copy, check_modifiers, condition_of
 from netspec.ir.lower.operators import as_condition, check_length, choose
@@ -29,7 +32,7 @@ from netspec.ir.lower.refusal import Refused, TooMany, refuse
 from netspec.ir.lower.scope import Binding, Scope, undefined
 from netspec.ir.lower.state import lower_const, lower_param
 from netspec.ir.lower.values import Operand
-from netspec.language.expressions import is_expression, names_in
+from netspec.language.expressions import as_expression, is_expression, names_in
 from netspec.language.schema import (
     ActLayer,
     BlockLayer,
@@ -68,6 +71,26 @@ def lower_layer(
     layer: Layer, key: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
 ) -> None:
     """One layer: its name bound, its child registered, its value the next one's input."""
+    seen = seen_of(layer, key, place)
+    scope.context.at_layer.inner.append(seen)
+
+    def read() -> list[Operand]:
+        found = inputs()
+        seen.inputs = found
+        return found
+
+    told = len(scope.context.problems)
+    try:
+        with scope.context.seeing(seen):
+            _lower_seen(layer, key, scope, place, read)
+    finally:
+        seen.mistaken = len(scope.context.problems) > told
+    seen.new = made_by(scope.names.get(seen.name))
+
+
+def _lower_seen(
+    layer: Layer, key: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
+) -> None:
     if layer.from_ is None or _is_read_once(layer):
         _lower(layer, key, scope, place, inputs)
         return
@@ -103,6 +126,7 @@ def _lower(
     layer: Layer, key: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
 ) -> None:
     name = key
+    seen = scope.context.at_layer
     try:
         if layer.repeat is None:
             scope.context.count_lowerings(1, place)
@@ -114,8 +138,11 @@ def _lower(
             _skip(layer, key, scope, place, inputs)
             return
         if layer.repeat is not None:
-            name = registered_name(key, layer, scope, place)
+            name = seen.name = registered_name(key, layer, scope, place)
             repeats.lower_repeat(layer, name, scope, place, inputs())
+            seen.reads = scope.graph.reads_of(seen.inputs)
+            if _gives_value(layer):
+                seen.value = scope.previous
             return
         condition = condition_of(layer, scope, place)
         if condition is not None and condition.static:
@@ -123,7 +150,7 @@ def _lower(
                 _skip(layer, key, scope, place, inputs)
                 return
             condition = None
-        name = registered_name(key, layer, scope, place)
+        name = seen.name = registered_name(key, layer, scope, place)
         scope.last_name = name
         binding = Binding(place) if is_group(layer, key, scope) else scope.names[name]
         doubt = condition is not None and condition.is_unknown
@@ -131,9 +158,10 @@ def _lower(
         with context.in_doubt() if doubt else nullcontext(), context.narrowed(condition):
             value = _lower_plain(layer, name, scope, place, inputs)
             if value is None:
-                seen = lambda: list(map(context.seen, inputs()))  # noqa: E731
-                value = _lower_kind(layer, name, scope, place, seen, condition)
+                there = lambda: list(map(context.seen, inputs()))  # noqa: E731
+                value = _lower_kind(layer, name, scope, place, there, condition)
         if value is None:
+            seen.value = scope.names[name].value if name in scope.names else None
             return
         if condition is not None:
             if len(scope.graph.body) > start and context.asks_given(condition):
@@ -146,6 +174,7 @@ def _lower(
         if value.is_unknown:
             raise Refused
         check_length(value, place)
+        seen.reads, seen.value = scope.graph.reads(value.expr), value
         binding.value = scope.graph.assign(name, value, place, layer.keep)
         scope.previous = binding.value
     except OutOfWork:
@@ -155,6 +184,8 @@ def _lower(
         raise TooMany from None
     except Refused as refused:
         scope.context.report(refused)
+        seen.refused = True
+        seen.reads = scope.graph.reads_of(seen.inputs)
         found = scope.names.setdefault(name, Binding(place))
         found.refused, found.held = True, layer.holds
         found.value = scope.context.unknown
@@ -189,6 +220,7 @@ def _skip(
     layer: Layer, key: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
 ) -> None:
     """A layer that does not exist: its name means its input, a parameter's name `null`."""
+    scope.context.at_layer.absent = True
     if isinstance(layer, (ParamLayer, BufferLayer, ConstLayer)):
         scope.names[key] = Binding(place, scope.context.const(None))
         return
@@ -242,7 +274,8 @@ def _lower_kind(
         case ValueLayer(value=text):
             if not is_expression(text):
                 fact = f"`value` is an expression, and `{text}` has no leading `=`"
-                raise refuse("NS205", fact, place.at("value").span(), f'write "={text}"')
+                help = Help(f'write "={text}"', text, as_expression(text))
+                raise refuse("NS205", fact, place.at("value").span(), help)
             _check_input_of_value(layer, text, place)
             return evaluate(text, scope, place.at("value"))
         case CallLayer(call=function):

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from netspec.errors import Diagnostic
+from netspec.errors import Diagnostic, Help
 from netspec.ir.graph import Place
 from netspec.ir.lower.scope import Scope
 from netspec.language.assigned import IN_PARTS, help_in_place
@@ -40,7 +40,7 @@ def bare_text(text: str, scope: Scope, arg: str | None) -> str | None:
     written = as_expression(text)
     if arg is not None:
         return f"write `{arg}: {written}` where `{arg}` is given: {meant}"
-    return f"write `{written}`: {meant}"
+    return Help(f"write `{written}`: {meant}", text, written)
 
 
 def meaning_of(text: str, scope: Scope) -> str | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from netspec.errors import Diagnostic, Span, SpecError
+from netspec.errors import Diagnostic, Help, Span, SpecError
 from netspec.ir.expr import Value
 from netspec.ir.graph import Child, Place, Probe, Program
 from netspec.ir.limits import MAX_LEFT_OUT
@@ -32,7 +32,7 @@ from netspec.ir.lower.probes import (
 from netspec.ir.lower.refusal import Explain, Refused, TooMany, refuse
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Steps
 from netspec.ir.lower.seal import check_open_slots, check_outputs, finish
-from netspec.ir.lower.session import Activation, Context
+from netspec.ir.lower.session import Activation, Context, Seen
 from netspec.ir.lower.values import Operand
 from netspec.language.expressions import as_expression, could_be_expression, is_expression
 from netspec.language.interpolated import help_for_interpolation
@@ -63,10 +63,23 @@ def lower(
     `explain` words what is refused. `outputs` are paths of values that the model gives beside its
     own. Raises SpecError with all that was found wrong.
     """
-    program, problems = lower_as_far(spec, args, activation, find_spec, explain, outputs)
-    if program is None:
-        raise SpecError(problems)
-    return program
+    outcome = lower_as_far(spec, args, activation, find_spec, explain, outputs)
+    if outcome.program is None:
+        raise SpecError(outcome.problems)
+    return outcome.program
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The program, or all that is wrong with the spec beside what was found when it was read.
+
+    `seen` is what became of each layer, as far as lowering came; types stand for these `probes`.
+    """
+
+    program: Program | None
+    problems: list[Diagnostic]
+    seen: Seen
+    probes: tuple[Probe, ...] = ()
 
 
 def lower_as_far(
@@ -76,34 +89,40 @@ def lower_as_far(
     find_spec: Callable[[str, Place], Spec],
     explain: Explain,
     outputs: Sequence[str] = (),
-) -> tuple[Program | None, list[Diagnostic]]:
-    """The program, or all that is wrong with the spec beside what was found when it was read."""
+) -> Outcome:
+    """A spec lowered, or what is wrong with it and all that is known of it nevertheless."""
     try:
         sizes = example_sizes(spec)
     except SpecError as error:
-        return None, list(error.diagnostics)
+        return Outcome(None, list(error.diagnostics), _nothing_seen(spec))
     modes = modes_of(spec)
     none = {name for name, declared in spec.document.inputs.items() if may_be_none(declared)}
     if len(none) > MAX_LEFT_OUT:
         place = Place(spec.source, ("inputs",))
         fact = f"{len(none)} inputs may be None, and each is tried with and without the others"
         help = f"at most {MAX_LEFT_OUT} may; give the others a tensor as their default"
-        return None, [Diagnostic("NS217", fact, place.key_span(), help=help)]
+        problem = Diagnostic("NS217", fact, place.key_span(), help=help)
+        return Outcome(None, [problem], _nothing_seen(spec))
     for attempt in range(_ATTEMPTS):
 
         def context_for(probes: tuple[Probe, ...], tried: int) -> Context:
-            return Context(probes, tried, activation, find_spec, explain)
+            return Context(probes, tried, activation, find_spec, explain, _nothing_seen(spec))
 
         program, context = _lower_at(spec, args, sizes, modes, none, outputs, context_for)
         modes = tuple(dict.fromkeys(probe.training for probe in context.probes))
         none |= context.none_inputs
+        seen, tried = context.at_layer, context.probes[: context.tried]
         if program is not None:
-            return program, []
+            return Outcome(program, [], seen, tried)
         other = other_sizes(spec, sizes, context.partial, attempt)
         if not context.partial or attempt == _ATTEMPTS - 1 or other == sizes:
-            return None, _once(context.problems)
+            return Outcome(None, _once(context.problems), seen, tried)
         sizes = other
     raise AssertionError("the last attempt returns")
+
+
+def _nothing_seen(spec: Spec) -> Seen:
+    return Seen("", "spec", spec.name, Place(spec.source, ()))
 
 
 def _lower_at(
@@ -195,7 +214,8 @@ def evaluate_alone(
     Raises SpecError where it can't be evaluated.
     """
     place = Place(source, path)
-    context = Context((Probe((), True),), 1, Activation(), _no_spec, explain)
+    nothing = Seen("", "spec", "", place)
+    context = Context((Probe((), True),), 1, Activation(), _no_spec, explain, nothing)
     given = {name: context.const(item) for name, item in names.items()}
     builder = GraphBuilder("alone", context, _STEPS, source)
     try:
@@ -235,8 +255,11 @@ def _add_inputs(document: Document, scope: Scope, here: Place) -> None:
     optional = ""
     for name, declared in document.inputs.items():
         place = here.at("inputs", name)
+        seen = Seen(name, "input", "", place)
+        scope.context.at_layer.inner.append(seen)
         try:
-            operand = _input(name, declared, scope, place)
+            with scope.context.seeing(seen):
+                operand = _input(name, declared, scope, place)
             default = default_of(declared)
             if default is not None:
                 operand = or_default(operand, default, name, scope, place)
@@ -248,6 +271,7 @@ def _add_inputs(document: Document, scope: Scope, here: Place) -> None:
         except Refused as refused:
             scope.context.report(refused)
             operand = scope.context.unknown
+        seen.value = operand
         scope.names[name] = Binding(place, operand)
         if scope.previous is None:
             scope.previous = scope.entry = operand
@@ -301,7 +325,8 @@ def _size(size: int | str, free: Mapping[str, int], scope: Scope, place: Place) 
             help = "a number, the name of a free size, or an expression over args"
             help = help_for_interpolation(size) or help
             if could_be_expression(size, scope.args):
-                help = f"write `{as_expression(size)}`: an expression begins with `=`"
+                written = as_expression(size)
+                help = Help(f"write `{written}`: an expression begins with `=`", size, written)
             raise refuse("NS205", fact, place.span(), help)
         return free[size]
     found = static_value(size, scope, place, "an input's size")

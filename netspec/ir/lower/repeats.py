@@ -300,7 +300,8 @@ def _contained(
         pairs = zip(graph.inputs, graph.sources, strict=True)
         return lowered, [given[own[port.id]] if port.id in own else o for port, o in pairs]
 
-    instance = GraphInstance(name, slot, again, scope.graph, after)
+    seen = replace(scope.context.at_layer, inner=[])  # the copies are noted already
+    instance = GraphInstance(name, slot, again, scope.graph, seen, after)
     binding.instance = instance
     value = instance.call(scope, binding.at, inputs, {}, place)
     return containers.bind_taps(binding, value, scope, place)

@@ -6,11 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from netspec.errors import did_you_mean
-from netspec.ir.expr import Const, Expr, Part, Training, Tuple, Value
+from netspec.errors import Diagnostic, Help, Related, did_you_mean
+from netspec.ir.expr import (
+    Call,
+    CallPart,
+    Const,
+    Expr,
+    Item,
+    Method,
+    Part,
+    Training,
+    Tuple,
+    Value,
+    values_in,
+)  # fmt: skip
 from netspec.ir.graph import Assign, Child, Freeze, Init, New, Place, Port, Statement, Tie
 from netspec.ir.lower.refusal import Refused, refuse
-from netspec.ir.lower.session import Context
+from netspec.ir.lower.session import Context, Origin, Seen
 from netspec.ir.lower.values import Operand
 from netspec.language.expressions import as_expression, could_be_expression
 from netspec.language.load import Definition
@@ -66,7 +78,8 @@ class Holder:
             fact = f"two layers are registered as `{slot.name}`"
             first = before.line
             note = (f"the other one is on line {first}",) if first else ()
-            raise refuse("NS210", fact, slot.place.key_span(), notes=note)
+            other = Related(before.key_span(), "the other one")
+            raise Refused(Diagnostic("NS210", fact, slot.place.key_span(), note, related=(other,)))
         self.slots[slot.name] = slot
 
     def children(self) -> tuple[Child, ...]:
@@ -91,10 +104,49 @@ class GraphBuilder:
     captures: dict[object, Value] = field(default_factory=dict)
     caller: Scope | None = None  # of a block, whose names it does not see
     at: tuple[str | int, ...] = ()  # where it is registered in the graph around
+    made_by: list[Seen] = field(default_factory=list)  # the layer of each value
 
     def fresh(self) -> int:
         self.count += 1
+        self.made_by.append(self.context.at_layer)
         return self.count - 1
+
+    def reads(self, expr: Expr) -> tuple[tuple[str, Origin], ...]:
+        """From where the arguments of a call come, by their names or positions."""
+        if isinstance(expr, Item) and isinstance(expr.of, CallPart):
+            expr = expr.of
+        match expr:
+            case CallPart(_, args, kwargs) | Call(_, args, kwargs):
+                pairs = [*((str(i), arg) for i, arg in enumerate(args)), *kwargs]
+            case Method(_, receiver, args, kwargs):
+                pairs = [*((str(i), arg) for i, arg in enumerate((receiver, *args))), *kwargs]
+            case _:
+                pairs = [("", expr)]
+        found = [(name, origin) for name, arg in pairs for origin in self.origins(arg)]
+        return tuple(dict.fromkeys(found))
+
+    def reads_of(self, inputs: Sequence[Operand]) -> tuple[tuple[str, Origin], ...]:
+        """From where these inputs of a layer come, by their positions."""
+        pairs = enumerate(inputs)
+        return tuple((str(i), origin) for i, o in pairs for origin in self.origins(o.expr))
+
+    def origins(self, expr: Expr) -> tuple[Origin, ...]:
+        """The layers and inputs whose values an expression reads, each once."""
+        return tuple(dict.fromkeys(o for v in values_in(expr) for o in self._origins_of(v)))
+
+    def _origins_of(self, value: int) -> tuple[Origin, ...]:
+        if value < 0:  # of what was refused
+            return ()
+        if self.outer is not None or self.caller is not None:
+            for port, source in zip(self.inputs, self.sources, strict=True):
+                if port.id == value:
+                    around = self.outer
+                    return (port.name,) if around is None else around.graph.origins(source.expr)
+        maker = self.made_by[value]
+        if maker is not self.context.at_layer:
+            return (maker,)
+        made = (s.expr for s in self.body if isinstance(s, Assign) and value in s.targets)
+        return tuple(origin for expr in made for origin in self.origins(expr))
 
     def add_input(self, name: str, operand: Operand, optional: bool = False) -> Operand:
         """A new input that holds this operand of the caller's; constants need none."""
@@ -406,11 +458,12 @@ def undefined(scope: Scope, name: str, place: Place) -> Refused:
     known = [*scope.visible(), *scope.args]
     help = did_you_mean(name, known)
     if place.node is None and could_be_expression(name, known):
-        help = f"write `{as_expression(name)}`: an expression begins with `=`"
+        written = as_expression(name)
+        help = Help(f"write `{written}`: an expression begins with `=`", name, written)
     elif name in _SPELT:
-        help = f"write `{_SPELT[name]}`"
+        help = Help(f"write `{_SPELT[name]}`", name, _SPELT[name])
     elif name in _NEEDLESS and f"{name}." in place.text:
-        help = f"leave `{name}.` out: what a spec can name needs no prefix"
+        help = Help(f"leave `{name}.` out: what a spec can name needs no prefix", f"{name}.", "")
     elif help is None and catalog.find_function(name) is not None and place.node is not None:
         help = f"`{name}` is a function: call it, `{name}(x)`"
     elif help is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from netspec.errors import did_you_mean
+from netspec.errors import Help, did_you_mean
 from netspec.ir.expr import (
     CallPart,
     Choice,
@@ -50,7 +50,7 @@ from netspec.ir.lower.session import Lowered, tuple_of
 from netspec.ir.lower.state import check_init, lower_paths, lower_rules
 from netspec.ir.lower.values import Operand, join
 from netspec.ir.traversal import expressions_in, output_expressions
-from netspec.language.expressions import is_expression
+from netspec.language.expressions import as_expression, is_expression
 from netspec.ops.facts import Mapped
 
 
@@ -213,7 +213,9 @@ def _those_there(
 def _is_there(condition: object, scope: Scope, place: Place) -> bool:
     """Whether the `when` of an output is true. Raises Refused (NS205) where it is no expression."""
     if not isinstance(condition, str) or not is_expression(condition):
-        help = f"write `={condition}`" if isinstance(condition, str) else None
+        help = None
+        if isinstance(condition, str):
+            help = Help(f"write `={condition}`", condition, as_expression(condition))
         fact = "an output is there when an expression is true, and this is none"
         raise refuse("NS205", fact, place.span(), help)
     return bool(static_value(condition, scope, place, "whether an output is there"))

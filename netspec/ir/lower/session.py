@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from torch import nn
 
@@ -57,6 +57,34 @@ class Lowered:
     takes_device: bool = False  # after its inputs, since none of them is a tensor
 
 
+@dataclass(slots=True, eq=False)
+class Seen:
+    """What lowering saw of one layer, or of an input, whether or not it was refused in the end.
+
+    `inner` are the layers in it: of a block those of its definition, shared between the instances
+    that are alike. `reads` says which argument comes from where: another layer of the graph or one
+    around it, or, as a text, an input of the block; `passed` whence those come in this instance.
+    """
+
+    name: str
+    kind: str
+    operation: str
+    place: Place
+    inputs: Sequence[Operand] = ()
+    value: Operand | None = None
+    new: Callable[[], New | None] | None = None
+    reads: tuple[tuple[str, Origin], ...] = ()
+    passed: Mapping[str, tuple[Origin, ...]] = field(default_factory=dict)
+    ties: dict[str, tuple[str, Place]] = field(default_factory=dict)
+    inner: list[Seen] = field(default_factory=list)
+    refused: bool = False
+    mistaken: bool = False  # a mistake was found in it; else it is refused for one elsewhere
+    absent: bool = False
+
+
+Origin: TypeAlias = "Seen | str"
+
+
 @dataclass(slots=True)
 class KnownModule:
     """A module layer: what it makes, and what a call gives."""
@@ -89,10 +117,12 @@ class Context:
     activation: Activation
     find_spec: Callable[[str, Place], Spec]
     explain: Explain
+    at_layer: Seen  # the layer that is being lowered; at first the spec itself
     limits: Limits = field(default_factory=current)
     problems: list[Diagnostic] = field(default_factory=list)
     parts: dict[int, Definition] = field(default_factory=dict)
     memo: dict[object, Lowered | None] = field(default_factory=dict)
+    inner: dict[object, list[Seen]] = field(default_factory=dict)  # of the blocks in the memo
     known: dict[object, KnownModule | KnownCall] = field(default_factory=dict)
     partial: set[int] = field(default_factory=set)
     differs_by_mode: bool = False  # some fact, and no probe is in train mode
@@ -121,6 +151,15 @@ class Context:
 
     def leave(self) -> None:
         self.within.pop()
+
+    @contextmanager
+    def seeing(self, seen: Seen) -> Iterator[None]:
+        """What is lowered meanwhile is inside of this layer."""
+        around, self.at_layer = self.at_layer, seen
+        try:
+            yield
+        finally:
+            self.at_layer = around
 
     @property
     def unknown(self) -> Operand:

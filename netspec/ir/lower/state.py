@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from netspec.errors import did_you_mean
+from netspec.errors import Help, did_you_mean
 from netspec.ir.expr import Call, Const, Expr, Training, Value, walk
 from netspec.ir.graph import Freeze, Init, InitRule, NewBuffer, NewParameter, Place
 from netspec.ir.lower.bind import bind
@@ -178,7 +178,9 @@ def init_call(
     if operator is None:
         help = did_you_mean(name, catalog.init_names())
         if catalog.find_init(f"{name}_") is not None:
-            help = f"write `{name}_`: these functions overwrite the parameter"
+            help = Help(
+                f"write `{name}_`: these functions overwrite the parameter", name, f"{name}_"
+            )
         span = place.key_span() if not isinstance(call, str) else place.span()
         raise refuse("NS206", f"torch.nn.init has no `{name}`", span, help)
     named = {key: evaluate_plain(v, scope, place.at(key)) for key, v in arguments.items()}

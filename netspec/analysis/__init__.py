@@ -1,0 +1,1 @@
+"""What a spec is, for programs that ask: editors, pictures, diffs; right or half written."""
