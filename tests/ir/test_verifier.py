@@ -196,11 +196,18 @@ def test_what_is_lowered_holds() -> None:
     verify_program(program())
 
 
+BUFFERS = """
+netspec: 1
+inputs: {x: [N, 4]}
+layers:
+  base: {buffer: "=ones(4)"}
+  twice: {buffer: "=base * 2"}
+  out: =x * twice + base
+"""
+
+
 def test_a_buffer_may_be_made_of_another() -> None:
-    layers = "  base: {buffer: '=ones(4)'}\n  twice: {buffer: '=base * 2'}\n  out: =x * twice + base\n"
-    verify_program(
-        compile_spec(netspec.loads(f"netspec: 1\ninputs: {{x: [N, 4]}}\nlayers:\n{layers}")).program
-    )
+    verify_program(compile_spec(netspec.loads(BUFFERS)).program)
 
 
 @pytest.mark.parametrize("sentence", BROKEN)
