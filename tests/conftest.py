@@ -23,6 +23,7 @@ LONGEST = (
 def pytest_configure() -> None:
     """One seed for all of a run's processes, which inherit it."""
     os.environ.setdefault(SEED, str(random.SystemRandom().randrange(10**6)))
+    os.environ["NETSPEC_VERIFY"] = "1"  # each program that a test lowers is looked over
     os.environ["NETSPEC_CACHE"] = "0"  # nobody's own cache is read or written
 
 

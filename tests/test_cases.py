@@ -37,14 +37,6 @@ OK = sorted((CASES / "ok").glob("*.yaml"))
 ERRORS = sorted((CASES / "errors").glob("*.yaml"))
 FORMS = ("module", "functional")
 PARTING = "\n# -------- act=functional --------\n\n"
-
-
-@pytest.fixture(autouse=True)
-def _verified(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each program of a case is looked over."""
-    monkeypatch.setenv("NETSPEC_VERIFY", "1")
-
-
 WITH = re.compile(r"^# with (\{.*\})$", re.MULTILINE)
 CODE = re.compile(r"NS\d{3}")
 MEND = re.compile(r"^# mended: (.+?) →(?: (.*))?$", re.MULTILINE)
