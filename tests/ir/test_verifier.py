@@ -220,6 +220,7 @@ def test_every_compiled_program_is_verified(monkeypatch: pytest.MonkeyPatch) -> 
     """After lowering, and after activations were taken in place."""
     met: list[Program] = []
     monkeypatch.setattr(pipeline, "verify_program", met.append)
+    monkeypatch.setenv("NETSPEC_VERIFY", "1")  # as in all tests
     text = SPEC.replace("out: =", "last: {act: relu, from: many}\n  out: =last + ")
     compile_spec(netspec.loads(text), act="inplace")
     assert len(met) == 2 and met[0] != met[1]
