@@ -302,6 +302,7 @@ def play_in_time(make: Callable[[], str | Path], most: float = MOST_SECONDS) -> 
 
 def _played(source: str | Path) -> Played | str:
     gc.freeze()  # what the tests before left behind is not to be searched for garbage
+    os.environ.pop("NETSPEC_VERIFY", None)  # as a user plays it
     resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
     resource.setrlimit(resource.RLIMIT_AS, (_held("VmSize") + 2_000_000_000,) * 2)
     before, began = _held("VmRSS"), time.process_time()

@@ -108,6 +108,7 @@ class OperatorRejects(Exception):
     partly = False
 
 
+@lru_cache(1024)
 def contiguous(shape: tuple[int, ...], dtype: torch.dtype) -> TensorType:
     """The type of a freshly made tensor of this shape."""
     stride = []

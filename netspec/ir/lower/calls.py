@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 from netspec.errors import Help, did_you_mean
 from netspec.ir.expr import Call, Choice, Const, Expr, Method, Training
@@ -226,9 +226,10 @@ def _result(
     note_overwriting(operator, bound.args, dict(bound.kwargs), scope.context, place)
     train = _in_train_mode(bound)
     found = scope.context.ask(run, refusal, partial(run, called=train) if train else None)
-    both = (bound,) if train is None else (bound, train)
-    scope.context.overwrites |= any(map(writes, both))
-    scope.context.refuses_gradients |= any(map(refuses, both))
+    if _takes_several(bound):  # with one tensor, neither is a question
+        both = (bound,) if train is None else (bound, train)
+        scope.context.overwrites |= any(map(writes, both))
+        scope.context.refuses_gradients |= any(map(refuses, both))
     _check_rank(operator, bound, found, scope, place)
     if scope.entry is None:
         scope.context.check_made(found[0], place)
@@ -241,6 +242,12 @@ def _result(
     else:
         expr = Call(operator, exprs, named)
     return Operand(expr, found, sized or any(map(has_tensor, found)), modal)
+
+
+def _takes_several(bound: Bound) -> bool:
+    """Whether a call may take more tensors than one: each by itself, or in a list."""
+    given = [o.facts[0] for o in bound.operands() if has_tensor(o.facts[0])]
+    return len(given) > 1 or any(not isinstance(fact, TensorType) for fact in given)
 
 
 def _check_rank(
@@ -314,6 +321,8 @@ def _check_count(
     operator: Operator, bound: Bound, index: int, signatures: Sequence[Signature], place: Place
 ) -> None:
     """Bound the outputs of `unbind` and the like before torch makes them."""
+    if operator.name not in _COUNTING and not _gives_list(operator.name):
+        return
     named = {name: o.facts[index] for name, o in bound.named()}
     count = _count_of_outputs(operator, named, signatures)
     most = facts.MAX_OUTPUTS
@@ -336,7 +345,7 @@ def _count_of_outputs(
     if operator.name in _COUNTING:
         return max(numbers, default=0)
     others = list(named.values())[1:]
-    if not _gives_list(operator) or any(isinstance(v, (TensorType, tuple)) for v in others):
+    if any(isinstance(v, (TensorType, tuple)) for v in others):
         return None
     defaults = [p.default for s in signatures for p in s.parameters if p.name == "dim"]
     dim = named.get("dim", defaults[0] if defaults else None)
@@ -353,8 +362,9 @@ _COUNTING = ("tensor_split", "hsplit", "vsplit", "dsplit", "combinations", "mvlg
 _CHUNKS = ("chunk", "unsafe_chunk")  # of at least one element each
 
 
-def _gives_list(operator: Operator) -> bool:
-    schemas = catalog.schemas_of(operator.name)
+@cache
+def _gives_list(name: str) -> bool:
+    schemas = catalog.schemas_of(name)
     return any(
         "Tensor[]" in str(r.type) or "List[Tensor]" in str(r.type)
         for s in schemas

@@ -1,7 +1,7 @@
 """Layers that were lowered before: the same class, arguments and input types give the same again.
 
-Only layers without modifiers and expressions are remembered, and only within one lowering; what was
-refused never is, so every message keeps its own place.
+Only layers without expressions and modifiers, beside a `from`, are remembered, and only within one
+lowering; what was refused never is, so every message keeps its own place.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def key_of(layer: Plain, inputs: list[Operand]) -> Key | None:
         case _:
             assert_never(layer)
     extra = layer.extra
-    if len(layer.model_fields_set) != 1 + len(extra) or len(inputs) != 1 or name[:1] == "=":
+    fields = 1 + len(extra) + ("from_" in layer.model_fields_set)
+    if len(layer.model_fields_set) != fields or len(inputs) != 1 or name[:1] == "=":
         return None
     items: list[object] = [layer.kind, name, memo_key(inputs[0].facts)]
     for key, value in extra.items():

@@ -79,12 +79,14 @@ def lower_layer(
         seen.inputs = found
         return found
 
-    told = len(scope.context.problems)
+    context = scope.context
+    told = len(context.problems)
+    around, context.at_layer = context.at_layer, seen
     try:
-        with scope.context.seeing(seen):
-            _lower_seen(layer, key, scope, place, read)
+        _lower_seen(layer, key, scope, place, read)
     finally:
-        seen.mistaken = len(scope.context.problems) > told
+        context.at_layer = around
+        seen.mistaken = len(context.problems) > told
     seen.new = made_by(scope.names.get(seen.name))
 
 
@@ -234,8 +236,8 @@ def _skip(
 def _lower_plain(
     layer: Layer, name: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
 ) -> Operand | None:
-    """The value of a module, call or activation without modifiers; None for other layers."""
-    if layer.model_fields_set & _NOT_PLAIN or not isinstance(layer, layer_memo.Plain):
+    """The value of a module, call or activation with no modifier but `from`; None for others."""
+    if (layer.model_fields_set & _NOT_PLAIN) - {"from_"} or not isinstance(layer, layer_memo.Plain):
         return None
     sources = inputs()
     unknown = any(source.is_unknown for source in sources)

@@ -51,7 +51,7 @@ def check_modifiers(layer: Layer, place: Place) -> None:
 
 def _check_names(layer: Layer, place: Place) -> None:
     """What names its children is no list, and a dict names them. Raises Refused (NS218)."""
-    at, name = place.at("as").key_span(), place.path[-1]
+    name = place.path[-1]
     repeat = layer.repeat if isinstance(layer.repeat, Repeat) else None
     named = repeat is not None and repeat.name is not None
     if layer.repeat is None and isinstance(layer, ContainerLayer):
@@ -60,17 +60,17 @@ def _check_names(layer: Layer, place: Place) -> None:
     if layer.as_ == "list" and named:
         fact = f"`{name}` names its {what}, and the items of an nn.ModuleList have numbers"
         help = "write `as: dict`, or leave the names out"
-        raise refuse("NS218", fact, at, help)
+        raise refuse("NS218", fact, place.at("as").key_span(), help)
     if layer.as_ == "dict" and not named:
         fact = f"the items of an nn.ModuleDict have names, and the {what} of `{name}` have none"
         help = "make `layers` a mapping, or write `as: list`"
         if layer.repeat is not None:
             help = "write `repeat: {n: …, name: \"=f'head{i}'\"}`, or `as: list`"
-        raise refuse("NS218", fact, at, help)
+        raise refuse("NS218", fact, place.at("as").key_span(), help)
     if layer.declare and layer.repeat is not None and layer.as_ not in (None, "list", "dict"):
         fact = f"the copies of `{name}` are declared, and nothing calls them one after the other"
         help = f"leave `as: {layer.as_}` out, or declare a `layers:` with the repeat inside"
-        raise refuse("NS218", fact, at, help)
+        raise refuse("NS218", fact, place.at("as").key_span(), help)
 
 
 def condition_of(layer: Layer, scope: Scope, place: Place) -> Operand | None:

@@ -294,14 +294,13 @@ def _input(name: str, declared: list[int | str] | Input, scope: Scope, place: Pl
         raise refuse("NS206", fact, place.at("dtype").span(), told_of_dtype(dtype_name))
     where = place.at("shape") if isinstance(declared, Input) else place
     types: list[Fact] = []
+    sizes = shape_of(declared)
     for probe in scope.context.probes:
         if name in probe.left_out:
             types.append(None)
             continue
-        shape = tuple(
-            _size(size, dict(probe.sizes), scope, where.at(index))
-            for index, size in enumerate(shape_of(declared))
-        )
+        free = dict(probe.sizes)
+        shape = tuple([_size(size, i, free, scope, where) for i, size in enumerate(sizes)])
         most = scope.context.limits.input_elements
         if math.prod(shape) > most and len(types) >= scope.context.tried:
             shape = _shape_of_first(types)  # nothing is seen at this size
@@ -314,11 +313,19 @@ def _input(name: str, declared: list[int | str] | Input, scope: Scope, place: Pl
     return scope.graph.add_input(name, Operand(Value(-1), tuple(types)), optional)
 
 
+_LARGE = 2**31  # sizes below it need no look at whether a tensor can have them
+
+
 def _shape_of_first(types: Sequence[Fact]) -> tuple[int, ...]:
     return next(fact.shape for fact in types if isinstance(fact, TensorType))
 
 
-def _size(size: int | str, free: Mapping[str, int], scope: Scope, place: Place) -> int:
+def _size(
+    size: int | str, index: int, free: Mapping[str, int], scope: Scope, shape: Place
+) -> int:
+    if type(size) is int and 0 <= size < _LARGE:
+        return size
+    place = shape.at(index)
     if isinstance(size, str) and not is_expression(size):
         if not size.isidentifier():
             fact = f"`{size}` is no size"
