@@ -52,7 +52,6 @@ from netspec.limits import (
     too_much_work,
 )
 from netspec.ops import catalog, registry
-from netspec.ops.facts import memo_key
 from netspec.ops.foreign_names import told_of_dtype
 from netspec.ops.process_state import (
     one_thread,
@@ -60,6 +59,7 @@ from netspec.ops.process_state import (
     silence,
     without_collections,
 )
+from netspec.ops.types import memo_key
 from netspec.plugins import enabled, how_to_enable, is_enabled
 from netspec.recipe import Recipe, hashable, recipe_of
 from netspec.source import Source, read_text

@@ -11,7 +11,7 @@ from netspec.language.files import Files, Kept
 from netspec.language.load import Spec, plain_source
 from netspec.language.overrides import Override
 from netspec.limits import Limits, current
-from netspec.ops.facts import memo_key
+from netspec.ops.types import memo_key
 from netspec.source import Source, from_mapping
 
 

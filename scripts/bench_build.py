@@ -36,7 +36,7 @@ from netspec.explain.operation import explain_rejection
 from netspec.ir.lower.program import lower
 from netspec.language.expressions import parse_expression
 from netspec.language.load import load_spec, plain_source
-from netspec.ops import facts
+from netspec.ops import meta_eval
 from netspec.source import read_source
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,7 +85,7 @@ def warm_torch_up() -> None:
 def forget() -> None:
     """Drops what netspec remembers of specs and of operators."""
     pipeline.forget()
-    facts.forget()
+    meta_eval.forget()
     parse_expression.cache_clear()
 
 
@@ -334,7 +334,7 @@ import netspec.pipeline
 imported = time.perf_counter()
 netspec.build(sys.argv[1])
 built = time.perf_counter()
-netspec.pipeline.forget(); netspec.ops.facts.forget()
+netspec.pipeline.forget(); netspec.ops.meta_eval.forget()
 again = time.perf_counter()
 netspec.build(sys.argv[1])
 print(json.dumps([imported - start, built - imported, time.perf_counter() - again]))

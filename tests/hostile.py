@@ -26,7 +26,7 @@ from pathlib import Path
 import netspec
 from netspec import find, pipeline
 from netspec.errors import Diagnostic, SpecError
-from netspec.ops import facts
+from netspec.ops import meta_eval
 from scripts._fuzz_law import slowness
 
 CASES = Path(__file__).parent / "cases" / "hostile"
@@ -383,7 +383,7 @@ def everything(folder: Folder) -> Iterator[str | Path]:
 
 def play_all(watch: Watch, sources: Iterable[str | Path], on: bool) -> None:
     pipeline.forget()
-    facts.forget()
+    meta_eval.forget()
     for source in sources:
         watch.on = on
         try:

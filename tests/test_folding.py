@@ -12,7 +12,7 @@ from torch import Tensor
 import netspec
 from netspec import pipeline
 from netspec.errors import SpecError
-from netspec.ops import facts
+from netspec.ops import meta_eval
 
 FORMS = ("module", "functional", "inplace")
 
@@ -68,7 +68,7 @@ def test_a_chain_of_comparisons_that_runs_is_pythons() -> None:
 def test_a_call_with_true_is_another_than_one_with_1() -> None:
     """`full((3,), True)` after `full((3,), 1)` was taken to give integers."""
     for first, second in itertools.permutations(("1", "1.0", "True"), 2):
-        facts.forget()
+        meta_eval.forget()
         layers = {
             "a": f"=full((3,), {first})",
             "same": f"=full((3,), {second}).dtype == full((3,), {first}).dtype",

@@ -25,9 +25,11 @@ from netspec.emit.module import Built
 from netspec.errors import MAX_DIAGNOSTICS, Diagnostic
 from netspec.ir.walk.run_operator import ask
 from netspec.limits import Limits, OutOfWork, bounded
-from netspec.ops import catalog, execution_limits, facts
+from netspec.ops import catalog, execution_limits, meta_eval
 from netspec.ops.arguments import Either, Kind
+from netspec.ops.meta_modules import meta_module
 from netspec.ops.signatures import signatures_of
+from netspec.ops.types import Fact, TensorType, contiguous
 from netspec.pipeline import compile_spec, gradient_notes
 from tests import hostile
 from tests.compare import compare_state, compare_values
@@ -120,15 +122,15 @@ def test_notes_ask_each_distinct_call_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_arithmetic_is_asked_once_for_all_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    x = facts.contiguous((2, 3), torch.float32)
+    x = contiguous((2, 3), torch.float32)
     numbers: list[float] = []
 
-    def product(fact: facts.TensorType, number: float) -> facts.Fact:
-        return facts.run(("python", "*"), operator.mul, (fact, number))
+    def product(fact: TensorType, number: float) -> Fact:
+        return meta_eval.run(("python", "*"), operator.mul, (fact, number))
 
-    facts.forget()
+    meta_eval.forget()
     assert product(x, 0.25) == x
-    monkeypatch.setattr(facts, "_on_meta", lambda *given: numbers.append(given[1][1]))
+    monkeypatch.setattr(meta_eval, "on_meta", lambda *given: numbers.append(given[1][1]))
     assert product(x, 0.75) == x
     assert numbers == []
     product(x, 3)  # of another type
@@ -145,13 +147,13 @@ def test_a_model_on_meta_draws_no_numbers() -> None:
             drawn.extend([func.__name__] if "uniform" in func.__name__ else [])
             return func(*args, **(kwargs or {}))
 
-    facts.forget()
+    meta_eval.forget()
     linear = catalog.find_module("Linear")
     assert linear is not None
     compiled = compile_spec(netspec.loads(hostile.twice(3)))
     with Watch():
         compiled.built.empty()
-        facts.meta_module(linear, (5, 6), ())
+        meta_module(linear, (5, 6), ())
     assert drawn == []
 
 
@@ -322,10 +324,10 @@ def test_a_long_or_deep_sequence_gives_what_torch_gives(
     args = {"num_layers": layers, "bidirectional": True, "batch_first": batch_first}
     module = kind(4, 3, **args, device="meta")
     for shape in ((30, 30, 4), (30, 4), (4, 6, 4)):
-        fact = facts.contiguous(shape, torch.float32)
-        facts.forget()
-        short = facts.run_module(module, ("long", kind), False, (fact,), ())
+        fact = contiguous(shape, torch.float32)
+        meta_eval.forget()
+        short = meta_eval.run_module(module, ("long", kind), False, (fact,), ())
         with monkeypatch.context() as patch:
-            patch.setattr(facts, "_by_small_ones", lambda *_: None)
-            facts.forget()
-            assert facts.run_module(module, ("long", kind), False, (fact,), ()) == short
+            patch.setattr(meta_eval, "of_small_ones", lambda *_: None)
+            meta_eval.forget()
+            assert meta_eval.run_module(module, ("long", kind), False, (fact,), ()) == short

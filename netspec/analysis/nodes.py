@@ -28,8 +28,8 @@ from netspec.ir.lower.handles import parameters_of
 from netspec.ir.lower.program import Outcome
 from netspec.ir.lower.session import Origin, Seen
 from netspec.ir.lower.values import Operand
-from netspec.ops.facts import Fact, Mapped, TensorType
 from netspec.ops.shapes import dimensions_text, shape_text, size_text
+from netspec.ops.types import Fact, Mapped, TensorType
 
 SpanOf = Callable[[Place], Span]
 _MOST = 100_000  # nodes of one analysis; blocks inside of blocks multiply

@@ -17,8 +17,10 @@ from netspec.errors import Diagnostic, Span
 from netspec.ir.graph import Program
 from netspec.ir.walk.run_operator import Refuses, ask, meta_inputs
 from netspec.ir.walk.walker import RunsInSteps, Step, walk
-from netspec.ops import facts
-from netspec.ops.facts import OperatorRejects
+from netspec.ops import meta_eval
+from netspec.ops.execution import first_line
+from netspec.ops.types import OperatorRejects
+from netspec.ops.values import fact_of
 
 
 def find_dtype_clash(
@@ -68,7 +70,7 @@ class _Watcher(RunsInSteps):
                 _ask_kernel(target, args, kwargs)
             return ask(target, args, kwargs)[0]
         except (OperatorRejects, Refuses) as error:
-            raise _Clash(self.steps[-1], mixed, facts.first_line(error)) from None
+            raise _Clash(self.steps[-1], mixed, first_line(error)) from None
 
 
 def _ask_kernel(
@@ -76,15 +78,15 @@ def _ask_kernel(
 ) -> None:
     """Nothing, where the CPU takes operands of several dtypes. Raises OperatorRejects."""
     try:
-        given = tuple([facts.fact_of(value) for value in args])
-        named = tuple([(name, facts.fact_of(value)) for name, value in kwargs.items()])
+        given = tuple([fact_of(value) for value in args])
+        named = tuple([(name, fact_of(value)) for name, value in kwargs.items()])
     except OperatorRejects:  # a value that is no fact: nothing is known of it
         return
     if isinstance(target, nn.Module):
-        facts.run_module(target, object(), target.training, given, named)
+        meta_eval.run_module(target, object(), target.training, given, named)
         return
 
     def call(*values: Any) -> Any:
         return target(*values[: len(args)], **dict(zip(kwargs, values[len(args) :], strict=True)))
 
-    facts.run(object(), call, (*given, *[value for _, value in named]))
+    meta_eval.run(object(), call, (*given, *[value for _, value in named]))

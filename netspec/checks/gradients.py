@@ -18,7 +18,7 @@ from netspec.ir.walk.run_operator import Refuses, RefusesGradient, ask, ask_trai
 from netspec.ir.walk.shared import shared_modules
 from netspec.ir.walk.walker import Bound, Given, RunsInSteps, Step, Watcher, walk
 from netspec.ops import gradients
-from netspec.ops.facts import memo_key, type_of
+from netspec.ops.types import memo_key, type_of
 
 _A_QUESTION = 10  # the work of one, beside that of a call
 _MOST_WORK = 20_000

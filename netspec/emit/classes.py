@@ -31,7 +31,7 @@ from netspec.ir.graph import (
 )  # fmt: skip
 from netspec.ir.traversal import children_of, map_children
 from netspec.ops.catalog import Operator, module_members, operator_of
-from netspec.ops.facts import memo_key
+from netspec.ops.types import memo_key
 
 _TAKEN = frozenset({"self", "build_model", "super", *IMPORTED})
 

@@ -11,7 +11,7 @@ from keyword import iskeyword
 import torch
 
 from netspec.ops.catalog import Operator
-from netspec.ops.facts import Slice
+from netspec.ops.types import Slice
 
 LOAD, STORE = ast.Load(), ast.Store()
 

@@ -13,7 +13,7 @@ from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.rejections import CollectionGiven, Key
 from netspec.ir.lower.scope import Scope
 from netspec.ir.lower.values import Operand
-from netspec.ops.facts import Mapped
+from netspec.ops.types import Mapped
 
 
 def explain_collection(refused: CollectionGiven) -> Refused:

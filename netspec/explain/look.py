@@ -12,8 +12,8 @@ from netspec.ir.lower.scope import Scope
 from netspec.ir.lower.session import sizes_text
 from netspec.ir.lower.values import Operand
 from netspec.language.schema import expand_short
-from netspec.ops.facts import Fact, TensorType
 from netspec.ops.shapes import dimensions_text, shape_text
+from netspec.ops.types import Fact, TensorType
 
 _MOST_CHAINS = 4
 

@@ -37,8 +37,8 @@ from netspec.ir.lower.rejections import (
 )
 from netspec.ir.lower.values import Operand
 from netspec.ops import catalog
-from netspec.ops.facts import Fact, OperatorRejects, TensorType
 from netspec.ops.shapes import shape_text
+from netspec.ops.types import Fact, OperatorRejects, TensorType
 
 _SIZE_TYPE = re.compile(r"\btorch\.Size\b")
 _SIDES = re.compile(r"^(?:Conv|ConvTranspose|BatchNorm|InstanceNorm)(\d)d$")

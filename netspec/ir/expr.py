@@ -9,7 +9,7 @@ from typing import TypeAlias
 from typing_extensions import assert_never
 
 from netspec.ops.catalog import Operator
-from netspec.ops.facts import memo_key
+from netspec.ops.types import memo_key
 
 
 @dataclass(frozen=True, slots=True, eq=False)

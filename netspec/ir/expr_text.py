@@ -32,7 +32,7 @@ from netspec.ir.expr import (
     Value,
 )
 from netspec.ops.catalog import Operator
-from netspec.ops.facts import Mapped, Slice
+from netspec.ops.types import Mapped, Slice
 
 _PLAIN = re.compile(r"\w+")
 # How loosely an operation holds its operands; what holds its own as loosely stands in `()`.

@@ -11,8 +11,8 @@ from netspec.ir.expr import Expr
 from netspec.language.expressions import name_stretch, narrowed, stretch_of
 from netspec.language.overrides import Text
 from netspec.ops.catalog import Operator
-from netspec.ops.facts import Fact
 from netspec.ops.registry import Registered
+from netspec.ops.types import Fact
 from netspec.source import Path
 
 

@@ -59,8 +59,8 @@ from netspec.ir.graph import (
     Tie,
     container_name,
 )
-from netspec.ops.facts import Fact
 from netspec.ops.shapes import shape_text
+from netspec.ops.types import Fact
 
 _INDENT = "  "
 

@@ -65,7 +65,7 @@ from netspec.ir.graph import (
 from netspec.ir.lower.handles import parameters_of
 from netspec.ir.lower.values import UNKNOWN
 from netspec.ir.traversal import child_at, children_of, graphs_of, output_expressions
-from netspec.ops.facts import Fact
+from netspec.ops.types import Fact
 
 
 def verify_program(program: Program) -> None:

@@ -16,7 +16,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from netspec.ops.catalog import Operator
-from netspec.ops.facts import Fact, OperatorRejects, TensorType, memo_key, to_value
+from netspec.ops.types import Fact, OperatorRejects, TensorType, memo_key
+from netspec.ops.values import to_value
 
 
 @dataclass(frozen=True, slots=True)

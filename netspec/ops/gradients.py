@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch.utils._pytree import tree_leaves, tree_map
 
-from netspec.ops import execution_limits, facts
-from netspec.ops.facts import Fact
+from netspec.ops import execution_limits, meta_eval
+from netspec.ops.call_kinds import kind_of
 from netspec.ops.process_state import own_random_state, silence
+from netspec.ops.types import Fact, TensorType, memo_key
+from netspec.ops.values import fact_of, go_back, in_a_graph, to_value
 
 REFUSED = re.compile("not differentiable with respect to|not support automatic differentiat")
 _MISSING = re.compile("derivative for .* not implemented")
@@ -28,17 +30,17 @@ def refuses_gradients(
 
     Asked only of calls with several: no operator has a first tensor without a gradient.
     """
-    tensors = [fact for fact in tree_leaves((args, kwargs)) if isinstance(fact, facts.TensorType)]
+    tensors = [fact for fact in tree_leaves((args, kwargs)) if isinstance(fact, TensorType)]
     if len(tensors) < 2:
         return False
-    memo = ("refuses", key, facts.kind_of((facts.memo_key(args), facts.memo_key(kwargs))))
+    memo = ("refuses", key, kind_of((memo_key(args), memo_key(kwargs))))
 
     def refuses() -> bool:
-        positional = [tree_map(facts.in_a_graph, facts.to_value(fact)) for fact in args]
-        named = {n: tree_map(facts.in_a_graph, facts.to_value(fact)) for n, fact in kwargs}
+        positional = [tree_map(in_a_graph, to_value(fact)) for fact in args]
+        named = {n: tree_map(in_a_graph, to_value(fact)) for n, fact in kwargs}
         return REFUSED.search(_refusal(target, positional, named, goes_back=False)) is not None
 
-    return facts.remembered(memo, refuses) is True
+    return meta_eval.remembered(memo, refuses) is True
 
 
 def lacks_derivative(
@@ -49,14 +51,14 @@ def lacks_derivative(
     trained = [t.requires_grad for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
     if not any(trained) or len(trained) < 2:
         return False
-    given = tuple([facts.fact_of(value) for value in (*args, *kwargs.values())])
-    memo = ("lacks", target, *kwargs, tuple(trained), facts.kind_of(facts.memo_key(given)))
+    given = tuple([fact_of(value) for value in (*args, *kwargs.values())])
+    memo = ("lacks", target, *kwargs, tuple(trained), kind_of(memo_key(given)))
 
     def lacks() -> bool:
         positional, named = tree_map(_alone, (args, dict(kwargs)))
         return _MISSING.search(_refusal(target, positional, named, goes_back=True)) is not None
 
-    return facts.remembered(memo, lacks) is True
+    return meta_eval.remembered(memo, lacks) is True
 
 
 def _refusal(
@@ -70,7 +72,7 @@ def _refusal(
         with torch.enable_grad(), own_random_state(), silence(), execution_limits.OnMeta():
             result = target(*args, **kwargs)
             if goes_back:
-                facts.go_back(result)
+                go_back(result)
     except Exception as error:  # an operator may refuse in any way
         return str(error)
     return ""
@@ -80,4 +82,4 @@ def _alone(value: object) -> object:
     """A tensor outside of the graph that made it, which requires grad where it does."""
     if not isinstance(value, torch.Tensor) or not value.requires_grad:
         return value
-    return facts.in_a_graph(value.detach())
+    return in_a_graph(value.detach())

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import torch
 
-from netspec.ops.facts import Fact, Mapped, TensorType
+from netspec.ops.types import Fact, Mapped, TensorType
 
 Sizes = Mapping[str, int]
 _LARGE, _STEPS = 64, (28, 32)  # a side goes up by 32; no part of that is a batch's 28

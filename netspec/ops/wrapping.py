@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.modules.padding import _CircularPadNd
 
 from netspec.ops.catalog import Operator
-from netspec.ops.facts import Fact, OperatorRejects, TensorType
+from netspec.ops.types import Fact, OperatorRejects, TensorType
 
 
 def check_wrapped_call(operator: Operator, named: Mapping[str, Fact]) -> None:

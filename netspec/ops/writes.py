@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping
 import torch
 from torch.utils._pytree import tree_leaves
 
-from netspec.ops import facts
-from netspec.ops.facts import Fact
+from netspec.ops.call_kinds import kind_of, smaller_calls
+from netspec.ops.execution import MAX_TINY
 from netspec.ops.process_state import own_random_state, silence
+from netspec.ops.types import Fact, TensorType, elements, memo_key
+from netspec.ops.values import RANDOM, to_value
 
 _memo: dict[object, frozenset[int]] = {}
 _NOTHING: frozenset[int] = frozenset()
@@ -33,9 +35,9 @@ def written_tensors(
     Asked only of calls with several: what overwrites its one tensor says so in its name.
     """
     named = tuple(kwargs.items())
-    if sum(isinstance(fact, facts.TensorType) for fact in tree_leaves((args, named))) < 2:
+    if sum(isinstance(fact, TensorType) for fact in tree_leaves((args, named))) < 2:
         return _NOTHING
-    key = (target, facts.kind_of((facts.memo_key(args), facts.memo_key(named))))
+    key = (target, kind_of((memo_key(args), memo_key(named))))
     found = _memo.get(key)
     if found is None:
         found = _memo[key] = _found(target, args, named)
@@ -45,7 +47,7 @@ def written_tensors(
 def _found(
     target: Callable[..., object], args: tuple[Fact, ...], kwargs: tuple[tuple[str, Fact], ...]
 ) -> frozenset[int]:
-    calls = [*facts.smaller_calls(target, args, kwargs), (target, args, kwargs)]
+    calls = [*smaller_calls(target, args, kwargs), (target, args, kwargs)]
     for _, positional, named in calls:
         found = _tried(target, positional, dict(named))
         if found is not None:
@@ -57,11 +59,11 @@ def _tried(
     target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
 ) -> frozenset[int] | None:
     """What one call writes; None where it does not take such arguments."""
-    if sum(map(facts.elements, (*args, *kwargs.values()))) > facts.MAX_TINY:
+    if sum(map(elements, (*args, *kwargs.values()))) > MAX_TINY:
         return None
     with own_random_state(), silence(), torch.no_grad():
-        positional = [facts.to_value(fact, facts.RANDOM) for fact in args]
-        named = {name: facts.to_value(fact, facts.RANDOM) for name, fact in kwargs.items()}
+        positional = [to_value(fact, RANDOM) for fact in args]
+        named = {name: to_value(fact, RANDOM) for name, fact in kwargs.items()}
         given = [v for v in tree_leaves((positional, named)) if isinstance(v, torch.Tensor)]
         before = [(tensor._version, tensor.clone()) for tensor in given]
         try:

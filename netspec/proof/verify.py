@@ -12,8 +12,8 @@ from netspec.display import aligned
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.ir.graph import Program
 from netspec.language.overrides import Overrides
-from netspec.ops.facts import TensorType
 from netspec.ops.process_state import own_random_state
+from netspec.ops.types import TensorType
 from netspec.pipeline import FORMS, AnySource, Compiled, compile_spec
 from netspec.plugins import enabled
 from netspec.proof.compare import Result, first_difference, named_tensors, run_once

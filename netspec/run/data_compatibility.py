@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from netspec.errors import Diagnostic, RunError, Span
 from netspec.ir.graph import NewGraph, Port
-from netspec.ops.facts import TensorType
+from netspec.ops.types import TensorType
 from netspec.pipeline import Compiled
 from netspec.run.data.dataset import Data, Field, Wanted
 from netspec.source import Path

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from netspec.errors import Diagnostic, RunError, did_you_mean
-from netspec.ops.facts import TensorType
+from netspec.ops.types import TensorType
 from netspec.pipeline import Compiled
 from netspec.run.data.dataset import Batch, Data
 from netspec.run.data_compatibility import check_classes, find_outputs, named_outputs

@@ -23,8 +23,8 @@ from netspec.limits import (
     read_limits,
     too_much_work,
 )
-from netspec.ops.facts import Fact, TensorType
 from netspec.ops.shapes import other_sizes, shape_text
+from netspec.ops.types import Fact, TensorType
 from netspec.view.meter import Cost
 from netspec.view.trace import Trace, Visit, trace
 

@@ -13,7 +13,7 @@ from netspec.ir.graph import Child, Program
 from netspec.ir.traversal import child_at
 from netspec.ir.walk.run_operator import ask, fact_or_none
 from netspec.ir.walk.walker import Bound, Runs, Step, walk
-from netspec.ops.facts import Fact
+from netspec.ops.types import Fact
 from netspec.view.meter import Cost, Meter, counting
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 import netspec
 from netspec import pipeline
 from netspec.errors import SpecError
-from netspec.ops import facts
+from netspec.ops import meta_eval
 from scripts._fuzz_law import slowness
 from tests.compare import compare_values, run_once
 from tests.laws.interpreter import Reference
@@ -249,5 +249,5 @@ def test_the_source_is_the_same_after_all_is_forgotten(examples: Search) -> None
 def check_source(case: Case) -> None:
     before = netspec.to_python(case.document)
     pipeline.forget()
-    facts.forget()
+    meta_eval.forget()
     assert netspec.to_python(case.document) == before

@@ -8,7 +8,7 @@ from torch import nn
 
 from netspec.ops.catalog import find_function
 from netspec.ops.effects import Effects, effects_of_function, effects_of_module
-from netspec.ops.facts import OperatorRejects, contiguous
+from netspec.ops.types import OperatorRejects, contiguous
 
 X = contiguous((2, 8, 6, 6), torch.float32)
 BYTES = 4 * 2 * 8 * 6 * 6

@@ -21,11 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from netspec.ir.lower.numbers import BINARY
-from netspec.ops import catalog, facts
+from netspec.ops import catalog, meta_eval
 from netspec.ops.arguments import Choices, Either, Kind, SequenceOf, TupleOf
 from netspec.ops.catalog import Operator
-from netspec.ops.facts import Fact, Mapped, OperatorRejects, Slice, TensorType
 from netspec.ops.signatures import signatures_of
+from netspec.ops.types import Fact, Mapped, OperatorRejects, Slice, TensorType, contiguous, type_of
+from netspec.ops.values import fact_of
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -191,7 +192,7 @@ def as_fact(value: Any) -> Fact:
         plain = value.layout is torch.strided and not value.is_quantized and not value.is_complex()
         if not plain or value.is_conj() or value.is_neg():
             raise NotForSpecs
-        return facts.type_of(value)
+        return type_of(value)
     if isinstance(value, (list, tuple)):
         return tuple(map(as_fact, value))
     if isinstance(value, slice):
@@ -209,7 +210,7 @@ def compare_call(operator: Operator, call: Call, found: Found) -> None:
     except NotForSpecs:
         return
     positional = tuple(to_plain(a) for a in args)
-    compare(found, lambda: facts.run_function(operator, *types_), lambda: operator.target(
+    compare(found, lambda: meta_eval.run_function(operator, *types_), lambda: operator.target(
         *positional, **{name: to_plain(value) for name, value in kwargs.items()}
     ), f"{described(types_[0])} {described(dict(types_[1]))}")  # fmt: skip
 
@@ -225,7 +226,7 @@ def to_plain(value: Any) -> Any:
 def compare(found: Found, ask: Callable[[], Fact], run: Callable[[], object], call: str) -> None:
     try:
         with torch.no_grad():
-            real = facts.fact_of(run())
+            real = fact_of(run())
     except OperatorRejects:
         return  # it gives what no layer can read
     except Exception:
@@ -272,7 +273,7 @@ def described(fact: Any) -> str:
     match fact:
         case TensorType(shape, stride, dtype):
             text = f"{list(shape)} {str(dtype).removeprefix('torch.')}"
-            return text if stride == facts.contiguous(shape, dtype).stride else f"{text} ({stride})"
+            return text if stride == contiguous(shape, dtype).stride else f"{text} ({stride})"
         case tuple():
             return f"({', '.join(map(described, fact))})"
         case dict():
@@ -365,7 +366,7 @@ def compare_module(cls: Any, training: bool, call: Any, found: Found) -> None:
     with torch.device("meta"):
         module = cls(*new, **named)
     compare(
-        found, lambda: facts.run_module(module, key, training, *types_),
+        found, lambda: meta_eval.run_module(module, key, training, *types_),
         lambda: cls(*new, **named).train(training)(*map(to_plain, args), **kwargs),
         f"({described(as_fact(tuple(new)))}, {named}), called with {described(types_)}",
     )  # fmt: skip
@@ -393,7 +394,10 @@ def test_pythons_operators_on_tensors() -> None:
         found = Found()
         for one, other in itertools.product(tensors, others):
             types_ = (as_fact(one), as_fact(other))
-            ask, run = partial(facts.run, symbol, function, types_), partial(function, one, other)
+            ask, run = (
+                partial(meta_eval.run, symbol, function, types_),
+                partial(function, one, other),
+            )
             compare(found, ask, run, described(types_))
         assert found.compared > 3, symbol
         differ |= {(symbol, kind): example for kind, example in found.differs.items()}
@@ -401,7 +405,7 @@ def test_pythons_operators_on_tensors() -> None:
         found = Found()
         key = tuple(map(as_index, index)) if isinstance(index, tuple) else as_index(index)
         for one in tensors:
-            ask = partial(facts.run, "[]", lambda x, k: x[k], (as_fact(one), index))
+            ask = partial(meta_eval.run, "[]", lambda x, k: x[k], (as_fact(one), index))
             compare(found, ask, partial(one.__getitem__, key), described(as_fact(one)))
         assert found.compared > 0, index
         differ |= {(str(key), kind): example for kind, example in found.differs.items()}

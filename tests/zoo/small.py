@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import netspec
 from netspec.ir.graph import Port, Program
-from netspec.ops.facts import TensorType
+from netspec.ops.types import TensorType
 from netspec.pipeline import compile_spec
 from netspec.proof.verify import moved_state, random_inputs
 

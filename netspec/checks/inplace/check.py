@@ -13,7 +13,7 @@ from netspec.checks.inplace.trace import record
 from netspec.ir.graph import Child, Program
 from netspec.ir.traversal import registered_in
 from netspec.ir.walk.run_operator import Refuses
-from netspec.ops.facts import TensorType, contiguous
+from netspec.ops.types import TensorType, contiguous
 
 _LARGE = 101  # a free size at which `x[:6]` and `x[5:]` overlap, and `x[::2]` and `x[1::3]`
 

@@ -15,9 +15,11 @@ from torch import nn
 
 from netspec.checks.inplace.nested import replaced, tensors_in
 from netspec.checks.inplace.region import Region, region_of
-from netspec.ops import facts, registry
+from netspec.ops import registry
 from netspec.ops.overwriting import Pair
 from netspec.ops.process_state import own_random_state
+from netspec.ops.types import memo_key
+from netspec.ops.values import fact_of
 
 _MOST = 4_000_000  # elements of a storage that is tried at its own size
 _TINY = 5  # the largest size of a dimension where sizes don't matter
@@ -118,7 +120,7 @@ def _remembered(
     layout = tuple((region_of(t), t.dtype, _number(t, tensors)) for t in tensors)
     mode = pair.inside.training if isinstance(pair.inside, nn.Module) else None
     words = pair.inside.extra_repr() if isinstance(pair.inside, nn.Module) else ""
-    others = facts.memo_key(tuple(facts.fact_of(v) for v in (*args[1:], *kwargs.items())))
+    others = memo_key(tuple(fact_of(v) for v in (*args[1:], *kwargs.items())))
     key = (pair.name, registry.of_target(pair.inside), words, mode, layout, others)
     if key in _memo:
         return _memo[key]

@@ -20,8 +20,9 @@ from netspec.checks.inplace.storage import Copied, Storage
 from netspec.ir.expr import Const
 from netspec.ir.graph import Child, NewModule
 from netspec.ir.walk.walker import Step
-from netspec.ops import facts, registry
+from netspec.ops import registry
 from netspec.ops.overwriting import MethodOf, Pair
+from netspec.ops.types import memo_key
 
 _PLAIN = (int, float, complex, str, type(None), torch.dtype, torch.device, type(Ellipsis))
 
@@ -195,7 +196,7 @@ def _add(value: Any, parts: list[Hashable], memories: dict[int, int]) -> bool:
         parts.append(slice)
         return all(_add(item, parts, memories) for item in (value.start, value.stop, value.step))
     if isinstance(value, _PLAIN):
-        key = facts.memo_key(value)
+        key = memo_key(value)
         assert isinstance(key, Hashable), "it is of a plain value"
         parts.append(type(value).__name__)
         parts.append(key)

@@ -29,8 +29,9 @@ from netspec.ir.walk.run_operator import Refuses, ask
 from netspec.ir.walk.walker import Bound, Given, Step, walk
 from netspec.ops import registry
 from netspec.ops.execution_limits import spend_known_call
-from netspec.ops.facts import OperatorRejects, TensorType, fact_of
 from netspec.ops.overwriting import INPLACE, Pair, has_inplace, module_pair, pair_of
+from netspec.ops.types import OperatorRejects, TensorType
+from netspec.ops.values import fact_of
 from netspec.ops.writes import written_tensors
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from netspec.ir.lower.provenance import Role
-from netspec.ops.facts import Fact, TensorType
+from netspec.ops.types import Fact, TensorType
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from netspec.errors import did_you_mean
-from netspec.ops.facts import Fact
+from netspec.ops.types import Fact
 
 _QUOTED = re.compile(r"[`'\"]+([a-z][a-z_0-9-]*)[`'\"]+")
 _SET = re.compile(r"\{('[^{}]*')\}")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from netspec.explain.rules.attempt import Explanation
 from netspec.explain.rules.images import divisors_help
-from netspec.ops.facts import Fact
+from netspec.ops.types import Fact
 
 # The parameter that is divided, what it counts, and the parameter that divides it.
 _DIVIDED = (

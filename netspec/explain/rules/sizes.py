@@ -6,7 +6,7 @@ import math
 import re
 
 from netspec.explain.rules.attempt import Attempt, Explanation, Given, by, count
-from netspec.ops.facts import Fact
+from netspec.ops.types import Fact
 
 _DIM = re.compile(r"Dimension out of range \(expected to be in range of \[(-?\d+), (\d+)\], but got"
                   r" (-?\d+)\)")  # fmt: skip

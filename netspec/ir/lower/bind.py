@@ -29,8 +29,8 @@ from netspec.ops.arguments import (
     coerce,
     describe,
 )  # fmt: skip
-from netspec.ops.facts import Fact, Mapped, TensorType
 from netspec.ops.foreign_names import told_of_argument
+from netspec.ops.types import Fact, Mapped, TensorType
 
 Given: TypeAlias = tuple[tuple[Fact, ...], tuple[tuple[str, Fact], ...]]  # args and kwargs
 

@@ -33,7 +33,7 @@ from netspec.language.schema import (
     SpecLayer,
 )  # fmt: skip
 from netspec.limits import spend
-from netspec.ops.facts import TensorType, memo_key
+from netspec.ops.types import TensorType, memo_key
 
 _A_BLOCK = 400  # the work of one for other args or types than before
 

@@ -19,14 +19,15 @@ from netspec.ir.lower.rejections import RankDiffersAtOne, RejectedCall, passed, 
 from netspec.ir.lower.scope import Scope
 from netspec.ir.lower.session import Context
 from netspec.ir.lower.values import Operand, join
-from netspec.ops import catalog, facts
+from netspec.ops import catalog, meta_eval
 from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
-from netspec.ops.facts import Fact, OperatorRejects, TensorType
 from netspec.ops.foreign_names import told_of_function
 from netspec.ops.gradients import refuses_gradients
 from netspec.ops.overwriting import INPLACE, new_memory_name, overwrites, reshapes
 from netspec.ops.signatures import signatures_of
+from netspec.ops.types import Fact, OperatorRejects, TensorType, contiguous, has_tensor
+from netspec.ops.values import MAX_OUTPUTS
 from netspec.ops.wrapping import check_wrapped_call
 from netspec.ops.writes import written_tensors
 
@@ -180,12 +181,6 @@ def _on_device(bound: Bound, signatures: Sequence[Signature], scope: Scope) -> B
     return replace(bound, kwargs=(*bound.kwargs, ("device", device)))
 
 
-def has_tensor(fact: Fact) -> bool:
-    if isinstance(fact, tuple):
-        return any(has_tensor(item) for item in fact)
-    return isinstance(fact, TensorType)
-
-
 def _result(
     operator: Operator,
     bound: Bound,
@@ -197,7 +192,7 @@ def _result(
         args = tuple([o.facts[index] for o in called.args])
         kwargs = tuple([(n, o.facts[index]) for n, o in called.kwargs if n != left_out])
         _check_count(operator, bound, index, signatures, place)
-        found = facts.run_function(operator, args, kwargs)
+        found = meta_eval.run_function(operator, args, kwargs)
         check_wrapped_call(operator, {n: o.facts[index] for n, o in called.named()})
         return found
 
@@ -261,7 +256,7 @@ def _check_rank(
         args = tuple([_with_ones(o, some, twin) for o in bound.args])
         kwargs = tuple([(name, _with_ones(o, some, twin)) for name, o in bound.kwargs])
         try:
-            return _rank(facts.run_function(operator, args, kwargs)) != _rank(found[0])
+            return _rank(meta_eval.run_function(operator, args, kwargs)) != _rank(found[0])
         except OperatorRejects:
             return None
 
@@ -296,7 +291,7 @@ def _with_ones(operand: Operand, pairs: Sequence[tuple[int, int]], twin: int) ->
         return fact
     sizes = zip(fact.shape, other.shape, strict=False)
     shape = tuple([1 if size in pairs else size[0] for size in sizes])
-    return facts.contiguous(shape, fact.dtype)
+    return contiguous(shape, fact.dtype)
 
 
 def _in_train_mode(bound: Bound) -> Bound | None:
@@ -325,7 +320,7 @@ def _check_count(
         return
     named = {name: o.facts[index] for name, o in bound.named()}
     count = _count_of_outputs(operator, named, signatures)
-    most = facts.MAX_OUTPUTS
+    most = MAX_OUTPUTS
     if count is not None and count > most:
         fact = f"`{operator.name}` gives {count:,} outputs, {most:,} are allowed"
         raise refuse("NS217", fact, place.span())

@@ -16,7 +16,7 @@ from netspec.ir.lower.rejections import CollectionGiven, Key, rejected
 from netspec.ir.lower.scope import Scope
 from netspec.ir.lower.values import Operand
 from netspec.ops.arguments import Signature
-from netspec.ops.facts import Fact, Mapped, TensorType
+from netspec.ops.types import Fact, Mapped, TensorType
 
 _MOST_LOOKED_AT = 64
 

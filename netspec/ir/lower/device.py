@@ -7,7 +7,7 @@ import torch
 from netspec.ir.expr import Attribute, Const, Expr, Item, Value
 from netspec.ir.lower.scope import Scope
 from netspec.ir.lower.values import Operand
-from netspec.ops.facts import Fact, Mapped, TensorType
+from netspec.ops.types import Fact, Mapped, TensorType
 
 PORT = "device"
 _META = torch.device("meta")

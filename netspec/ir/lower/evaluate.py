@@ -31,7 +31,7 @@ from netspec.ir.expr import (
     Tuple,
 )  # fmt: skip
 from netspec.ir.graph import Place
-from netspec.ir.lower.calls import call_function, call_method, has_tensor
+from netspec.ir.lower.calls import call_function, call_method
 from netspec.ir.lower.collected import collection_given, is_collection
 from netspec.ir.lower.mends import bare_text, inner_layer, layer_in_argument
 from netspec.ir.lower.numbers import (
@@ -71,7 +71,7 @@ from netspec.language.expressions import (
     parse_expression,
 )  # fmt: skip
 from netspec.ops import catalog, registry
-from netspec.ops.facts import Slice, TensorType
+from netspec.ops.types import Slice, TensorType, has_tensor
 
 _OPS: dict[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%",

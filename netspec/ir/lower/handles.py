@@ -48,12 +48,13 @@ from netspec.ir.lower.scope import (
 from netspec.ir.lower.session import Context, Lowered, Seen
 from netspec.ir.lower.values import Operand, join
 from netspec.limits import current
-from netspec.ops import facts
+from netspec.ops import meta_eval, meta_modules
 from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
-from netspec.ops.facts import Fact, OperatorRejects
 from netspec.ops.gradients import refuses_gradients
+from netspec.ops.meta_modules import meta_module
 from netspec.ops.signatures import forward_signature_of, signatures_of
+from netspec.ops.types import Fact, OperatorRejects, type_of
 from netspec.ops.wrapping import check_wrapped_module
 
 # What is said of a refusal that has a cause elsewhere, as `act.fn` is for an activation.
@@ -116,7 +117,7 @@ class ModuleInstance(Instance):
             index: int, called: nn.Module = module, key: object = self.key, train: bool = False
         ) -> Fact:
             mode = train or context.probes[index].training
-            found = facts.run_module(called, key, mode, *bound.at(index))
+            found = meta_eval.run_module(called, key, mode, *bound.at(index))
             check_wrapped_module(called, bound.args[0].facts[index] if bound.args else None)
             return found
 
@@ -124,7 +125,9 @@ class ModuleInstance(Instance):
             assert module is not None, "it was called"
             other = Bound(tuple(args), tuple(kwargs.items()))
             try:
-                facts.run_module(module, self.key, context.probes[index].training, *other.at(index))
+                meta_eval.run_module(
+                    module, self.key, context.probes[index].training, *other.at(index)
+                )
             except OperatorRejects:
                 return False
             return True
@@ -147,7 +150,7 @@ class ModuleInstance(Instance):
                 RejectedCall(scope, place, operator, given, index, error, called, accepts_without)
             )
 
-        train = partial(run, train=True) if facts.has_mode(module) else None
+        train = partial(run, train=True) if meta_modules.has_mode(module) else None
         found = context.ask(run, refusal, train)
         context.refuses_gradients |= refuses_gradients(self.key, module, *bound.at(0))
         exprs = tuple([o.expr for o in bound.args])
@@ -190,7 +193,7 @@ class ModuleInstance(Instance):
         _bound_inner_layers({**dict(zip(bound.names, args, strict=True)), **kwargs}, place)
         self.arguments = (args, kwargs)
         try:
-            module, self.key = facts.meta_module(self.operator, args, tuple(kwargs.items()))
+            module, self.key = meta_module(self.operator, args, tuple(kwargs.items()))
         except OperatorRejects as error:
             values = {name: operand.facts[0] for name, operand in given.items()}
             without = lambda one: self._accepts(one, lambda _: None)  # noqa: E731
@@ -198,7 +201,7 @@ class ModuleInstance(Instance):
                 RejectedConstruction(place, self.name, name, values, error, without)
             ) from None
         context.count_layers(1, place)
-        self.elements = facts.elements_of(module)
+        self.elements = meta_modules.elements_of(module)
         context.count_elements(self.elements, place)
         exprs = tuple(o.expr for o in bound.args)
         named = tuple((name, o.expr) for name, o in bound.kwargs)
@@ -217,7 +220,7 @@ class ModuleInstance(Instance):
         args, kwargs = self.arguments
         rest = {name: value for name, value in kwargs.items() if name != left_out}
         try:
-            use(facts.meta_module(self.operator, args, tuple(rest.items())))
+            use(meta_module(self.operator, args, tuple(rest.items())))
         except OperatorRejects:
             return False
         return True
@@ -232,7 +235,7 @@ class ModuleInstance(Instance):
         if tensor is None:
             return None
         self.slot.called = True
-        return Operand(Attribute(at, name), (facts.type_of(tensor),) * len(context.probes))
+        return Operand(Attribute(at, name), (type_of(tensor),) * len(context.probes))
 
 
 def _names(signature: Signature) -> set[str]:
@@ -501,9 +504,9 @@ def parameters_of(new: New, prefix: str = "") -> dict[str, Fact]:
     children: tuple[Child, ...]
     match new:
         case NewModule(operator, args, kwargs):
-            module, _ = facts.meta_module(operator, *_constants(args, kwargs))
+            module, _ = meta_module(operator, *_constants(args, kwargs))
             return {
-                f"{prefix}{name}": facts.type_of(p)
+                f"{prefix}{name}": type_of(p)
                 for name, p in module.named_parameters(remove_duplicate=False)
             }
         case NewSequence(children=inner) | NewList(children=inner) | NewDict(children=inner):
@@ -524,7 +527,7 @@ def meta_modules_of(new: New) -> Iterator[nn.Module]:
     """The modules of torch below something that is made, on `meta`."""
     match new:
         case NewModule(operator, args, kwargs):
-            yield from facts.meta_module(operator, *_constants(args, kwargs))[0].modules()
+            yield from meta_module(operator, *_constants(args, kwargs))[0].modules()
         case NewSequence(children) | NewList(children) | NewDict(children):
             for child in children:
                 yield from meta_modules_of(child.new)

@@ -19,9 +19,9 @@ from netspec.ir.lower.values import Operand
 from netspec.language.expressions import as_expression, names_in
 from netspec.ops.arguments import Signature
 from netspec.ops.catalog import Operator
-from netspec.ops.facts import TensorType
 from netspec.ops.input_sizes import dimension_of
 from netspec.ops.signatures import forward_signature_of
+from netspec.ops.types import TensorType
 
 # The convention of torch.nn: images and signals are N×C×… (or C×…, where a class takes no batch),
 # everything else ends in its features. Parameter → (which input, which of its dimensions).

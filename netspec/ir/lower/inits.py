@@ -24,8 +24,8 @@ from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.rejections import RejectedInit, rejected
 from netspec.ir.lower.state import check_init
 from netspec.ir.traversal import children_of
-from netspec.ops import facts
-from netspec.ops.facts import Fact, OperatorRejects
+from netspec.ops import meta_eval
+from netspec.ops.types import Fact, OperatorRejects, type_of
 
 
 def check_inits(children: tuple[Child, ...]) -> None:
@@ -81,7 +81,7 @@ def may_be_none(
             _check_rule(rule, {known.get(f"{path}.{rule.parameter}") for path in paths})
         else:
             tensors = (getattr(module, rule.parameter) for module in met)
-            _check_rule(rule, {facts.type_of(t) for t in tensors if t is not None})
+            _check_rule(rule, {type_of(t) for t in tensors if t is not None})
         found.append(replace(rule, may_be_none=may_be_none, but=but))
     return tuple(found)
 
@@ -91,7 +91,7 @@ def _check_rule(rule: InitRule, types: Set[Fact]) -> None:
     kwargs = tuple((key, v.value) for key, v in rule.kwargs if isinstance(v, Const))
     for fact in sorted(types - {None}, key=repr):
         try:
-            facts.run_function(rule.operator, (fact,), kwargs)
+            meta_eval.run_function(rule.operator, (fact,), kwargs)
         except OperatorRejects as error:
             assert rule.place is not None, "a rule is written somewhere"
             name = f"{rule.module.name}.{rule.parameter}"

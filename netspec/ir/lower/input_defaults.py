@@ -9,7 +9,7 @@ from netspec.ir.lower.refusal import refuse
 from netspec.ir.lower.scope import Scope
 from netspec.ir.lower.values import Operand
 from netspec.language.schema import Input
-from netspec.ops.facts import TensorType
+from netspec.ops.types import TensorType
 
 _NONE = "=None"
 

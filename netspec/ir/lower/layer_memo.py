@@ -15,7 +15,7 @@ from netspec.ir.lower.scope import Registration, Scope
 from netspec.ir.lower.session import KnownCall, KnownModule
 from netspec.ir.lower.values import Operand
 from netspec.language.schema import ActLayer, CallLayer, ModuleLayer
-from netspec.ops.facts import memo_key
+from netspec.ops.types import memo_key
 
 Key = tuple[object, ...]
 Plain = ModuleLayer | CallLayer | ActLayer  # which may need nothing but their arguments

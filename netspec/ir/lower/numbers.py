@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from netspec.ir.limits import MAX_EXPONENT, MAX_LENGTH, MAX_NESTING, MAX_NUMBER
-from netspec.ops.facts import Mapped
+from netspec.ops.types import Mapped
 
 
 class Unbounded(Exception):

@@ -33,8 +33,8 @@ from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.rejections import RejectedCall, rejected
 from netspec.ir.lower.scope import Scope
 from netspec.ir.lower.values import Operand, are_same, join, same
-from netspec.ops import facts
-from netspec.ops.facts import Fact, Mapped, OperatorRejects, Slice, TensorType
+from netspec.ops import meta_eval
+from netspec.ops.types import Fact, Mapped, OperatorRejects, Slice, TensorType
 
 OF_THE_MODEL = "the dtype that the model runs in"
 
@@ -161,7 +161,9 @@ def run_on_tensors(
         given = list(zip(names, operands, strict=False))
         return rejected(RejectedCall(scope, place, key, given, index, error))
 
-    found = scope.context.ask(lambda i: facts.run(("python", key), function, columns[i]), refusal)
+    found = scope.context.ask(
+        lambda i: meta_eval.run(("python", key), function, columns[i]), refusal
+    )
     if scope.entry is None:
         scope.context.check_made(found[0], place)
     return Operand(expr, found, *join(operands))

@@ -9,7 +9,7 @@ from netspec.ir.lower.evaluate import static_value
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Scope
 from netspec.language.expressions import NotAnExpression, parse_expression
-from netspec.ops.facts import Fact, TensorType, contiguous
+from netspec.ops.types import Fact, TensorType, contiguous
 
 
 def rows_of(name: str, scope: Scope, place: Place) -> tuple[str, Rows | None]:

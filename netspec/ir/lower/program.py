@@ -41,9 +41,9 @@ from netspec.language.overrides import Text
 from netspec.language.schema import Block, Document, Input
 from netspec.language.validation_errors import unknown_arg
 from netspec.limits import raised_help
-from netspec.ops import catalog, facts
-from netspec.ops.facts import Fact, TensorType
+from netspec.ops import catalog
 from netspec.ops.foreign_names import told_of_dtype
+from netspec.ops.types import Fact, TensorType, contiguous
 from netspec.source import Path
 
 _ATTEMPTS = 4
@@ -308,7 +308,7 @@ def _input(name: str, declared: list[int | str] | Input, scope: Scope, place: Pl
             fact = f"input `{name}` has {math.prod(shape):,} elements"
             help = raised_help("input_elements", most)
             raise refuse("NS217", fact, where.span(), help)
-        types.append(facts.contiguous(shape, dtype))
+        types.append(contiguous(shape, dtype))
     optional = default_of(declared) is not None
     return scope.graph.add_input(name, Operand(Value(-1), tuple(types)), optional)
 
@@ -320,9 +320,7 @@ def _shape_of_first(types: Sequence[Fact]) -> tuple[int, ...]:
     return next(fact.shape for fact in types if isinstance(fact, TensorType))
 
 
-def _size(
-    size: int | str, index: int, free: Mapping[str, int], scope: Scope, shape: Place
-) -> int:
+def _size(size: int | str, index: int, free: Mapping[str, int], scope: Scope, shape: Place) -> int:
     if type(size) is int and 0 <= size < _LARGE:
         return size
     place = shape.at(index)

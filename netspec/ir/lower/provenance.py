@@ -24,7 +24,7 @@ from netspec.ir.expr import (
 from netspec.ir.graph import Assign, Place, Statement
 from netspec.ir.lower.scope import GraphBuilder, Scope
 from netspec.ir.lower.values import Operand
-from netspec.ops.facts import Fact
+from netspec.ops.types import Fact
 
 # What a tensor is: a layer's value, an input of the model or of a block, a parameter, a part of an
 # expression.

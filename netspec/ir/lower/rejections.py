@@ -17,7 +17,7 @@ from netspec.ir.lower.refusal import Refused, Rejection
 from netspec.ir.lower.scope import Scope
 from netspec.ir.lower.values import Operand
 from netspec.ops.arguments import Signature
-from netspec.ops.facts import Fact, OperatorRejects
+from netspec.ops.types import Fact, OperatorRejects
 
 # A parameter of the operation, and what it was given.
 Arguments: TypeAlias = Sequence[tuple[str, Operand]]

@@ -51,7 +51,7 @@ from netspec.ir.lower.state import check_init, lower_paths, lower_rules
 from netspec.ir.lower.values import Operand, join
 from netspec.ir.traversal import expressions_in, output_expressions
 from netspec.language.expressions import as_expression, is_expression
-from netspec.ops.facts import Mapped
+from netspec.ops.types import Mapped
 
 
 def finish(

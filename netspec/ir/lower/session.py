@@ -20,7 +20,7 @@ from netspec.ir.lower.values import UNKNOWN, Operand, are_same, join, same
 from netspec.language.load import Definition, Spec
 from netspec.limits import Limits, current, raised_help
 from netspec.ops.catalog import Operator
-from netspec.ops.facts import Fact, OperatorRejects, elements
+from netspec.ops.types import Fact, OperatorRejects, elements
 
 Form = Literal["module", "functional", "inplace"]
 

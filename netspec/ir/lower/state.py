@@ -19,10 +19,10 @@ from netspec.ir.lower.rejections import RejectedInit, rejected
 from netspec.ir.lower.scope import Scope
 from netspec.ir.lower.values import Operand
 from netspec.language.schema import BufferLayer, ConstLayer, Layer, ParamLayer
-from netspec.ops import catalog, facts
+from netspec.ops import catalog, meta_eval
 from netspec.ops.catalog import Operator
-from netspec.ops.facts import Fact, OperatorRejects, TensorType
 from netspec.ops.signatures import signatures_of
+from netspec.ops.types import Fact, OperatorRejects, TensorType, contiguous, elements
 
 _MOST_NAMES = 20  # of parameters, in a message
 
@@ -45,9 +45,7 @@ def lower_param(layer: ParamLayer | BufferLayer, scope: Scope, place: Place) -> 
             help = scope.context.elements_help()
             raise refuse("NS217", fact, place.at(kind).span(), help)
         expr: Expr = _empty(sizes, value, scope, place.at(kind))
-        operand = Operand(
-            expr, (facts.contiguous(sizes, torch.float32),) * len(scope.context.probes)
-        )
+        operand = Operand(expr, (contiguous(sizes, torch.float32),) * len(scope.context.probes))
     else:
         operand = build_time(value, scope, place.at(kind), f"the value of a `{kind}`")
         if not operand.is_tensor:
@@ -61,7 +59,7 @@ def lower_param(layer: ParamLayer | BufferLayer, scope: Scope, place: Place) -> 
         fact = f"a parameter is trained, and {fact_.dtype} cannot be"
         raise refuse("NS205", fact, place.at(kind).span(), "make it a `buffer`")
     scope.context.count_layers(1, place)
-    scope.context.count_elements(facts.elements(fact_), place)
+    scope.context.count_elements(elements(fact_), place)
     return operand
 
 
@@ -102,7 +100,7 @@ def lower_const(layer: ConstLayer, scope: Scope, place: Place) -> Operand:
     operand = build_time(layer.const, scope, place.at("const"), "a `const`")
     fact = operand.facts[0]
     if isinstance(fact, TensorType):
-        scope.context.count_elements(facts.elements(fact), place)
+        scope.context.count_elements(elements(fact), place)
     return operand
 
 
@@ -189,9 +187,7 @@ def init_call(
             raise Refused
         if not operand.static:
             raise refuse("NS303", f"`{key}` must be known when the model is built", place.span())
-    tensor = Operand(
-        Value(-1), (facts.contiguous((2, 2), torch.float32),) * len(scope.context.probes)
-    )
+    tensor = Operand(Value(-1), (contiguous((2, 2), torch.float32),) * len(scope.context.probes))
     bound = bind(signatures_of(operator), name, (tensor,), named, place, spread=True)
     return operator, tuple(
         (key, named[key].expr) for key, _ in bound.kwargs if key in named
@@ -216,7 +212,7 @@ def check_init(step: Init, known: Mapping[str, Fact], name: str, place: Place) -
         fact = part
     kwargs = tuple((key, v.value) for key, v in step.kwargs if isinstance(v, Const))
     try:
-        facts.run_function(step.operator, (fact,), kwargs)
+        meta_eval.run_function(step.operator, (fact,), kwargs)
     except OperatorRejects as error:
         init = RejectedInit(at, target or name, step.operator.name, fact, error)
         raise rejected(init) from None

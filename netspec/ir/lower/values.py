@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from netspec.ir.expr import Const, Expr
-from netspec.ops.facts import Fact, TensorType
+from netspec.ops.types import Fact, TensorType
 
 
 class _Unknown(Enum):

@@ -10,9 +10,11 @@ from torch import nn
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from netspec.ir.graph import Program
-from netspec.ops import catalog, facts, gradients, registry
-from netspec.ops.facts import Fact, OperatorRejects, TensorType
+from netspec.ops import catalog, gradients, meta_eval, registry
+from netspec.ops.execution import first_line
 from netspec.ops.registry import Registered
+from netspec.ops.types import Fact, OperatorRejects, Slice, TensorType
+from netspec.ops.values import fact_of, to_value
 
 
 class Refuses(Exception):
@@ -63,7 +65,7 @@ def ask_trained(
     except Exception as error:  # an operator may refuse in any way
         refusal = error
     if gradients.REFUSED.search(str(refusal)):
-        raise RefusesGradient(facts.first_line(refusal))
+        raise RefusesGradient(first_line(refusal))
     try:
         return _like(_fact_of_call(target, args, kwargs)), False
     except OperatorRejects:
@@ -138,23 +140,23 @@ def _fact_of_call(
     target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Fact:
     """The type of the result, found on small CPU tensors where `meta` has no kernel."""
-    given = tuple([facts.fact_of(value) for value in (*args, *kwargs.values())])
+    given = tuple([fact_of(value) for value in (*args, *kwargs.values())])
     positions, named = given[: len(args)], tuple(zip(kwargs, given[len(args) :], strict=True))
     if isinstance(target, nn.Module):
-        return facts.run_module(target, object(), target.training, positions, named)
+        return meta_eval.run_module(target, object(), target.training, positions, named)
     registered = registry.of_target(target)
     if registered is not None:
-        return facts.run_function(catalog.operator_of(registered), positions, named)
+        return meta_eval.run_function(catalog.operator_of(registered), positions, named)
 
     def positional(*values: Any) -> Any:
         return target(*values[: len(args)], **dict(zip(kwargs, values[len(args) :], strict=True)))
 
-    return facts.run(object(), positional, given)
+    return meta_eval.run(object(), positional, given)
 
 
 def _like(fact: Fact) -> Any:
     """A value of this type that is part of a graph of autograd, as the real one would be."""
-    value = facts.to_value(fact)
+    value = to_value(fact)
     if isinstance(value, torch.Tensor) and value.is_floating_point():
         return value.requires_grad_() * 1
     return tuple(_like(item) for item in fact) if isinstance(fact, tuple) else value
@@ -163,13 +165,13 @@ def _like(fact: Fact) -> Any:
 def fact_or_none(value: Any) -> Fact:
     """The type of a value, or None for what has none, as a module."""
     try:
-        return facts.fact_of(value)
+        return fact_of(value)
     except OperatorRejects:
         return None
 
 
 def plain_value(value: Any) -> Any:
     """A constant of the program as Python has it."""
-    if isinstance(value, facts.Slice):
-        return facts.to_value(value)
+    if isinstance(value, Slice):
+        return to_value(value)
     return tuple(map(plain_value, value)) if isinstance(value, tuple) else value

@@ -29,7 +29,9 @@ from netspec.ir.graph import (
     NewParameter,
     NewSequence,
 )  # fmt: skip
-from netspec.ops.facts import Fact, meta_module, to_value
+from netspec.ops.meta_modules import meta_module
+from netspec.ops.types import Fact
+from netspec.ops.values import to_value
 
 
 def shared_modules(root: Child) -> nn.Module:
