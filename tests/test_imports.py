@@ -90,7 +90,7 @@ def violations(root: Path) -> list[str]:
     """Every breach of the matrix in the package at this folder, as `file:line: what is wrong`."""
     found = []
     for module in modules_in(root):
-        faults = import_faults(module, root.name)
+        faults = [*import_faults(module, root.name), *torch_internals_in(module)]
         found += [f"{module.file}:{line}: {fault}" for line, fault in faults]
     return found + executing_faults(root)
 
@@ -112,6 +112,25 @@ def import_faults(module: Module, package: str) -> Iterator[tuple[int, str]]:
                 yield line, f"`{module.layer}` may not import `{layer}`"
         elif module.layer not in ONLY_IN.get(first, {module.layer}):
             yield line, f"`{module.layer}` may not import `{first}`"
+
+
+TORCH_INTERNALS = "ops/torch_internals.py"
+
+
+def torch_internals_in(module: Module) -> Iterator[tuple[int, str]]:
+    """What a file takes of torch that torch keeps to itself; one file is there for that."""
+    if module.file == TORCH_INTERNALS:
+        return
+    names = [(line, name) for line, name in imports_of(module) if name is not None]
+    names += [
+        (node.lineno, ast.unparse(node))
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Attribute) and node.attr[:1] == "_" and node.attr[:2] != "__"
+    ]
+    for line, name in sorted(names):
+        parts = name.split(".")
+        if parts[0] == "torch" and parts[1:2] != ["ops"] and any(p[:1] == "_" for p in parts):
+            yield line, f"`{name}` is torch's own, and stands in {TORCH_INTERNALS}"
 
 
 def imports_of(module: Module) -> Iterator[tuple[int, str | None]]:
@@ -289,6 +308,21 @@ def plant(folder: Path, files: Mapping[str, str]) -> Path:
 
 
 BREACHES = {
+    "torch's own names": (
+        "ir/graph.py",
+        "from torch.nn.modules.conv import _ConvNd",
+        "`torch.nn.modules.conv._ConvNd` is torch's own",
+    ),
+    "torch's own modules": (
+        "ops/values.py",
+        "from torch.utils._pytree import tree_map",
+        "`torch.utils._pytree.tree_map` is torch's own",
+    ),
+    "torch's own attributes": (
+        "checks/layouts.py",
+        "import torch\nx = torch._C",
+        "`torch._C",
+    ),
     "upwards": ("errors.py", "from netspec.source import read", "`errors` may not import `source`"),
     "ops know only errors": (
         "ops/types.py",

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
 from netspec.errors import Diagnostic, Span
 from netspec.ir.graph import Program
@@ -19,6 +18,7 @@ from netspec.ir.walk.run_operator import Refuses, ask, meta_inputs
 from netspec.ir.walk.walker import RunsInSteps, Step, walk
 from netspec.ops import meta_eval
 from netspec.ops.execution import first_line
+from netspec.ops.torch_internals import tree_leaves
 from netspec.ops.types import OperatorRejects
 from netspec.ops.values import fact_of
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
 from netspec.errors import Diagnostic, Span
 from netspec.ir.graph import Program
@@ -18,6 +17,7 @@ from netspec.ir.walk.run_operator import Refuses, RefusesGradient, ask, ask_trai
 from netspec.ir.walk.shared import shared_modules
 from netspec.ir.walk.walker import Bound, Given, RunsInSteps, Step, Watcher, walk
 from netspec.ops import gradients
+from netspec.ops.torch_internals import tree_leaves
 from netspec.ops.types import memo_key, type_of
 
 _A_QUESTION = 10  # the work of one, beside that of a call

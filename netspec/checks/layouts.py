@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 
 from netspec.ir.graph import Program
 from netspec.ir.walk.run_operator import Refuses, ask, meta_inputs
 from netspec.ir.walk.walker import RunsInSteps, walk
+from netspec.ops.torch_internals import ConvNd
 
 _COLOURS = (1, 3, 4)
 _SMALLEST = 8  # side of an image
@@ -49,11 +49,11 @@ class _Watcher(RunsInSteps):
     def call(
         self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        if isinstance(target, _ConvNd) and args:
+        if isinstance(target, ConvNd) and args:
             self._look(target, args[0])
         return ask(target, args, kwargs)[0]
 
-    def _look(self, conv: _ConvNd, given: torch.Tensor) -> None:
+    def _look(self, conv: ConvNd, given: torch.Tensor) -> None:
         name = next((n for n, own in zip(self.names, self.inputs, strict=True) if own is given), "")
         step = self.steps[-1]
         said = step.place is not None and step.place.argument("in_channels") is not None

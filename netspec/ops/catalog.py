@@ -33,6 +33,7 @@ from torch.overrides import get_overridable_functions
 from netspec.ops import registry
 from netspec.ops.process_state import silence
 from netspec.ops.registry import Registered, RegisteredKind
+from netspec.ops.torch_internals import schemas_for
 
 Home = Literal["nn", "F", "torch", "Tensor", "init", "registered"]
 
@@ -241,8 +242,7 @@ def dict_members() -> frozenset[str]:
 @cache
 def schemas_of(name: str) -> tuple[torch.FunctionSchema, ...]:
     """The ATen schemas of an operator that give tensors and want no output to write into."""
-    found = torch._C._jit_get_schemas_for_operator(f"aten::{name}")
-    return tuple(schema for schema in found if _gives_tensors(schema))
+    return tuple(schema for schema in schemas_for(name) if _gives_tensors(schema))
 
 
 def _gives_tensors(schema: torch.FunctionSchema) -> bool:

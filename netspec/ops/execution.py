@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch.utils._pytree import tree_map
 
 from netspec.ops import execution_limits
 from netspec.ops.process_state import own_random_state, silence
+from netspec.ops.torch_internals import tree_map
 from netspec.ops.types import Fact, OperatorRejects, TensorType, elements, has_tensor
 from netspec.ops.values import MANY, UNIT, fact_of, go_back, has_whole_numbers, in_a_graph, to_value
 
@@ -56,14 +56,15 @@ def on_cpu(
     for fill in (*fills, UNIT) if one else fills:
         try:
             grad = torch.enable_grad() if backward else torch.no_grad()
-            with grad, own_random_state(), silence(), bounds():
+            with grad, own_random_state(), silence():
                 positional = [to_value(a, fill) for a in args]
                 named = {name: to_value(value, fill) for name, value in kwargs.items()}
                 if backward:
                     positional, named = tree_map(in_a_graph, (positional, named))
-                result = target(*positional, **named)
-                if backward:
-                    go_back(result)
+                with bounds():
+                    result = target(*positional, **named)
+                    if backward:
+                        go_back(result)
                 found.append(fact_of(result))
             if one:
                 break

@@ -13,11 +13,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import flop_registry
 
 from netspec.limits import spend
+from netspec.ops.torch_internals import DispatchMode, tree_leaves, tree_map, without_modes
 
 MAX_STEPS = 3_000  # of one question, so that one cannot spend all
 MAX_WORK = 50_000  # of a question on the CPU whose answer is known but for what a kernel may refuse
@@ -40,13 +39,13 @@ class TooMuch(Exception):
     """An operator would take too many steps, or too much memory, only to be asked."""
 
 
-class OnMeta(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class OnMeta(DispatchMode):  # type: ignore[no-untyped-call]
     """Takes the steps of what runs inside off the budget. Raises TooMuch, OutOfWork."""
 
     price: ClassVar[int] = _A_STEP
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.steps = 0
 
     def __torch_dispatch__(
@@ -92,7 +91,7 @@ class OnCpu(OnMeta):  # type: ignore[no-untyped-call]
         self, func: Any, types: object, args: Any = (), kwargs: Any = None
     ) -> object:
         kwargs = kwargs or {}
-        expected = _on_meta(func, args, kwargs)
+        expected = None if _is_bounded(func, args) else _on_meta(func, args, kwargs)
         _check_elements(expected)
         work = _work(func, (args, kwargs), expected)
         self.left -= work
@@ -102,6 +101,14 @@ class OnCpu(OnMeta):  # type: ignore[no-untyped-call]
         found = super().__torch_dispatch__(func, types, args, kwargs)
         _check_elements(found)
         return found
+
+
+def _is_bounded(func: Any, args: Any) -> bool:
+    """Whether a step is known to make little without being asked: pointwise, of small tensors."""
+    if torch.Tag.pointwise not in func.tags:
+        return False
+    sizes = [max(1, arg.numel()) for arg in args if isinstance(arg, torch.Tensor)]
+    return bool(sizes) and math.prod(sizes) <= MAX_ELEMENTS
 
 
 def on_cpu_for_a_while() -> OnCpu:
@@ -142,7 +149,7 @@ def _on_meta(func: Any, args: Any, kwargs: dict[str, Any]) -> object:
     if any(argument.name == "device" for argument in func._schema.arguments):
         kwargs["device"] = torch.device("meta")
     try:
-        with _disable_current_modes():
+        with without_modes():
             return func(*args, **kwargs)
     except Exception:  # an operator may refuse in any way
         if any(abs(number) > MAX_ELEMENTS for number in _numbers((args, kwargs))):

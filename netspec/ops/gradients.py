@@ -8,11 +8,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from torch.utils._pytree import tree_leaves, tree_map
 
 from netspec.ops import execution_limits, meta_eval
 from netspec.ops.call_kinds import kind_of
 from netspec.ops.process_state import own_random_state, silence
+from netspec.ops.torch_internals import tree_leaves, tree_map
 from netspec.ops.types import Fact, TensorType, memo_key
 from netspec.ops.values import fact_of, go_back, in_a_graph, to_value
 

@@ -27,7 +27,14 @@ from netspec.ops.meta_modules import (
     tensors_of,
 )
 from netspec.ops.process_state import silence
-from netspec.ops.shape_rules import SHALLOW, is_deep, of_layers, of_linear, of_small_ones
+from netspec.ops.shape_rules import (
+    SHALLOW,
+    is_deep,
+    of_arithmetic,
+    of_layers,
+    of_linear,
+    of_small_ones,
+)
 from netspec.ops.types import Fact, OperatorRejects, TensorType, contiguous, elements, memo_key
 from netspec.ops.values import fact_of
 
@@ -129,6 +136,9 @@ def run(key: object, target: Callable[..., object], args: tuple[Fact, ...]) -> F
     """The fact of what any callable gives, which `key` identifies; for Python's own operators."""
     known = args
     if _is_plain_arithmetic(target, args):  # whatever the numbers are
+        found = of_arithmetic(args)
+        if found is not None:
+            return found
         known = tuple([one if isinstance(one, TensorType) else type(one) for one in args])
     return _run((key, memo_key(known)), target, args, ())
 
@@ -168,7 +178,7 @@ def run_module(
     return found
 
 
-_POINTWISE = ("torch.nn.modules.activation", "torch.nn.modules.batchnorm")
+_POINTWISE = tuple(f"torch.nn.modules.{kind}" for kind in ("activation", "batchnorm", "dropout"))
 
 
 def _run(

@@ -12,13 +12,13 @@ from typing import cast
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
 from netspec.limits import pay_once
 from netspec.ops import registry
 from netspec.ops.catalog import Operator
 from netspec.ops.execution import MAX_TINY, first_line
 from netspec.ops.process_state import own_random_state, silence, without_fast_path
+from netspec.ops.torch_internals import tree_leaves
 from netspec.ops.types import Fact, OperatorRejects, memo_key
 from netspec.ops.unfilled import Unfilled
 

@@ -24,6 +24,16 @@ Named: TypeAlias = "tuple[tuple[str, Fact], ...]"
 Run: TypeAlias = "Callable[[object, Callable[..., object], Args, Named], Fact]"
 
 
+def of_arithmetic(args: Args) -> Fact | None:
+    """What `+`, `-`, `*` and `/` give of float32 tensors that are all alike, and numbers: the same.
+    None for others, which are broadcast, or laid out otherwise."""
+    tensors = {fact for fact in args if isinstance(fact, TensorType)}
+    fact = tensors.pop() if len(tensors) == 1 else None
+    if fact is None or fact.stride != contiguous(fact.shape, fact.dtype).stride:
+        return None
+    return fact
+
+
 def of_linear(module: nn.Module, args: Args, kwargs: Named) -> Fact | None:
     """What an nn.Linear gives: its input's sizes, the last one `out_features`. None for others,
     and for what it may refuse, or lay out as its input is.

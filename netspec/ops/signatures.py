@@ -12,7 +12,6 @@ from typing import cast
 
 import torch
 from torch import nn
-from torch._jit_internal import boolean_dispatched
 
 from netspec.ops.arguments import (
     ArgumentType,
@@ -26,6 +25,7 @@ from netspec.ops.arguments import (
 )
 from netspec.ops.catalog import Operator, find_module, module_names, schemas_of
 from netspec.ops.schemas import NEVER_GIVEN, read_schema
+from netspec.ops.torch_internals import boolean_dispatched
 from netspec.ops.type_hints import either, read_hint
 
 __all__ = ["Parameter", "Signature", "forward_signature_of", "signatures_of"]

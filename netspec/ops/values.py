@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch.utils._pytree import tree_leaves
 
+from netspec.ops.torch_internals import tree_leaves
 from netspec.ops.types import Fact, Mapped, OperatorRejects, Slice, TensorType
 
 MAX_OUTPUTS = 1_000

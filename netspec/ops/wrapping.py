@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from torch import nn
-from torch.nn.modules.padding import _CircularPadNd
 
 from netspec.ops.catalog import Operator
+from netspec.ops.torch_internals import CircularPadNd
 from netspec.ops.types import Fact, OperatorRejects, TensorType
 
 
@@ -21,7 +21,7 @@ def check_wrapped_call(operator: Operator, named: Mapping[str, Fact]) -> None:
 
 def check_wrapped_module(module: nn.Module, given: Fact) -> None:
     """Raises OperatorRejects for such a call of a padding's module."""
-    if isinstance(module, _CircularPadNd):
+    if isinstance(module, CircularPadNd):
         _check(given, tuple(module.padding))
 
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
-from torch.utils._pytree import tree_leaves
 
 from netspec.ops.call_kinds import kind_of, smaller_calls
 from netspec.ops.execution import MAX_TINY
 from netspec.ops.process_state import own_random_state, silence
+from netspec.ops.torch_internals import tree_leaves
 from netspec.ops.types import Fact, TensorType, elements, memo_key
 from netspec.ops.values import RANDOM, to_value
 

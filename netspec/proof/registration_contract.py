@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_map
 
 from netspec.checks.inplace.nested import tensors_in
 from netspec.ir.graph import Program
@@ -18,6 +17,7 @@ from netspec.ops import catalog, registry
 from netspec.ops.effects import sharing
 from netspec.ops.process_state import own_random_state, silence
 from netspec.ops.registry import Registered
+from netspec.ops.torch_internals import tree_map
 from netspec.proof.compare import named_tensors, same
 
 

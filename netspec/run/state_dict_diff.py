@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from netspec.errors import nearest
+from netspec.ops.torch_internals import NormBase
 
 _SHOWN = 10  # names or shapes of each kind that a message lists
 _PAIRED = 5  # near names that it offers
@@ -148,7 +148,7 @@ def _counters(model: nn.Module) -> set[str]:
     return {
         f"{path}.num_batches_tracked" if path else "num_batches_tracked"
         for path, module in model.named_modules(remove_duplicate=False)
-        if isinstance(module, _NormBase)
+        if isinstance(module, NormBase)
     }
 
 

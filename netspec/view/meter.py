@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from netspec.ops.execution_limits import spend_step
 from netspec.ops.kernel_differences import BY_BACKEND
+from netspec.ops.torch_internals import DispatchMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +91,11 @@ def _never_needed(_: None) -> torch.Tensor:
     raise AssertionError("nobody runs the backward pass of a summary")
 
 
-class _Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Kernels(DispatchMode):  # type: ignore[no-untyped-call]
     """Counts FLOPs by torch's own formulas, as FlopCounterMode does, without its module tree."""
 
     def __init__(self, meter: Meter) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.meter = meter
 
     def __torch_dispatch__(

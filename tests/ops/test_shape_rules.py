@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import add, mul, sub, truediv
+
 import pytest
 import torch
 from torch import nn
 
 from netspec.ops.execution import on_meta
 from netspec.ops.meta_modules import MetaCall
-from netspec.ops.shape_rules import of_linear
+from netspec.ops.shape_rules import of_arithmetic, of_linear
 from netspec.ops.types import Fact, TensorType, contiguous
 from netspec.ops.values import fact_of
 
@@ -25,6 +28,20 @@ def test_a_linear_layer_gives_what_torch_gives(
     told = of_linear(module, (fact,), ())
     assert told is not None
     assert told == fact_of(on_meta(MetaCall(module, False), (fact,), {}))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 1), (2, 3, 1, 4), (0, 2)])
+@pytest.mark.parametrize("operator", [add, sub, mul, truediv])
+def test_arithmetic_of_what_is_alike_gives_what_torch_gives(
+    operator: Callable[..., object], shape: tuple[int, ...]
+) -> None:
+    fact = contiguous(shape, torch.float32)
+    for args in ((fact, fact), (fact, 2), (0.5, fact), (fact, True)):
+        assert of_arithmetic(args) == fact == fact_of(on_meta(operator, args, {}))
+    turned = TensorType((2, 3), (1, 2), torch.float32)
+    for other in (contiguous((7, *shape), torch.float32), turned):
+        assert of_arithmetic((fact, other)) is None
+    assert of_arithmetic((turned, 2)) is of_arithmetic((1, 2)) is None
 
 
 @pytest.mark.parametrize(

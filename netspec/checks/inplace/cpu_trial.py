@@ -18,6 +18,7 @@ from netspec.checks.inplace.region import Region, region_of
 from netspec.ops import registry
 from netspec.ops.overwriting import Pair
 from netspec.ops.process_state import own_random_state
+from netspec.ops.torch_internals import is_one_of_several
 from netspec.ops.types import memo_key
 from netspec.ops.values import fact_of
 
@@ -93,17 +94,6 @@ def refusal_of_part(
     except RuntimeError as error:
         return _first_sentence(error)
     return None
-
-
-def is_one_of_several(tensor: torch.Tensor) -> bool:
-    """Whether a tensor is a view that came with others, or a view of such a one.
-
-    Autograd takes none of them any more, once anything has overwritten a part of their memory.
-    """
-    if not tensor._is_view():
-        return False
-    found = torch._C._autograd._get_creation_meta(tensor)
-    return found == torch._C._autograd.CreationMeta.MULTI_OUTPUT_NODE
 
 
 def _first_sentence(error: RuntimeError) -> str:

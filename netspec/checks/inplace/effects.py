@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from netspec.checks.inplace.cpu_trial import Trial, is_one_of_several
+from netspec.checks.inplace.cpu_trial import Trial
 from netspec.checks.inplace.nested import replaced, tensors_in
 from netspec.checks.inplace.region import Region
 from netspec.checks.inplace.storage import Copied, Storage
@@ -22,6 +22,7 @@ from netspec.ir.graph import Child, NewModule
 from netspec.ir.walk.walker import Step
 from netspec.ops import registry
 from netspec.ops.overwriting import MethodOf, Pair
+from netspec.ops.torch_internals import is_one_of_several
 from netspec.ops.types import memo_key
 
 _PLAIN = (int, float, complex, str, type(None), torch.dtype, torch.device, type(Ellipsis))

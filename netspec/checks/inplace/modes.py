@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from netspec.ops.execution_limits import spend_step
 from netspec.ops.kernel_differences import OTHER_KERNELS
+from netspec.ops.torch_internals import DispatchMode, without_functions
 
 
 class Watch(Protocol):
@@ -26,9 +25,9 @@ class Watch(Protocol):
         """A function was run whose kernels may read and keep all that they are given."""
 
 
-class Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Kernels(DispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, recorder: Watch) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.recorder = recorder
 
     def __torch_dispatch__(
@@ -42,7 +41,7 @@ class Kernels(TorchDispatchMode):  # type: ignore[no-untyped-call]
         spend_step(func, args)
         value = func(*args, **named)
         if not self.recorder.paused:
-            with torch._C.DisableTorchFunction():  # a mode of functions sees each `shape` else
+            with without_functions():  # a mode of functions sees each `shape` else
                 self.recorder.kernel(func, args, named, value)
         return value
 

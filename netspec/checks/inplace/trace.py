@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from netspec.checks.inplace.cpu_trial import Trial, is_one_of_several, refusal_of_part, try_in_place
+from netspec.checks.inplace.cpu_trial import Trial, refusal_of_part, try_in_place
 from netspec.checks.inplace.effects import (
     Effects,
     Log,
@@ -30,6 +30,7 @@ from netspec.ir.walk.walker import Bound, Given, Step, walk
 from netspec.ops import registry
 from netspec.ops.execution_limits import spend_known_call
 from netspec.ops.overwriting import INPLACE, Pair, has_inplace, module_pair, pair_of
+from netspec.ops.torch_internals import is_one_of_several, without_dispatch
 from netspec.ops.types import OperatorRejects, TensorType
 from netspec.ops.values import fact_of
 from netspec.ops.writes import written_tensors
@@ -223,7 +224,7 @@ class _Recorder:
             self._log = None
         results = list(tensors_in(value))
         if all(map(self._is_known, results)):
-            with torch._C._DisableTorchDispatch():
+            with without_dispatch():
                 effects = log.effects(self.clock, value, [self.of(tensor) for tensor in results])
             if effects is not None:
                 self.memo.effects[key] = effects
@@ -254,7 +255,7 @@ class _Recorder:
         self.clock += effects.ticks
         self.paused = True
         try:
-            with torch._C._DisableTorchDispatch():
+            with without_dispatch():
                 if effects.blank is None:  # a view: autograd has to see what it is one of
                     value, _ = ask(target, args, kwargs)
                 else:

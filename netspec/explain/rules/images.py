@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
-
 from netspec.explain.rules.attempt import Attempt, Explanation, Given, by, count
+from netspec.ops.torch_internals import ConvNd, ConvTransposeNd, NormBase
 
 _CONV = re.compile(r"^(?:Lazy)?[Cc]onv(?P<transposed>_?[Tt]ranspose)?(?P<sides>\d)d$")
 _POOL = re.compile(r"^(?:Adaptive|adaptive_)?(?:Max|Avg|LP|max_|avg_|lp_)_?[Pp]ool(?P<sides>\d)d$")
@@ -97,7 +95,7 @@ def _bracketed(given: Given) -> str:
 def _channels(attempt: Attempt, given: Given, sides: int, transposed: bool) -> Explanation | None:
     module, held = attempt.module, attempt.tensor("weight")
     groups = attempt.argument("groups", 1)
-    if isinstance(module, (_ConvNd, _ConvTransposeNd)):
+    if isinstance(module, (ConvNd, ConvTransposeNd)):
         wanted = module.in_channels
     elif held is not None and isinstance(groups, int) and len(held.shape) == sides + 2:
         wanted = held.shape[0] if transposed else held.shape[1] * groups
@@ -198,7 +196,7 @@ def _norm_dimensions(attempt: Attempt, given: Given, sides: int) -> Explanation 
 
 def _norm_channels(attempt: Attempt, given: Given) -> Explanation | None:
     held = attempt.tensor("running_mean", "weight", "bias")
-    if isinstance(attempt.module, _NormBase):
+    if isinstance(attempt.module, NormBase):
         wanted = attempt.module.num_features
     elif held is not None and held.shape:
         wanted = held.shape[0]

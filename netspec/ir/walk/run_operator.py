@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from netspec.ir.graph import Program
 from netspec.ops import catalog, gradients, meta_eval, registry
 from netspec.ops.execution import first_line
 from netspec.ops.registry import Registered
+from netspec.ops.torch_internals import tree_flatten, tree_leaves, tree_map, tree_unflatten
 from netspec.ops.types import Fact, OperatorRejects, Slice, TensorType
 from netspec.ops.values import fact_of, to_value
 

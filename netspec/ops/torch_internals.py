@@ -1,0 +1,85 @@
+"""Names of torch that it keeps to itself: every use of one in netspec goes through here.
+
+Each is held by a test of its own, which names it when a version of torch has it no more.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+from torch._jit_internal import boolean_dispatched
+from torch.nn.modules.batchnorm import _NormBase as NormBase
+from torch.nn.modules.conv import _ConvNd as ConvNd
+from torch.nn.modules.conv import _ConvTransposeNd as ConvTransposeNd
+from torch.nn.modules.padding import _CircularPadNd as CircularPadNd
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
+
+__all__ = [
+    "CircularPadNd",
+    "ConvNd",
+    "ConvTransposeNd",
+    "DispatchMode",
+    "NormBase",
+    "boolean_dispatched",
+    "is_one_of_several",
+    "schemas_for",
+    "tree_flatten",
+    "tree_leaves",
+    "tree_map",
+    "tree_unflatten",
+    "without_dispatch",
+    "without_functions",
+    "without_modes",
+]
+
+
+class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees each kernel that runs inside.
+
+    torch's own keeps `torch.compile` out of what it does with one, and for that imports
+    `torch._dynamo`, which takes half a second; what runs in these is never compiled.
+    """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
+
+def without_modes() -> AbstractContextManager[object]:
+    """No mode that is active sees what runs inside."""
+    context: AbstractContextManager[object] = _disable_current_modes()
+    return context
+
+
+def without_dispatch() -> AbstractContextManager[object]:
+    """No mode of kernels sees what runs inside; one of functions does."""
+    context: AbstractContextManager[object] = torch._C._DisableTorchDispatch()
+    return context
+
+
+def without_functions() -> AbstractContextManager[object]:
+    """No mode of functions sees what runs inside."""
+    context: AbstractContextManager[object] = torch._C.DisableTorchFunction()
+    return context
+
+
+def schemas_for(name: str) -> list[torch.FunctionSchema]:
+    """The schemas of all overloads of an ATen operator; none for a name that it has not."""
+    found: list[torch.FunctionSchema] = torch._C._jit_get_schemas_for_operator(f"aten::{name}")
+    return found
+
+
+def is_one_of_several(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is a view that came with others, or a view of such a one.
+
+    Autograd takes none of them any more, once anything has overwritten a part of their memory.
+    """
+    if not tensor._is_view():
+        return False
+    found = torch._C._autograd._get_creation_meta(tensor)
+    return found == torch._C._autograd.CreationMeta.MULTI_OUTPUT_NODE

@@ -1,0 +1,97 @@
+"""Each name that torch keeps to itself is there, and does what netspec takes it for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from netspec.ops import torch_internals as internals
+
+
+def test_tree_functions() -> None:
+    nested = {"a": [1, (2, 3)], "b": None}
+    leaves, structure = internals.tree_flatten(nested)
+    assert leaves == internals.tree_leaves(nested) == [1, 2, 3, None]
+    assert internals.tree_unflatten(leaves, structure) == nested
+    assert internals.tree_map(str, [1, (2,)]) == ["1", ("2",)]
+
+
+@pytest.mark.parametrize(
+    ("base", "kind"),
+    [
+        ("ConvNd", nn.Conv2d),
+        ("ConvNd", nn.ConvTranspose3d),
+        ("ConvTransposeNd", nn.ConvTranspose1d),
+        ("NormBase", nn.BatchNorm2d),
+        ("NormBase", nn.InstanceNorm1d),
+        ("CircularPadNd", nn.CircularPad2d),
+    ],
+)
+def test_base_class(base: str, kind: type[nn.Module]) -> None:
+    assert issubclass(kind, getattr(internals, base))
+
+
+def test_boolean_dispatched() -> None:
+    assert nn.functional.max_pool2d in internals.boolean_dispatched
+
+
+def test_schemas_for() -> None:
+    assert {schema.overload_name for schema in internals.schemas_for("relu")} >= {"", "out"}
+    assert internals.schemas_for("no_such_operator") == []
+
+
+def test_is_one_of_several() -> None:
+    x = torch.ones(4, requires_grad=True) * 1
+    one, other = x.split(2)
+    assert internals.is_one_of_several(one) and internals.is_one_of_several(other.view(1, 2))
+    assert not internals.is_one_of_several(x) and not internals.is_one_of_several(x[:2])
+
+
+class Seen(internals.DispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernels: list[object] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.kernels.append(func)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("without", [internals.without_modes, internals.without_dispatch])
+def test_a_mode_sees_kernels_but_where_there_is_none(without) -> None:  # type: ignore[no-untyped-def]
+    with Seen() as seen:
+        torch.ones(2) + 1
+        before = len(seen.kernels)
+        with without():
+            torch.ones(2) + 1
+    assert before == len(seen.kernels) == 2
+
+
+def test_without_functions() -> None:
+    seen: list[object] = []
+
+    class Functions(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            seen.append(func)
+            return func(*args, **(kwargs or {}))
+
+    with Functions():
+        with internals.without_functions():
+            torch.ones(2)
+        assert seen == []
+        torch.ones(2)
+    assert len(seen) == 1
+
+
+def test_the_first_check_of_a_process_does_not_import_dynamo() -> None:
+    """It takes half a second; torch does so for modes of kernels, and for many a decomposition."""
+    code = (
+        "import sys, netspec\n"
+        "netspec.check('lenet')\n"
+        "assert 'torch._decomp' in sys.modules and 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
