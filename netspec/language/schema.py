@@ -46,13 +46,25 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+def words_of(model: type[BaseModel]) -> dict[str, str]:
+    """The keys that the language has for a kind of layer, a repeat, a file; and what each says."""
+    fields = model.model_fields.items()
+    return {field.alias or name: field.description or "" for name, field in fields}
+
+
 class Repeat(_Model):
     """`repeat:` in full. `n` copies, or one for each item of `over`."""
 
-    n: Number | None = None
-    over: StrictStr | list[Argument] | None = None
-    as_: StrictStr | None = Field(None, alias="as")
-    name: StrictStr | None = None
+    n: Number | None = Field(default=None, description="The number of copies.")
+    over: StrictStr | list[Argument] | None = Field(
+        default=None, description="A list, or an expression: one copy for each item."
+    )
+    as_: StrictStr | None = Field(
+        default=None, alias="as", description="What the index, or the item, is called."
+    )
+    name: StrictStr | None = Field(
+        default=None, description="The name of each copy: an expression."
+    )
 
 
 class LayerBase(_Model):
@@ -61,17 +73,37 @@ class LayerBase(_Model):
     kind: ClassVar[str]
     free: ClassVar[bool] = False  # other keys are arguments
 
-    from_: Reference | list[Reference] | None = Field(None, alias="from")
-    repeat: Number | Repeat | None = None
-    as_: Literal["sequential", "list", "dict", "graph", "inline"] | None = Field(None, alias="as")
-    when: When = None
-    declare: StrictBool = False
-    keep: StrictBool = False
-    init: InitCall | dict[str, InitCall] | None = None
-    tie: dict[str, Reference] | None = None
-    freeze: Condition = False
-    doc: StrictStr | None = None
-    args: dict[str, Argument] | None = None
+    from_: Reference | list[Reference] | None = Field(
+        default=None,
+        alias="from",
+        description="What the layer reads: a name, an expression, or a list of them. "
+        "Left out: the value before it.",
+    )
+    repeat: Number | Repeat | None = Field(
+        default=None,
+        description="So many copies, each with its own parameters: a number, or a mapping.",
+    )
+    as_: Literal["sequential", "list", "dict", "graph", "inline"] | None = Field(
+        default=None,
+        alias="as",
+        description="What the container is; goes with `layers` or `repeat`.",
+    )
+    when: When = Field(
+        default=None, description="Whether the layer exists; on `training`, whether it acts."
+    )
+    declare: StrictBool = Field(default=False, description="Registered, and not called here.")
+    keep: StrictBool = Field(default=False, description="Nothing reads it, and that is meant.")
+    init: InitCall | dict[str, InitCall] | None = Field(
+        default=None, description="How parameters are initialised, by their names."
+    )
+    tie: dict[str, Reference] | None = Field(
+        default=None, description="Parameters that are the same as others: `{weight: wte.weight}`."
+    )
+    freeze: Condition = Field(default=False, description="Its parameters are not trained.")
+    doc: StrictStr | None = Field(default=None, description="A text for people.")
+    args: dict[str, Argument] | None = Field(
+        default=None, description="Arguments whose names are keys of this language."
+    )
 
     @property
     def holds(self) -> bool:
@@ -91,61 +123,75 @@ class _FreeLayer(LayerBase):
 
 class ModuleLayer(_FreeLayer):
     kind: ClassVar[str] = "module"
-    module: StrictStr
-    with_: dict[str, Argument] | None = Field(None, alias="with")
+    module: StrictStr = Field(description="A class of `torch.nn`, built once and called.")
+    with_: dict[str, Argument] | None = Field(
+        default=None, alias="with", description="Keyword arguments of the call."
+    )
 
 
 class CallLayer(_FreeLayer):
     kind: ClassVar[str] = "call"
-    call: StrictStr
+    call: StrictStr = Field(description="A function: called, never registered.")
 
 
 class ActLayer(_FreeLayer):
     kind: ClassVar[str] = "act"
-    act: StrictStr
-    pin: StrictBool = False
+    act: StrictStr = Field(description="An activation; its form is chosen when the model is built.")
+    pin: StrictBool = Field(
+        default=False, description="Stays this activation, whatever `act` says."
+    )
 
 
 class BlockLayer(_FreeLayer):
     kind: ClassVar[str] = "block"
-    block: StrictStr
+    block: StrictStr = Field(description="A block of this spec, by its name.")
 
 
 class SpecLayer(_FreeLayer):
     kind: ClassVar[str] = "spec"
-    spec: StrictStr
+    spec: StrictStr = Field(description="Another spec as a part, by name or path.")
 
 
 class ContainerLayer(LayerBase):
     kind: ClassVar[str] = "layers"
-    layers: Layers
+    layers: Layers = Field(
+        description="A container: a mapping names its layers, a list numbers them."
+    )
 
 
 class ParamLayer(LayerBase):
     kind: ClassVar[str] = "param"
-    param: StrictStr | list[Number]
+    param: StrictStr | list[Number] = Field(
+        description="A parameter: its shape, or its value as an expression."
+    )
 
 
 class BufferLayer(LayerBase):
     kind: ClassVar[str] = "buffer"
-    buffer: StrictStr | list[Number]
-    persistent: StrictBool = True
+    buffer: StrictStr | list[Number] = Field(
+        description="A buffer: its shape, or its value as an expression."
+    )
+    persistent: StrictBool = Field(
+        default=True, description="Whether it is saved in the state_dict."
+    )
 
 
 class UseLayer(LayerBase):
     kind: ClassVar[str] = "use"
-    use: StrictStr
-    with_: dict[str, Argument] | None = Field(None, alias="with")
+    use: StrictStr = Field(description="A module that is there already, called again.")
+    with_: dict[str, Argument] | None = Field(
+        default=None, alias="with", description="Keyword arguments of the call."
+    )
 
 
 class ValueLayer(LayerBase):
     kind: ClassVar[str] = "value"
-    value: StrictStr
+    value: StrictStr = Field(description="An expression over values.")
 
 
 class ConstLayer(LayerBase):
     kind: ClassVar[str] = "const"
-    const: Argument
+    const: Argument = Field(description="Computed once, when the model is built.")
 
 
 class LostLayer(LayerBase):
@@ -264,22 +310,32 @@ class Input(_Model):
     With a `default`, an expression or null, the caller may leave it out.
     """
 
-    shape: list[Number]
-    dtype: StrictStr = "float32"
-    default: Annotated[StrictStr, Field(pattern="^=")] | None = None
-    example: dict[str, StrictInt | list[StrictInt]] | None = None
+    shape: list[Number] = Field(description="The sizes.")
+    dtype: StrictStr = Field(default="float32", description="A dtype of torch.")
+    default: Annotated[StrictStr, Field(pattern="^=")] | None = Field(
+        default=None, description="What it is where the caller leaves it out: an expression."
+    )
+    example: dict[str, StrictInt | list[StrictInt]] | None = Field(
+        default=None, description="For a free size, one size or two at which the spec is tried."
+    )
 
 
 class Block(_Model):
     """A spec inside a spec."""
 
-    args: dict[str, Argument] = {}
-    inputs: list[StrictStr] = ["x"]
-    layers: Layers
-    outputs: Outputs | None = None
-    blocks: dict[str, Block] = {}
-    init: dict[str, InitCall | dict[str, InitCall]] | None = None
-    doc: StrictStr | None = None
+    args: dict[str, Argument] = Field(
+        default={}, description="What the user may choose, with defaults; null has to be given."
+    )
+    inputs: list[StrictStr] = Field(default=["x"], description="Its inputs, `[x]` if left out.")
+    layers: Layers = Field(description="The layers, in the order in which they run.")
+    outputs: Outputs | None = Field(
+        default=None, description="What `forward` returns. Left out: the last value."
+    )
+    blocks: dict[str, Block] = Field(default={}, description="Networks to be used as layers.")
+    init: dict[str, InitCall | dict[str, InitCall]] | None = Field(
+        default=None, description="Initialisation by class, run last: `{Linear.weight: zeros_}`."
+    )
+    doc: StrictStr | None = Field(default=None, description="A text for people.")
 
 
 def _whole(version: object) -> object:
@@ -294,37 +350,61 @@ Version: TypeAlias = Annotated[Literal[1], BeforeValidator(_whole)]
 class Document(_Model):
     """A whole spec file."""
 
-    netspec: Version
-    name: StrictStr | None = None
-    doc: StrictStr | None = None
-    args: dict[str, Argument] = {}
-    inputs: dict[str, list[Number] | Input]
-    requires: list[StrictStr] = []
-    include: StrictStr | list[StrictStr] | None = None
-    blocks: dict[str, Block] = {}
-    layers: Layers
-    outputs: Outputs | None = None
-    init: dict[str, InitCall | dict[str, InitCall]] | None = None
+    netspec: Version = Field(description="The version of the language.")
+    name: StrictStr | None = Field(
+        default=None, description="The name of the class. Left out: made of the name of the file."
+    )
+    doc: StrictStr | None = Field(default=None, description="A text for people.")
+    args: dict[str, Argument] = Field(
+        default={}, description="What the user may choose, with defaults; null has to be given."
+    )
+    inputs: dict[str, list[Number] | Input] = Field(
+        description="The arguments of `forward`, each with its shape."
+    )
+    requires: list[StrictStr] = Field(
+        default=[],
+        description="Plugins whose layers are named here; they are enabled by who builds it.",
+    )
+    include: StrictStr | list[StrictStr] | None = Field(
+        default=None, description="Files with more blocks, in this folder or below it."
+    )
+    blocks: dict[str, Block] = Field(default={}, description="Networks to be used as layers.")
+    layers: Layers = Field(description="The layers, in the order in which they run.")
+    outputs: Outputs | None = Field(
+        default=None, description="What `forward` returns. Left out: the last value."
+    )
+    init: dict[str, InitCall | dict[str, InitCall]] | None = Field(
+        default=None, description="Initialisation by class, run last: `{Linear.weight: zeros_}`."
+    )
 
 
 class Variant(_Model):
     """A spec that is another one with other args."""
 
-    netspec: Version
-    spec: StrictStr
-    name: StrictStr | None = None
-    doc: StrictStr | None = None
-    args: dict[str, Argument] = {}
+    netspec: Version = Field(description="The version of the language.")
+    spec: StrictStr = Field(
+        description="Another spec, by name or by path: this one is that with other args."
+    )
+    name: StrictStr | None = Field(
+        default=None, description="The name of the class. Left out: made of the name of the file."
+    )
+    doc: StrictStr | None = Field(default=None, description="A text for people.")
+    args: dict[str, Argument] = Field(default={}, description="What the other spec is given.")
 
 
 class Library(_Model):
     """A file of blocks, for `include`."""
 
-    netspec: Version
-    doc: StrictStr | None = None
-    requires: list[StrictStr] = []
-    include: StrictStr | list[StrictStr] | None = None
-    blocks: dict[str, Block]
+    netspec: Version = Field(description="The version of the language.")
+    doc: StrictStr | None = Field(default=None, description="A text for people.")
+    requires: list[StrictStr] = Field(
+        default=[],
+        description="Plugins whose layers are named here; they are enabled by who builds it.",
+    )
+    include: StrictStr | list[StrictStr] | None = Field(
+        default=None, description="Files with more blocks, in this folder or below it."
+    )
+    blocks: dict[str, Block] = Field(description="Networks to be used as layers.")
 
 
 for _model in (ContainerLayer, Block, Document, Library):

@@ -8,7 +8,7 @@ import torch
 
 from netspec.language.schema import VERSION, Block, Document, Input, Library, Variant
 from netspec.ops import catalog
-from netspec.view.json_schema.layers import keys_of, layer_definitions
+from netspec.view.json_schema.layers import described, keys_of, layer_definitions
 from netspec.view.json_schema.types import EXPRESSION_PATTERN, Json, Types, base_definitions, to
 
 # An identifier of Python, which may have letters beyond ASCII; a size may be an expression, too.
@@ -20,52 +20,43 @@ _TEXT: Json = {"type": "string"}
 _EACH_OUTPUT: Json = {"items": to("outputs"), "additionalProperties": to("outputs")}
 
 _KEYS: Mapping[str, Json] = {
-    "netspec": {"description": "The version of the language.", "const": VERSION},
+    "netspec": {"const": VERSION},
     "name": {
-        "description": "The name of the class. Left out: made of the name of the file.",
         "type": ["string", "null"],
     },
-    "doc": {"description": "A text for people.", "type": ["string", "null"]},
+    "doc": {"type": ["string", "null"]},
     "args": {
-        "description": "What the user may choose, with defaults; null has to be given.",
         "type": "object",
         "additionalProperties": to("plain"),
     },
     "inputs": {
-        "description": "The arguments of forward, each with its shape.",
         "type": "object",
         "minProperties": 1,
         "propertyNames": {"pattern": _IDENTIFIER, "patternErrorMessage": "an identifier"},
         "additionalProperties": to("input"),
     },
     "spec": {
-        "description": "Another spec, by name or by path: this one is that with other args.",
         **_TEXT,
     },
     "requires": {
-        "description": "Plugins whose layers are named here; they are enabled by who builds it.",
         "type": "array",
         "items": _TEXT,
     },
     "include": {
-        "description": "Files with more blocks, in this folder or below it.",
         "type": ["string", "array", "null"],
         "allOf": [{"items": _TEXT}],
     },
     "blocks": {
-        "description": "Networks to be used as layers.",
         "type": "object",
         "propertyNames": {"pattern": "^[A-Za-z0-9_][A-Za-z0-9_-]*$"},
         "additionalProperties": to("block"),
     },
     "layers": to("layers"),
     "outputs": {
-        "description": "What forward returns. Left out: the last value.",
         "type": ["string", "array", "object", "null"],
         "allOf": [_EACH_OUTPUT],
     },
     "init": {
-        "description": "Initialisation by class, run last: `{Linear.weight: zeros_}`.",
         "type": ["object", "null"],
         "allOf": [to("init-rules")],
     },
@@ -100,7 +91,7 @@ def language_schema() -> dict[str, object]:
         "title": f"netspec, version {VERSION}, torch {torch.__version__}",
         "description": "A neural network as a spec of netspec.",
         "type": "object",
-        "properties": {key: _KEYS[key] for key in (*keys_of(Document), "spec")},
+        "properties": {**described(Variant, _KEYS), **described(Document, _KEYS)},
         "additionalProperties": False,
         "if": {"required": ["spec"]},
         "then": {**variant, "required": ["netspec", "spec"]},
@@ -124,19 +115,16 @@ def _input() -> Json:
     }
     one = {"type": "integer", "minimum": 1}
     properties: dict[str, Json] = {
-        "shape": {"description": "The sizes.", "type": "array", "items": size},
+        "shape": {"type": "array", "items": size},
         "dtype": {
-            "description": "A dtype of torch.",
             "default": "float32",
             "enum": list(catalog.dtype_names()),
         },
         "default": {
-            "description": "What it is where the caller leaves it out: an expression.",
             "type": ["string", "null"],
             "pattern": EXPRESSION_PATTERN,
         },
         "example": {
-            "description": "For a free size, one size or two at which the spec is tried.",
             "type": ["object", "null"],
             "additionalProperties": {
                 "type": ["integer", "array"],
@@ -152,19 +140,18 @@ def _input() -> Json:
         "description": "The shape of an input, or a mapping with its `shape` and `dtype`.",
         "type": ["array", "object"],
         "items": size,
-        "properties": {key: properties[key] for key in keys_of(Input)},
+        "properties": described(Input, properties),
         "required": ["shape"],
         "additionalProperties": False,
     }
 
 
 def _block() -> Json:
-    inputs: Json = {"description": "Its inputs, `[x]` if left out.", "type": "array"}
-    own = {"inputs": {**inputs, "items": _TEXT}}
+    own: dict[str, Json] = {**_KEYS, "inputs": {"type": "array", "items": _TEXT}}
     return {
         "description": "A spec inside of a spec.",
         "type": "object",
-        "properties": {key: own.get(key, _KEYS[key]) for key in keys_of(Block)},
+        "properties": described(Block, own),
         "required": ["layers"],
         "additionalProperties": False,
     }

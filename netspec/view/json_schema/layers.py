@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel
 
 from netspec.ir.lower.modifiers import MODIFIERS
-from netspec.language.schema import KIND_NAMES, KINDS, LayerBase, Repeat
+from netspec.language.schema import KIND_NAMES, KINDS, LayerBase, Repeat, words_of
 from netspec.ops import catalog
 from netspec.view.json_schema.operators import (
     Family,
@@ -31,15 +31,14 @@ _SHAPE: Json = {"type": ["array", "string"], "items": _COUNT, "pattern": EXPRESS
 _OFF: Json = {"enum": [None, False, 0, "", [], {}], "doNotSuggest": True}
 
 _REPEAT: Mapping[str, Json] = {
-    "n": {"description": "The number of copies.", **_COUNT},
+    "n": _COUNT,
     "over": {
-        "description": "A list, or an expression: one copy for each item.",
         "type": ["string", "array"],
         "pattern": EXPRESSION_PATTERN,
         "allOf": [{"items": to("plain")}],
     },
-    "as": {"description": "What the index, or the item, is called.", **_TEXT},
-    "name": {"description": "The name of each copy: an expression.", **_TEXT},
+    "as": _TEXT,
+    "name": _TEXT,
 }
 _N_OR_OVER: Json = {"anyOf": [{"required": ["n"]}, {"required": ["over"]}]}
 
@@ -52,78 +51,64 @@ def _or_expression(name: str) -> Json:
 # What a layer's keys hold, by the kinds where it is not the same for all.
 _KEYS: Mapping[str, Json] = {
     "from": {
-        "description": "What the layer reads: a name, an expression, or a list of them. "
-        "Left out: the value before it.",
         "type": ["string", "array", "null"],
         "allOf": [{"items": _TEXT}],
     },
     "repeat": {
-        "description": "So many copies, each with its own parameters: a number, or a mapping.",
         **_COUNT,
         "type": ["integer", "string", "object", "null"],
         "allOf": [to("repeat.keys"), {"if": {"type": "object"}, "then": _N_OR_OVER}],
     },
     "as": {
-        "description": "What the container is; goes with `layers` or `repeat`.",
         "enum": ["sequential", "graph", "list", "dict", "inline", None],
     },
     "when": {
-        "description": "Whether the layer exists; on `training`, whether it acts.",
         **_CONDITION,
     },
-    "declare": {"description": "Registered, and not called here.", **_FLAG},
-    "keep": {"description": "Nothing reads it, and that is meant.", **_FLAG},
+    "declare": _FLAG,
+    "keep": _FLAG,
     "init": {
-        "description": "How parameters are initialised, by their names.",
         "type": ["object", "null"],
         "additionalProperties": to("initialiser"),
     },
     "tie": {
-        "description": "Parameters that are the same as others: `{weight: wte.weight}`.",
         "type": ["object", "null"],
         "additionalProperties": _TEXT,
     },
-    "freeze": {"description": "Its parameters are not trained.", **_CONDITION},
-    "doc": {"description": "A text for people.", "type": ["string", "null"]},
+    "freeze": _CONDITION,
+    "doc": {"type": ["string", "null"]},
     "args": {
-        "description": "Arguments whose names are keys of this language.",
         "type": ["object", "null"],
         "additionalProperties": to("plain"),
     },
     "with": {
-        "description": "Keyword arguments of the call.",
         "type": ["object", "null"],
         "additionalProperties": to("plain"),
     },
-    "pin": {"description": "Stays this activation, whatever `act` says.", **_FLAG},
-    "persistent": {"description": "Whether it is saved in the state_dict.", **_FLAG},
+    "pin": _FLAG,
+    "persistent": _FLAG,
     "module": {
-        "description": "A class of torch.nn, built once and called.",
         **_or_expression("module"),
     },
     "call": {
-        "description": "A function: called, never registered.",
         **_or_expression("function"),
     },
     "act": {
-        "description": "An activation; its form is chosen when the model is built.",
         **_or_expression("activation"),
     },
-    "block": {"description": "A block of this spec, by its name.", **_TEXT},
-    "spec": {"description": "Another spec as a part, by name or path.", **_NAMED},
+    "block": _TEXT,
+    "spec": _NAMED,
     "layers": {
-        "description": "A container: a mapping names its layers, a list numbers them.",
         "type": ["object", "array"],
     },
-    "param": {"description": "A parameter: its shape, or its value as an expression.", **_SHAPE},
-    "buffer": {"description": "A buffer: its shape, or its value as an expression.", **_SHAPE},
-    "use": {"description": "A module that is there already, called again.", **_NAMED},
+    "param": _SHAPE,
+    "buffer": _SHAPE,
+    "use": _NAMED,
     "value": {
-        "description": "An expression over values.",
         "errorMessage": "an expression is expected: it begins with `=`",
         **EXPRESSION,
     },
-    "const": {"description": "Computed once, when the model is built.", **to("plain")},
+    "const": to("plain"),
 }
 _WORDS = {"module": "module", "call": "function", "act": "activation"}
 _STATE = ("param", "buffer")
@@ -131,7 +116,12 @@ _STATE = ("param", "buffer")
 
 def keys_of(model: type[BaseModel]) -> tuple[str, ...]:
     """The keys that the language has for this: a kind of layer, a repeat, a whole file."""
-    return tuple(field.alias or name for name, field in model.model_fields.items())
+    return tuple(words_of(model))
+
+
+def described(model: type[BaseModel], schemas: Mapping[str, Json]) -> dict[str, Json]:
+    """What each of its keys may hold, with what the language says of the key."""
+    return {key: {"description": words, **schemas[key]} for key, words in words_of(model).items()}
 
 
 def layer_definitions(types: Types) -> dict[str, Json]:
@@ -155,8 +145,7 @@ def layer_definitions(types: Types) -> dict[str, Json]:
 
 
 def _repeat() -> Json:
-    own = {key: _REPEAT[key] for key in keys_of(Repeat)}
-    return {"properties": own, "additionalProperties": False}
+    return {"properties": described(Repeat, _REPEAT), "additionalProperties": False}
 
 
 def _containers() -> dict[str, Json]:
@@ -200,7 +189,7 @@ def _layer(module: Family, activation: Family) -> Json:
 
 
 def _no_kind() -> Json:
-    properties = {key: _KEYS[key] for kind in KINDS for key in keys_of(kind)}
+    properties = {key: schema for kind in KINDS for key, schema in described(kind, _KEYS).items()}
     message = f"a layer has one kind: {', '.join(KIND_NAMES)}"
     never: Json = {"type": "null", "errorMessage": message}
     return {"properties": properties, "allOf": [never]}
@@ -222,8 +211,9 @@ def _short(module: Family, function: Family) -> Json:
 def _of_kind(kind: type[LayerBase], conditions: list[Json]) -> Json:
     """A layer of this kind. Those that name something of torch close their keys by its name."""
     keys = keys_of(kind)
+    own = described(kind, _KEYS)
     schema: Json = {
-        "properties": {key: _key(key, kind.kind) for key in keys},
+        "properties": {key: _key(key, kind.kind, own[key]) for key in keys},
         "allOf": [*conditions, *_rules(kind.kind)],
     }
     if not conditions:
@@ -231,7 +221,7 @@ def _of_kind(kind: type[LayerBase], conditions: list[Json]) -> Json:
     return schema
 
 
-def _key(key: str, kind: str) -> Json:
+def _key(key: str, kind: str, own: Json) -> Json:
     if kind not in MODIFIERS.get(key, (kind,)):
         return {**_OFF, "errorMessage": f"`{key}` means nothing for a `{kind}` layer"}
     if key == "init" and kind in _STATE:
@@ -240,7 +230,7 @@ def _key(key: str, kind: str) -> Json:
             "if": {"not": {"type": "null"}},
             "then": to("initialiser"),
         }
-    return _KEYS[key]
+    return own
 
 
 def _rules(kind: str) -> list[Json]:
