@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from netspec import file_trace, find
+from netspec.caches import Cache
 from netspec.checks.dtypes import find_dtype_clash
 from netspec.checks.gradients import find_refused_gradient, notes_without_derivative
 from netspec.checks.inplace.check import decide_in_place
@@ -484,8 +485,8 @@ def _one_check(file: str, limits: AnyLimits = None) -> Iterator[None]:
             raise SpecError(too_much_work("checking this spec", Span(file))) from None
 
 
-_built: dict[Recipe, Built] = {}  # every class that instances may have, the oldest first
-_compiled: dict[object, tuple[Compiled, object, Trace]] = {}
+_built: Cache[Recipe, Built] = Cache(_MOST_BUILT)  # more, while their classes are in use
+_compiled: Cache[object, tuple[Compiled, object, Trace]] = Cache(_REMEMBERED)
 
 
 def _keep(recipe: Recipe, built: Built) -> None:
@@ -501,12 +502,6 @@ def _keep(recipe: Recipe, built: Built) -> None:
             _built[oldest] = found  # the last in line
         else:
             release(found)
-
-
-def forget() -> None:
-    """Drop the programs that this process remembers; for measuring what a first build costs."""
-    _compiled.clear()
-    _built.clear()
 
 
 def read_activation(act: Act) -> Activation:
@@ -609,9 +604,7 @@ def _recall(source: AnySource, asked: object) -> Compiled | None:
 
 
 def _remember(source: AnySource, asked: object, compiled: Compiled, trace: Trace) -> None:
-    if len(_compiled) >= _REMEMBERED:
-        del _compiled[next(iter(_compiled))]
-    _compiled[_key(source), asked] = (compiled, source, trace)
+    _compiled.keep((_key(source), asked), (compiled, source, trace))
 
 
 def read_dtype(dtype: str | torch.dtype) -> torch.dtype:

@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # also where a test im
 from _fuzz_cases import FOLDERS, ROOT, Case
 
 import netspec
-from netspec import pipeline
+from netspec import caches
 from netspec.errors import Diagnostic, SpecError, render
 
 SECONDS = 2.0  # of the processor's time, for one case
@@ -109,7 +109,7 @@ class Checker:
             return found[0].code, seconds
         self.accepted += 1
         if self.accepted % FORGET == 0:
-            pipeline.forget()
+            caches.clear()
             gc.collect()
             gc.freeze()  # what is left stays: no later case has to look through it
         return "accepted", seconds

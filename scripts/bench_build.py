@@ -27,7 +27,7 @@ from handwritten import ChainFunctional, chain, resnet50
 from torch import nn
 
 import netspec
-from netspec import find, pipeline
+from netspec import caches, find, pipeline
 from netspec.checks.unused import find_unused
 from netspec.emit.classes import plan_classes
 from netspec.emit.module import compile_classes
@@ -36,7 +36,6 @@ from netspec.explain.operation import explain_rejection
 from netspec.ir.lower.program import lower
 from netspec.language.expressions import parse_expression
 from netspec.language.load import load_spec, plain_source
-from netspec.ops import meta_eval
 from netspec.source import read_source
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -84,8 +83,7 @@ def warm_torch_up() -> None:
 
 def forget() -> None:
     """Drops what netspec remembers of specs and of operators."""
-    pipeline.forget()
-    meta_eval.forget()
+    caches.clear()
     parse_expression.cache_clear()
 
 
@@ -334,7 +332,7 @@ import netspec.pipeline
 imported = time.perf_counter()
 netspec.build(sys.argv[1])
 built = time.perf_counter()
-netspec.pipeline.forget(); netspec.ops.meta_eval.forget()
+netspec.caches.clear()
 again = time.perf_counter()
 netspec.build(sys.argv[1])
 print(json.dumps([imported - start, built - imported, time.perf_counter() - again]))

@@ -24,9 +24,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import netspec
-from netspec import find, pipeline
+from netspec import caches, find
 from netspec.errors import Diagnostic, SpecError
-from netspec.ops import meta_eval
 from scripts._fuzz_law import slowness
 
 CASES = Path(__file__).parent / "cases" / "hostile"
@@ -382,8 +381,7 @@ def everything(folder: Folder) -> Iterator[str | Path]:
 
 
 def play_all(watch: Watch, sources: Iterable[str | Path], on: bool) -> None:
-    pipeline.forget()
-    meta_eval.forget()
+    caches.clear()
     for source in sources:
         watch.on = on
         try:

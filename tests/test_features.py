@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import netspec
+from netspec import caches
 from tests.compare import compare_state, flatten
 from tests.features import (
     ELSEWHERE,
@@ -356,7 +357,7 @@ def assert_survives(model: nn.Module) -> None:
     for _ in range(2):
         back = pickle.loads(data)
         assert all(map(torch.equal, flatten(back(x)), expected))
-        netspec.pipeline.forget()
+        caches.clear()
 
 
 @pytest.mark.parametrize("values", [(1, True, 1.0), (2.0, 2), (False, 0, 0.0, -0.0)])

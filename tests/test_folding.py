@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 import netspec
-from netspec import pipeline
+from netspec import caches
 from netspec.errors import SpecError
-from netspec.ops import meta_eval
 
 FORMS = ("module", "functional", "inplace")
 
@@ -68,7 +67,7 @@ def test_a_chain_of_comparisons_that_runs_is_pythons() -> None:
 def test_a_call_with_true_is_another_than_one_with_1() -> None:
     """`full((3,), True)` after `full((3,), 1)` was taken to give integers."""
     for first, second in itertools.permutations(("1", "1.0", "True"), 2):
-        meta_eval.forget()
+        caches.clear()
         layers = {
             "a": f"=full((3,), {first})",
             "same": f"=full((3,), {second}).dtype == full((3,), {first}).dtype",
@@ -90,7 +89,7 @@ def test_a_block_with_true_is_another_than_one_with_1() -> None:
 
 
 def test_a_spec_with_true_is_another_than_one_with_1() -> None:
-    pipeline.forget()
+    caches.clear()
     document = {
         "netspec": 1, "args": {"v": None}, "inputs": {"x": ["N", 8]},
         "layers": {"a": "=full((3,), v)"}, "outputs": ["a", "=x"],

@@ -20,6 +20,7 @@ from torch.overrides import get_overridable_functions
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import netspec
+from netspec import caches
 from netspec.checks import gradients
 from netspec.emit.module import Built
 from netspec.errors import MAX_DIAGNOSTICS, Diagnostic
@@ -128,7 +129,7 @@ def test_arithmetic_is_asked_once_for_all_numbers(monkeypatch: pytest.MonkeyPatc
     def product(fact: TensorType, number: float) -> Fact:
         return meta_eval.run(("python", "*"), operator.mul, (fact, number))
 
-    meta_eval.forget()
+    caches.clear()
     assert product(x, 0.25) == x
     monkeypatch.setattr(meta_eval, "on_meta", lambda *given: numbers.append(given[1][1]))
     assert product(x, 0.75) == x
@@ -147,7 +148,7 @@ def test_a_model_on_meta_draws_no_numbers() -> None:
             drawn.extend([func.__name__] if "uniform" in func.__name__ else [])
             return func(*args, **(kwargs or {}))
 
-    meta_eval.forget()
+    caches.clear()
     linear = catalog.find_module("Linear")
     assert linear is not None
     compiled = compile_spec(netspec.loads(hostile.twice(3)))
@@ -325,9 +326,9 @@ def test_a_long_or_deep_sequence_gives_what_torch_gives(
     module = kind(4, 3, **args, device="meta")
     for shape in ((30, 30, 4), (30, 4), (4, 6, 4)):
         fact = contiguous(shape, torch.float32)
-        meta_eval.forget()
+        caches.clear()
         short = meta_eval.run_module(module, ("long", kind), False, (fact,), ())
         with monkeypatch.context() as patch:
             patch.setattr(meta_eval, "of_small_ones", lambda *_: None)
-            meta_eval.forget()
+            caches.clear()
             assert meta_eval.run_module(module, ("long", kind), False, (fact,), ()) == short

@@ -19,16 +19,17 @@ NETSPEC = Path(__file__).resolve().parent.parent / "netspec"
 
 # What stands directly in netspec/, and which of its neighbours each may import besides itself.
 # `__init__` is the public surface: what `import netspec` or `from netspec import build` reaches.
-BELOW_CHECK = {"display", "errors", "limits", "source", "language", "ops", "ir"}
+BELOW_CHECK = {"display", "caches", "errors", "limits", "source", "language", "ops", "ir"}
 BELOW_PIPELINE = BELOW_CHECK | {"checks", "emit", "view", "explain"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "display": set(),
     "errors": {"display"},
+    "caches": set(),
     "limits": {"errors"},
     "file_trace": {"limits"},
     "source": {"errors", "limits", "file_trace"},
     "language": {"errors", "limits", "file_trace", "source"},
-    "ops": {"errors", "limits"},
+    "ops": {"caches", "errors", "limits"},
     "ir": {"errors", "limits", "source", "language", "ops"},
     "explain": {"errors", "limits", "source", "language", "ops", "ir"},
     "checks": BELOW_CHECK,
@@ -91,6 +92,7 @@ def violations(root: Path) -> list[str]:
     found = []
     for module in modules_in(root):
         faults = [*import_faults(module, root.name), *torch_internals_in(module)]
+        faults += mutable_in(module)
         found += [f"{module.file}:{line}: {fault}" for line, fault in faults]
     return found + executing_faults(root)
 
@@ -112,6 +114,22 @@ def import_faults(module: Module, package: str) -> Iterator[tuple[int, str]]:
                 yield line, f"`{module.layer}` may not import `{layer}`"
         elif module.layer not in ONLY_IN.get(first, {module.layer}):
             yield line, f"`{module.layer}` may not import `{first}`"
+
+
+# What a module may fill: the caches, and the tables of what was registered.
+MUTABLE = {"caches.py", "ops/registry.py", "plugins.py"}
+
+
+def mutable_in(module: Module) -> Iterator[tuple[int, str]]:
+    """Empty lists, dicts and sets of a module, which only serve to be filled."""
+    if module.file in MUTABLE:
+        return
+    for node in module.tree.body:
+        value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
+        literal = isinstance(value, (ast.List, ast.Dict)) and not ast.unparse(value).strip("[]{}")
+        made = isinstance(value, ast.Call) and ast.unparse(value) in {"dict()", "list()", "set()"}
+        if literal or made:
+            yield node.lineno, "what a process remembers is a `Cache`"
 
 
 TORCH_INTERNALS = "ops/torch_internals.py"
@@ -308,6 +326,7 @@ def plant(folder: Path, files: Mapping[str, str]) -> Path:
 
 
 BREACHES = {
+    "a memo": ("ops/writes.py", "_memo: dict[object, int] = {}", "is a `Cache`"),
     "torch's own names": (
         "ir/graph.py",
         "from torch.nn.modules.conv import _ConvNd",

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from netspec.caches import Cache
 from netspec.ops import execution_limits
 from netspec.ops.call_kinds import AnyCall, kind_of, smaller_calls
 from netspec.ops.execution import MAX_TINY, on_cpu, on_meta
@@ -33,14 +34,8 @@ _NO_DERIVATIVE = re.compile(
 )
 _MEDIUM = 32
 _FEW = 4_096  # elements with which the CPU is asked as they are
-_MOST_KINDS = 20_000
 
-_taken: set[object] = set()  # kinds of calls that the CPU took
-
-
-def forget() -> None:
-    """Drop what the CPU took so far."""
-    _taken.clear()
+_taken: Cache[object, None] = Cache(20_000)  # kinds of calls that the CPU took
 
 
 def asks_for_cpu(args: tuple[Fact, ...], kwargs: Mapping[str, Fact]) -> bool:
@@ -143,7 +138,7 @@ def check_kernel(
             on_cpu(small_target, small_args, dict(small_named), bounds, True, backward=True)
         except OperatorRejects:  # of these sizes; its own are asked next
             continue
-        _note_taken(kind)
+        _taken.keep(kind, None)
         return
     held = elements_of(target.module) if isinstance(target, CpuCopy) else 0
     calls: list[AnyCall] = [(target, args, named)]
@@ -152,7 +147,7 @@ def check_kernel(
     refusals = [error for call in calls if (error := _refusal_on_cpu(*call)) is not None]
     if refusals and len(refusals) == len(calls):
         raise refusals[-1]
-    _note_taken(kind)
+    _taken.keep(kind, None)
 
 
 def _refusal_on_cpu(
@@ -184,12 +179,6 @@ def _is_taken_on_meta(
     except Exception:  # an operator may refuse in any way
         return False
     return True
-
-
-def _note_taken(kind: object) -> None:
-    if len(_taken) > _MOST_KINDS:
-        _taken.clear()
-    _taken.add(kind)
 
 
 def _has_large(fact: Fact) -> bool:

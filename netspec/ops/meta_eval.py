@@ -15,8 +15,9 @@ from typing import cast
 import torch
 from torch import nn
 
+from netspec.caches import Cache
 from netspec.limits import pay_once, spent
-from netspec.ops import catalog, cpu_kernels, meta_modules, registry
+from netspec.ops import catalog, registry
 from netspec.ops.catalog import Operator
 from netspec.ops.cpu_kernels import asks_for_cpu, check_kernel, or_on_cpu
 from netspec.ops.execution import MAX_TINY, first_line, on_cpu, on_meta
@@ -40,23 +41,14 @@ from netspec.ops.values import fact_of
 
 _MAX_CHANNELS = 10_000
 _TINY = ((2, 3), (3, 5))  # batch and other sizes at which an activation is asked
-_MEMO_LIMIT = 20_000
 _A_QUESTION = 200  # the work of one, on `meta`
 _A_KIND = 30  # that of looking whether such a call was tried before
 _FEW_TENSORS = 8  # that a layer has; a module with more has layers of its own
 _A_TENSOR = 350  # the work that each of those is
 _ARITHMETIC = (add, sub, mul, truediv)
 _HUGE = 1e30
-_memo: dict[object, Fact | OperatorRejects] = {}
-_work: dict[object, int] = {}  # of what was not found at once
-
-
-def forget() -> None:
-    """Drop all that was found so far; a benchmark of the first time needs it."""
-    _memo.clear()
-    _work.clear()
-    cpu_kernels.forget()
-    meta_modules.forget()
+_answers: Cache[object, tuple[Fact | OperatorRejects, int]] = Cache(20_000)  # and their work
+_preserving: Cache[object, bool] = Cache(20_000)
 
 
 def run_function(
@@ -77,7 +69,7 @@ def _run_registered(
     key: object,
     fake: Callable[..., object] | None,
     target: Callable[..., object],
-    on_cpu: Callable[..., object],
+    on_numbers: Callable[..., object],
     args: tuple[Fact, ...],
     kwargs: tuple[tuple[str, Fact], ...],
 ) -> Fact:
@@ -87,7 +79,7 @@ def _run_registered(
     try:
         return _run(key, target, args, kwargs, asks_kernel=False)
     except OperatorRejects:  # its code may look at numbers, which `meta` has not
-        return remembered(("cpu", key), lambda: on_cpu(on_cpu, args, dict(kwargs)))
+        return remembered(("cpu", key), lambda: on_cpu(on_numbers, args, dict(kwargs)))
 
 
 def is_type_preserving(
@@ -106,12 +98,13 @@ def is_type_preserving(
     if 0 in fact.shape or fact.stride != contiguous(fact.shape, fact.dtype).stride:
         return False
     alone = tuple(size == 1 for size in fact.shape)  # a batch norm takes no single value
-    found_key = ("keeps", key, alone, fact.shape[1:2], fact.dtype)
-    found = _memo.get(found_key)
+    found_key = (key, alone, fact.shape[1:2], fact.dtype)
+    found = _preserving.get(found_key)
     if found is None:
         tiny = [_tiny_like(fact, batch, size) for batch, size in _TINY]
-        found = _memo[found_key] = all(_same_on_cpu(target, kind, kwargs) for kind in tiny)
-    return found is True
+        found = all(_same_on_cpu(target, kind, kwargs) for kind in tiny)
+        _preserving.keep(found_key, found)
+    return found
 
 
 def _tiny_like(fact: TensorType, batch: int, size: int) -> TensorType:
@@ -193,22 +186,19 @@ def _run(
 
 def remembered(key: object, find: Callable[[], Fact], work: int = _A_QUESTION) -> Fact:
     """What `find` gives, found once; its work is paid in each check. Raises OperatorRejects."""
-    found = _memo.get(key, _memo)
-    if found is _memo:
+    answer = _answers.get(key)
+    if answer is None:
         before = spent()
         pay_once(key, work)
+        found: Fact | OperatorRejects
         try:
             found = find()
         except OperatorRejects as error:
             found = error
-        if len(_memo) > _MEMO_LIMIT:
-            _memo.clear()
-            _work.clear()
-        _memo[key] = found
-        if spent() - before > work:
-            _work[key] = spent() - before
+        _answers.keep(key, (found, max(work, spent() - before)))
     else:
-        pay_once(key, _work.get(key, work))
+        found, work = answer
+        pay_once(key, work)
     if isinstance(found, OperatorRejects):
         raise OperatorRejects(str(found))
     return found

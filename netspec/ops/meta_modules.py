@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import chain
 from typing import cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
+from netspec.caches import Cache
 from netspec.limits import pay_once
 from netspec.ops import registry
 from netspec.ops.catalog import Operator
@@ -22,17 +24,12 @@ from netspec.ops.torch_internals import tree_leaves
 from netspec.ops.types import Fact, OperatorRejects, memo_key
 from netspec.ops.unfilled import Unfilled
 
-_MOST_MODULES = 2_000
 _A_MODULE = 500  # and of making one there
 _STATE = ("_parameters", "_buffers")
-_modules: dict[object, nn.Module] = {}
-_arguments: dict[nn.Module, tuple[tuple[Fact, ...], Mapping[str, Fact]]] = {}  # of registered ones
-
-
-def forget() -> None:
-    """Drop the modules that were made so far."""
-    _modules.clear()
-    _arguments.clear()
+_modules: Cache[object, nn.Module] = Cache(2_000)
+_arguments: WeakKeyDictionary[nn.Module, tuple[tuple[Fact, ...], Mapping[str, Fact]]] = (
+    WeakKeyDictionary()  # of what was registered
+)
 
 
 def has_mode(module: nn.Module) -> bool:
@@ -147,10 +144,7 @@ def meta_module(
         if operator.registered is None:
             raise OperatorRejects(first_line(error)) from None
         module = new_on_cpu(cls, args, named).to("meta")  # its code may look at numbers
-    if len(_modules) > _MOST_MODULES:
-        _modules.clear()
-        _arguments.clear()
-    _modules[key] = module
+    _modules.keep(key, module)
     if operator.registered is not None:
         _arguments[module] = (args, named)
     return module, key

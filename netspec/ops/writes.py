@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from netspec.caches import Cache
 from netspec.ops.call_kinds import kind_of, smaller_calls
 from netspec.ops.execution import MAX_TINY
 from netspec.ops.process_state import own_random_state, silence
@@ -18,13 +19,8 @@ from netspec.ops.torch_internals import tree_leaves
 from netspec.ops.types import Fact, TensorType, elements, memo_key
 from netspec.ops.values import RANDOM, to_value
 
-_memo: dict[object, frozenset[int]] = {}
+_answers: Cache[object, frozenset[int]] = Cache(20_000)
 _NOTHING: frozenset[int] = frozenset()
-
-
-def forget() -> None:
-    """Drop all that was found."""
-    _memo.clear()
 
 
 def written_tensors(
@@ -38,10 +34,8 @@ def written_tensors(
     if sum(isinstance(fact, TensorType) for fact in tree_leaves((args, named))) < 2:
         return _NOTHING
     key = (target, kind_of((memo_key(args), memo_key(named))))
-    found = _memo.get(key)
-    if found is None:
-        found = _memo[key] = _found(target, args, named)
-    return found
+    found = _answers.get(key)
+    return _answers.keep(key, _found(target, args, named)) if found is None else found
 
 
 def _found(

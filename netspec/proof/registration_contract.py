@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import torch
@@ -14,7 +15,6 @@ from netspec.checks.inplace.nested import tensors_in
 from netspec.ir.graph import Program
 from netspec.ir.walk.walker import RunsInSteps, walk
 from netspec.ops import catalog, registry
-from netspec.ops.effects import sharing
 from netspec.ops.process_state import own_random_state, silence
 from netspec.ops.registry import Registered
 from netspec.ops.torch_internals import tree_map
@@ -105,7 +105,7 @@ def _believed(
 def _outcome(value: Any, args: Any, kwargs: Any) -> _Outcome:
     outputs, inputs = list(tensors_in(value)), list(tensors_in((args, dict(kwargs))))
     types = tuple((tuple(tensor.shape), tensor.dtype) for tensor in outputs)
-    return _Outcome(types, sharing(outputs, inputs))
+    return _Outcome(types, _sharing(outputs, inputs))
 
 
 def _result_differs(
@@ -165,3 +165,16 @@ def _twin_value(registered: Registered, args: tuple[Any, ...], kwargs: Mapping[s
     value = twin.target(*copies, **kwargs)
     torch.set_rng_state(state)
     return value
+
+
+def _sharing(
+    outputs: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor]
+) -> frozenset[tuple[int, int]]:
+    """The pairs (output, input), counted from 0, that lie in one storage, on `meta` too."""
+    pairs = product(enumerate(map(_storage, outputs)), enumerate(map(_storage, inputs)))
+    return frozenset((o, i) for (o, out), (i, into) in pairs if out == into)
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    address: int = tensor.untyped_storage()._cdata
+    return address

@@ -20,9 +20,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import netspec
-from netspec import pipeline
+from netspec import caches
 from netspec.errors import SpecError
-from netspec.ops import meta_eval
 from scripts._fuzz_law import slowness
 from tests.compare import compare_values, run_once
 from tests.laws.interpreter import Reference
@@ -248,6 +247,5 @@ def test_the_source_is_the_same_after_all_is_forgotten(examples: Search) -> None
 
 def check_source(case: Case) -> None:
     before = netspec.to_python(case.document)
-    pipeline.forget()
-    meta_eval.forget()
+    caches.clear()
     assert netspec.to_python(case.document) == before

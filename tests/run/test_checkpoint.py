@@ -17,8 +17,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import netspec
+from netspec import caches
 from netspec.errors import RunError, SpecError
-from netspec.pipeline import Compiled, compile_spec, forget
+from netspec.pipeline import Compiled, compile_spec
 from netspec.run.checkpoint import load_checkpoint, write_checkpoint
 
 _BLOCKS = """\
@@ -96,7 +97,7 @@ def test_a_file_alone_is_enough(whole: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("act", ["module", "functional"])
 def test_every_form_takes_the_weights(whole: Path, act: str) -> None:
-    forget()
+    caches.clear()
     model = load_checkpoint(whole, act={"form": act, "fn": "gelu"})
     expected = torch.load(whole.parent / "expected.pt")
     assert torch.equal(model(examples()), expected)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from netspec.caches import Cache
 from netspec.checks.inplace.nested import replaced, tensors_in
 from netspec.checks.inplace.region import Region, region_of
 from netspec.ops import registry
@@ -45,12 +46,7 @@ class Trial:
     writes: bool = True
 
 
-_memo: dict[object, Trial] = {}
-
-
-def forget() -> None:
-    """Drop all that was tried."""
-    _memo.clear()
+_trials: Cache[object, Trial] = Cache(_MOST_REMEMBERED)
 
 
 def try_in_place(pair: Pair, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Trial:
@@ -112,13 +108,12 @@ def _remembered(
     words = pair.inside.extra_repr() if isinstance(pair.inside, nn.Module) else ""
     others = memo_key(tuple(fact_of(v) for v in (*args[1:], *kwargs.items())))
     key = (pair.name, registry.of_target(pair.inside), words, mode, layout, others)
-    if key in _memo:
-        return _memo[key]
+    known = _trials.get(key)
+    if known is not None:
+        return known
     found = _shrunk(pair, args, kwargs) if shrunk else _try(pair, args, kwargs, tensors)
     if registry.of_target(type(pair.inside)) is None:  # what its words leave out, nobody knows
-        if len(_memo) > _MOST_REMEMBERED:
-            _memo.clear()
-        _memo[key] = found
+        _trials.keep(key, found)
     return found
 
 
