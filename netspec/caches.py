@@ -1,7 +1,7 @@
 """What a process remembers between checks: answers of torch, compiled programs.
 
-Each cache has a bound. What was dropped is asked for again, so `clear` is always safe; a benchmark of
-a first time needs it.
+Each cache has a bound. What was dropped is asked for again, so `clear` is always safe; a benchmark
+of a first time needs it.
 """
 
 from __future__ import annotations
