@@ -587,6 +587,10 @@ def _text_size(spec: Spec) -> int:
 
 
 def _key(source: AnySource) -> object:
+    text = source.source if isinstance(source, Spec) else source
+    alone = not isinstance(source, Spec) or all(file is text for file in source.files)
+    if isinstance(text, Source) and text.text and alone:
+        return ("text", text.path, text.file, text.text, os.getcwd())
     if isinstance(source, (Spec, Source)):
         return ("spec", id(source))  # which is kept, so that no other has this id
     if isinstance(source, Mapping):

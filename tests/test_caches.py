@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 import netspec
 from netspec import caches, pipeline
 
@@ -25,3 +29,32 @@ def test_clear_empties_all_and_a_spec_is_compiled_again() -> None:
     after = pipeline.compile_spec("lenet")
     assert after is not before
     assert netspec.check("lenet") == ()
+
+
+TEXT = (
+    "netspec: 1\nname: Net\ninputs: {x: [N, 4]}\nlayers: {a: {module: Linear, out_features: 3}}\n"
+)
+
+
+def test_the_same_text_is_compiled_once() -> None:
+    first = pipeline.compile_spec(netspec.loads(TEXT))
+    assert pipeline.compile_spec(netspec.loads(TEXT)) is first
+    assert pipeline.compile_spec(netspec.loads(TEXT + "# another\n")) is not first
+
+
+def test_a_text_whose_file_has_changed_is_compiled_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    base = tmp_path / "configs" / "model" / "base.yaml"
+    base.parent.mkdir(parents=True)
+    layer = "{module: Linear, out_features: 3}"
+    texts = {
+        "another with other args": "netspec: 1\nspec: base\n",
+        "a part": TEXT.replace("Net", "Other").replace(layer, "{spec: base}"),
+    }
+    for text in texts.values():
+        for width in (3, 5):
+            base.write_text(TEXT.replace("features: 3", f"features: {width}"))
+            model = netspec.build(netspec.loads(text), device="meta")
+            assert [len(parameter) for parameter in model.parameters()] == [width, width]
