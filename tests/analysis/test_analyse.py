@@ -275,3 +275,23 @@ def test_ties_and_collections() -> None:
     assert isinstance(output.data, tuple)
     assert output.data[0] == Tensor(("N", "T", 4), "float32")
     assert not isinstance(output.data, Named)
+
+
+def test_a_block_is_called_from_a_graph_with_more_values_than_its_own() -> None:
+    text = """\
+netspec: 1
+name: Net
+inputs: {x: [N, 6, 2]}
+blocks:
+  B: {layers: {act1: {act: relu}}}
+layers:
+  block2: {block: B}
+  part1:
+    layers:
+      twice: {from: "=block2(_)", value: "=_ - _ * 0.5"}
+      attn: {call: scaled_dot_product_attention, from: [=_, =_, =_], dropout_p: 0.2}
+      drop: {module: Dropout, p: 0.3}
+      part2: {layers: [=block2(_)]}
+"""
+    assert netspec.check(netspec.loads(text)) == ()
+    assert netspec.analyse(text).diagnostics == ()

@@ -98,9 +98,9 @@ def _instance(
         if len(inputs) > len(definition.block.inputs) or (left_out and not optional):
             raise _wrong_count(definition, len(inputs), at)
         taps = list(scope.taps.get(name, ()))
-        passed_by_name = [*zip(definition.block.inputs, inputs, strict=False), *extra.items()]
         scope.context.at_layer.passed = {
-            key: scope.graph.origins(operand.expr) for key, operand in passed_by_name
+            **scope.context.at_layer.passed,
+            **{key: scope.graph.origins(operand.expr) for key, operand in extra.items()},
         }
         lowered = lower_block(
             definition, constants, extra, list(inputs), taps, layer.as_, scope, place, document
@@ -113,7 +113,8 @@ def _instance(
         return lowered, passed
 
     seen = scope.context.at_layer
-    return GraphInstance(name, slot, lower, scope.graph, seen, lower_after(layer, scope, place))
+    after, named = lower_after(layer, scope, place), tuple(definition.block.inputs)
+    return GraphInstance(name, slot, lower, scope.graph, seen, after, named)
 
 
 def _check_given(
