@@ -294,4 +294,4 @@ layers:
       part2: {layers: [=block2(_)]}
 """
     assert netspec.check(netspec.loads(text)) == ()
-    assert netspec.analyse(text).diagnostics == ()
+    assert not netspec.analyse(text, path="x.yaml").diagnostics
