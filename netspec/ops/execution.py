@@ -13,12 +13,13 @@ from netspec.ops.torch_internals import tree_map
 from netspec.ops.types import Fact, OperatorRejects, TensorType, elements, has_tensor
 from netspec.ops.values import MANY, UNIT, fact_of, go_back, has_whole_numbers, in_a_graph, to_value
 
-MAX_TINY = 1_000_000
+MAX_TINY = 1_000_000  # elements of a call that the CPU is asked
 
 
 def on_meta(
     target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
 ) -> object:
+    """What a call gives on `meta`. Raises whatever the operator raises."""
     positional = [to_value(a) for a in args]
     named = {name: to_value(value) for name, value in kwargs.items()}
     large = execution_limits.is_large((*positional, *named.values()))

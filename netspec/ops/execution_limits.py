@@ -91,7 +91,7 @@ class OnCpu(OnMeta):  # type: ignore[no-untyped-call]
         self, func: Any, types: object, args: Any = (), kwargs: Any = None
     ) -> object:
         kwargs = kwargs or {}
-        expected = None if _is_bounded(func, args) else _on_meta(func, args, kwargs)
+        expected = None if _is_bounded(func, (args, kwargs)) else _on_meta(func, args, kwargs)
         _check_elements(expected)
         work = _work(func, (args, kwargs), expected)
         self.left -= work
@@ -103,11 +103,11 @@ class OnCpu(OnMeta):  # type: ignore[no-untyped-call]
         return found
 
 
-def _is_bounded(func: Any, args: Any) -> bool:
+def _is_bounded(func: Any, given: tuple[Any, Any]) -> bool:
     """Whether a step is known to make little without being asked: pointwise, of small tensors."""
     if torch.Tag.pointwise not in func.tags:
         return False
-    sizes = [max(1, arg.numel()) for arg in args if isinstance(arg, torch.Tensor)]
+    sizes = [max(1, tensor.numel()) for tensor in _tensors(given)]
     return bool(sizes) and math.prod(sizes) <= MAX_ELEMENTS
 
 
@@ -165,8 +165,13 @@ def _as_meta(value: object) -> object:
 
 def _check_elements(found: object) -> None:
     for tensor in _tensors(found):
-        if tensor.numel() > MAX_ELEMENTS:
-            raise TooMuch(f"it makes {tensor.numel():,} elements of a small input")
+        check_count(tensor.numel())
+
+
+def check_count(elements: int) -> None:
+    """Raises TooMuch for more elements than one tensor on the CPU may have."""
+    if elements > MAX_ELEMENTS:
+        raise TooMuch(f"it makes {elements:,} elements of a small input")
 
 
 def _numbers(values: object) -> Iterator[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from netspec.ops.execution_limits import check_count
 from netspec.ops.torch_internals import tree_leaves
 from netspec.ops.types import Fact, Mapped, OperatorRejects, Slice, TensorType
 
@@ -40,7 +41,8 @@ def go_back(result: object) -> None:
 def to_value(fact: Fact, fill: int | None = None) -> object:
     """A fact as something that torch can be called with: a tensor type becomes a tensor.
 
-    The tensor is on `meta`, or with `fill` on the CPU and full of that number, or of MANY.
+    The tensor is on `meta`, or with `fill` on the CPU and full of that number, or of MANY. Raises
+    TooMuch for one on the CPU that would take much memory: few elements may lie far apart.
     """
     if isinstance(fact, TensorType):
         shape, stride = fact.shape, fact.stride
@@ -49,9 +51,11 @@ def to_value(fact: Fact, fill: int | None = None) -> object:
         if fill == RANDOM and (fact.dtype.is_floating_point or fact.dtype.is_complex):
             return torch.rand(shape).to(fact.dtype)
         if fill == UNIT and len(shape) > 1:
+            check_count(shape[-2] * shape[-1])
             return torch.eye(*shape[-2:]).to(fact.dtype).expand(shape).clone()
         held = 1 + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
         count = max(held, 0)
+        check_count(count)
         if fill == MANY:
             numbers = torch.arange(count) % 10
         else:
