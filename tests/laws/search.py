@@ -23,12 +23,15 @@ class Search:
     seed: int | None = None
 
 
-def law(examples: int, *more: int) -> Callable[[Any], Any]:
-    """A law over a few examples that are pinned and a few that are not, and over many by hand."""
+def law(examples: int, *more: int, fresh: int | None = None) -> Callable[[Any], Any]:
+    """A law over a few examples that are pinned and a few that are not, and over many by hand.
+
+    Half as many are `fresh`, unless the law counts among them what is rare.
+    """
     many = more[0] if more else 10 * examples
     searches = [
         pytest.param(Search(examples), id="pinned"),
-        pytest.param(Search(max(20, examples // 2), FRESH_SEED), id="fresh"),
+        pytest.param(Search(fresh or max(20, examples // 2), FRESH_SEED), id="fresh"),
         pytest.param(Search(many, FRESH_SEED), id="many", marks=pytest.mark.hunt),
     ]
     return pytest.mark.parametrize("examples", searches)
