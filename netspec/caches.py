@@ -1,7 +1,8 @@
 """What a process remembers between checks: answers of torch, compiled programs.
 
-Each cache has a bound. What was dropped is asked for again, so `clear` is always safe; a benchmark
-of a first time needs it.
+Each cache has a bound. What was dropped is asked for again, so `clear` changes no answer; a
+benchmark of a first time needs it. What is read off the installed torch, and off a text alone, is
+kept by `functools.cache` where it is found.
 """
 
 from __future__ import annotations
@@ -25,10 +26,7 @@ class Cache(OrderedDict[_Key, _Value]):
     def keep(self, key: _Key, value: _Value) -> _Value:
         """Adds an answer, and gives it back."""
         while len(self) >= self.most:
-            try:
-                self.popitem(last=False)
-            except KeyError:  # another thread made room
-                break
+            self.popitem(last=False)
         self[key] = value
         return value
 

@@ -69,8 +69,6 @@ from netspec.view.summary import Summary, summarize
 AnySource = str | os.PathLike[str] | Mapping[str, object] | Source | Spec
 Act = str | Mapping[str, str]
 FORMS: tuple[Form, ...] = get_args(Form)
-_REMEMBERED = 32
-_MOST_BUILT = 64  # models whose classes are kept, whether or not they have instances
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,8 +483,8 @@ def _one_check(file: str, limits: AnyLimits = None) -> Iterator[None]:
             raise SpecError(too_much_work("checking this spec", Span(file))) from None
 
 
-_built: Cache[Recipe, Built] = Cache(_MOST_BUILT)  # more, while their classes are in use
-_compiled: Cache[object, tuple[Compiled, object, Trace]] = Cache(_REMEMBERED)
+_built: Cache[Recipe, Built] = Cache(64)  # and as many more as have instances
+_compiled: Cache[object, tuple[Compiled, object, Trace]] = Cache(32)
 
 
 def _keep(recipe: Recipe, built: Built) -> None:
@@ -494,7 +492,7 @@ def _keep(recipe: Recipe, built: Built) -> None:
     _built[recipe] = built
     del built
     for _ in range(2):
-        if len(_built) <= _MOST_BUILT:
+        if len(_built) <= _built.most:
             return
         oldest = next(iter(_built))
         found = _built.pop(oldest)
@@ -587,8 +585,9 @@ def _text_size(spec: Spec) -> int:
 
 
 def _key(source: AnySource) -> object:
-    text = source.source if isinstance(source, Spec) else source
-    alone = not isinstance(source, Spec) or all(file is text for file in source.files)
+    spec = source if isinstance(source, Spec) else None
+    text = source if spec is None else spec.source
+    alone = spec is None or all(file is text for file in spec.files)
     if isinstance(text, Source) and text.text and alone:
         return ("text", text.path, text.file, text.text, os.getcwd())
     if isinstance(source, (Spec, Source)):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from netspec.ops.meta_modules import CpuCopy, holds_state_alone
-from netspec.ops.types import FLOAT, Fact, TensorType, contiguous
+from netspec.ops.types import FLOAT, Fact, TensorType, contiguous, is_contiguous
 
 _EXACT = 8  # numbers up to it tell kinds of calls apart; of sizes above it there are smaller ones
 AnyCall: TypeAlias = "tuple[Callable[..., object], tuple[Fact, ...], tuple[tuple[str, Fact], ...]]"
@@ -67,7 +67,7 @@ def kind_of(key: Any) -> object:
 
     def kind(part: Any) -> object:
         if isinstance(part, TensorType):
-            in_order = part.stride == contiguous(part.shape, part.dtype).stride
+            in_order = is_contiguous(part)
             sizes = [n if n < 2 else labels.setdefault(n, len(labels) + 2) for n in part.shape]
             return tuple(sizes), in_order, part.dtype
         if isinstance(part, tuple) and part[:1] == (FLOAT,):

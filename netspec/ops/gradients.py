@@ -13,7 +13,7 @@ from netspec.ops import execution_limits, meta_eval
 from netspec.ops.call_kinds import kind_of
 from netspec.ops.process_state import own_random_state, silence
 from netspec.ops.torch_internals import tree_leaves, tree_map
-from netspec.ops.types import Fact, TensorType, memo_key
+from netspec.ops.types import Fact, count_tensors, memo_key
 from netspec.ops.values import fact_of, go_back, in_a_graph, to_value
 
 REFUSED = re.compile("not differentiable with respect to|not support automatic differentiat")
@@ -30,8 +30,7 @@ def refuses_gradients(
 
     Asked only of calls with several: no operator has a first tensor without a gradient.
     """
-    tensors = [fact for fact in tree_leaves((args, kwargs)) if isinstance(fact, TensorType)]
-    if len(tensors) < 2:
+    if count_tensors((args, kwargs)) < 2:
         return False
     memo = ("refuses", key, kind_of((memo_key(args), memo_key(kwargs))))
 

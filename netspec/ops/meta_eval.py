@@ -1,7 +1,7 @@
 """What an operator makes of inputs of given types, found by running the real one on `meta`.
 
-Nothing here knows any operator of torch by name: shapes and dtypes are read off torch's own
-results, each once for an operator, its arguments and its input types.
+Shapes and dtypes are read off torch's own results, each once for an operator, its arguments and its
+input types; `shape_rules` tells the few that torch takes long to tell.
 """
 
 from __future__ import annotations
@@ -36,7 +36,15 @@ from netspec.ops.shape_rules import (
     of_linear,
     of_small_ones,
 )
-from netspec.ops.types import Fact, OperatorRejects, TensorType, contiguous, elements, memo_key
+from netspec.ops.types import (
+    Fact,
+    OperatorRejects,
+    TensorType,
+    contiguous,
+    elements,
+    is_contiguous,
+    memo_key,
+)
 from netspec.ops.values import fact_of
 
 _MAX_CHANNELS = 10_000
@@ -95,7 +103,7 @@ def is_type_preserving(
     """
     if not isinstance(fact, TensorType) or not fact.shape or fact.shape[1:2] > (_MAX_CHANNELS,):
         return False
-    if 0 in fact.shape or fact.stride != contiguous(fact.shape, fact.dtype).stride:
+    if 0 in fact.shape or not is_contiguous(fact):
         return False
     alone = tuple(size == 1 for size in fact.shape)  # a batch norm takes no single value
     found_key = (key, alone, fact.shape[1:2], fact.dtype)

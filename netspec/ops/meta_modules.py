@@ -24,7 +24,7 @@ from netspec.ops.torch_internals import tree_leaves
 from netspec.ops.types import Fact, OperatorRejects, memo_key
 from netspec.ops.unfilled import Unfilled
 
-_A_MODULE = 500  # and of making one there
+_A_MODULE = 500  # the work of making one
 _STATE = ("_parameters", "_buffers")
 _modules: Cache[object, nn.Module] = Cache(2_000)
 _arguments: WeakKeyDictionary[nn.Module, tuple[tuple[Fact, ...], Mapping[str, Fact]]] = (

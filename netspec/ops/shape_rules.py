@@ -9,7 +9,7 @@ from typing import TypeAlias
 from torch import nn
 
 from netspec.ops.meta_modules import MetaCall
-from netspec.ops.types import Fact, TensorType, contiguous
+from netspec.ops.types import Fact, TensorType, contiguous, is_contiguous
 
 _SHORT = (5, 7)  # sequences
 SHALLOW = (2, 3)  # stacks of layers
@@ -29,7 +29,7 @@ def of_arithmetic(args: Args) -> Fact | None:
     None for others, which are broadcast, or laid out otherwise."""
     tensors = {fact for fact in args if isinstance(fact, TensorType)}
     fact = tensors.pop() if len(tensors) == 1 else None
-    if fact is None or fact.stride != contiguous(fact.shape, fact.dtype).stride:
+    if fact is None or not is_contiguous(fact):
         return None
     return fact
 
@@ -47,7 +47,7 @@ def of_linear(module: nn.Module, args: Args, kwargs: Named) -> Fact | None:
         return None
     if fact.shape[-1] != weight.shape[1] or 0 in (*fact.shape, *weight.shape):
         return None
-    if fact.stride != contiguous(fact.shape, fact.dtype).stride:
+    if not is_contiguous(fact):
         return None
     return contiguous((*fact.shape[:-1], weight.shape[0]), fact.dtype)
 

@@ -69,9 +69,22 @@ def type_of(tensor: torch.Tensor) -> TensorType:
 
 
 def has_tensor(fact: Fact) -> bool:
+    """Whether a tensor is in a value."""
     return isinstance(fact, TensorType) or (
         isinstance(fact, tuple) and any(has_tensor(item) for item in fact)
     )
+
+
+def count_tensors(fact: Fact) -> int:
+    """How many tensors are in a value."""
+    if isinstance(fact, tuple):
+        return sum([count_tensors(item) for item in fact])
+    return isinstance(fact, TensorType)
+
+
+def is_contiguous(fact: TensorType) -> bool:
+    """Whether its strides are those of a freshly made tensor."""
+    return fact.stride == contiguous(fact.shape, fact.dtype).stride
 
 
 def elements(fact: Fact) -> int:

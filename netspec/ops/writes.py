@@ -16,7 +16,7 @@ from netspec.ops.call_kinds import kind_of, smaller_calls
 from netspec.ops.execution import MAX_TINY
 from netspec.ops.process_state import own_random_state, silence
 from netspec.ops.torch_internals import tree_leaves
-from netspec.ops.types import Fact, TensorType, elements, memo_key
+from netspec.ops.types import Fact, count_tensors, elements, memo_key
 from netspec.ops.values import RANDOM, to_value
 
 _answers: Cache[object, frozenset[int]] = Cache(20_000)
@@ -31,7 +31,7 @@ def written_tensors(
     Asked only of calls with several: what overwrites its one tensor says so in its name.
     """
     named = tuple(kwargs.items())
-    if sum(isinstance(fact, TensorType) for fact in tree_leaves((args, named))) < 2:
+    if count_tensors((args, named)) < 2:
         return _NOTHING
     key = (target, kind_of((memo_key(args), memo_key(named))))
     found = _answers.get(key)

@@ -113,8 +113,8 @@ def _instance(
         return lowered, passed
 
     seen = scope.context.at_layer
-    after, named = lower_after(layer, scope, place), tuple(definition.block.inputs)
-    return GraphInstance(name, slot, lower, scope.graph, seen, after, named)
+    after, names = lower_after(layer, scope, place), tuple(definition.block.inputs)
+    return GraphInstance(name, slot, lower, scope.graph, seen, after, names)
 
 
 def _check_given(

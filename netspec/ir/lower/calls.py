@@ -221,10 +221,9 @@ def _result(
     note_overwriting(operator, bound.args, dict(bound.kwargs), scope.context, place)
     train = _in_train_mode(bound)
     found = scope.context.ask(run, refusal, partial(run, called=train) if train else None)
-    if _takes_several(bound):  # with one tensor, neither is a question
-        both = (bound,) if train is None else (bound, train)
-        scope.context.overwrites |= any(map(writes, both))
-        scope.context.refuses_gradients |= any(map(refuses, both))
+    both = (bound,) if train is None else (bound, train)
+    scope.context.overwrites |= any(map(writes, both))
+    scope.context.refuses_gradients |= any(map(refuses, both))
     _check_rank(operator, bound, found, scope, place)
     if scope.entry is None:
         scope.context.check_made(found[0], place)
@@ -237,12 +236,6 @@ def _result(
     else:
         expr = Call(operator, exprs, named)
     return Operand(expr, found, sized or any(map(has_tensor, found)), modal)
-
-
-def _takes_several(bound: Bound) -> bool:
-    """Whether a call may take more tensors than one: each by itself, or in a list."""
-    given = [o.facts[0] for o in bound.operands() if has_tensor(o.facts[0])]
-    return len(given) > 1 or any(not isinstance(fact, TensorType) for fact in given)
 
 
 def _check_rank(

@@ -313,7 +313,7 @@ class GraphInstance(Instance):
     home: GraphBuilder
     seen: Seen
     after: tuple[Init | Freeze, ...] = ()
-    named: tuple[str, ...] = ()  # a block's inputs
+    input_names: tuple[str, ...] = ()  # of a block
     taps: list[Operand] = field(default_factory=list)
     absent: frozenset[str] = frozenset()  # the paths of those that no layer gives
     inputs: int = 0  # how many its first call gives
@@ -332,7 +332,7 @@ class GraphInstance(Instance):
         # Of the graph that calls it, which is not always the one where it stands.
         origins = [scope.graph.origins(operand.expr) for operand in args]
         with scope.context.seeing(self._seen()):
-            scope.context.at_layer.passed = dict(zip(self.named, origins, strict=False))
+            scope.context.at_layer.passed = dict(zip(self.input_names, origins, strict=False))
             lowered, sources = self.lower(args, place)
         if scope.graph is not self.home and any(source not in args for source in sources):
             fact = f"`{self.name}` reads values from around it, and cannot be called from in here"

@@ -21,9 +21,7 @@ _EACH_OUTPUT: Json = {"items": to("outputs"), "additionalProperties": to("output
 
 _KEYS: Mapping[str, Json] = {
     "netspec": {"const": VERSION},
-    "name": {
-        "type": ["string", "null"],
-    },
+    "name": {"type": ["string", "null"]},
     "doc": {"type": ["string", "null"]},
     "args": {
         "type": "object",
@@ -35,9 +33,7 @@ _KEYS: Mapping[str, Json] = {
         "propertyNames": {"pattern": _IDENTIFIER, "patternErrorMessage": "an identifier"},
         "additionalProperties": to("input"),
     },
-    "spec": {
-        **_TEXT,
-    },
+    "spec": _TEXT,
     "requires": {
         "type": "array",
         "items": _TEXT,

@@ -59,12 +59,8 @@ _KEYS: Mapping[str, Json] = {
         "type": ["integer", "string", "object", "null"],
         "allOf": [to("repeat.keys"), {"if": {"type": "object"}, "then": _N_OR_OVER}],
     },
-    "as": {
-        "enum": ["sequential", "graph", "list", "dict", "inline", None],
-    },
-    "when": {
-        **_CONDITION,
-    },
+    "as": {"enum": ["sequential", "graph", "list", "dict", "inline", None]},
+    "when": _CONDITION,
     "declare": _FLAG,
     "keep": _FLAG,
     "init": {
@@ -87,20 +83,12 @@ _KEYS: Mapping[str, Json] = {
     },
     "pin": _FLAG,
     "persistent": _FLAG,
-    "module": {
-        **_or_expression("module"),
-    },
-    "call": {
-        **_or_expression("function"),
-    },
-    "act": {
-        **_or_expression("activation"),
-    },
+    "module": _or_expression("module"),
+    "call": _or_expression("function"),
+    "act": _or_expression("activation"),
     "block": _TEXT,
     "spec": _NAMED,
-    "layers": {
-        "type": ["object", "array"],
-    },
+    "layers": {"type": ["object", "array"]},
     "param": _SHAPE,
     "buffer": _SHAPE,
     "use": _NAMED,
@@ -210,10 +198,9 @@ def _short(module: Family, function: Family) -> Json:
 
 def _of_kind(kind: type[LayerBase], conditions: list[Json]) -> Json:
     """A layer of this kind. Those that name something of torch close their keys by its name."""
-    keys = keys_of(kind)
     own = described(kind, _KEYS)
     schema: Json = {
-        "properties": {key: _key(key, kind.kind, own[key]) for key in keys},
+        "properties": {key: _key(key, kind.kind, says) for key, says in own.items()},
         "allOf": [*conditions, *_rules(kind.kind)],
     }
     if not conditions:
