@@ -61,6 +61,14 @@ class Related:
     fact: str
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is worth a look and no mistake: the line that people read, and its place."""
+
+    text: str
+    span: Span
+
+
 class Help(str):
     """A help text that knows what it would have one write.
 

@@ -27,7 +27,7 @@ from netspec.emit.classes import plan_classes
 from netspec.emit.module import Built, compile_classes, in_use, release
 from netspec.emit.text import NotImportable, write_text
 from netspec.emit.tree import Written, write_trees
-from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.errors import Diagnostic, Note, Span, SpecError, did_you_mean
 from netspec.explain.operation import explain_rejection
 from netspec.file_trace import Trace
 from netspec.ir.foreign.documents import foreign_document
@@ -402,16 +402,17 @@ def notes(
 
     Raises SpecError where it can't be built.
     """
-    return notes_of(compile_spec(source, args, act, overrides, outputs, plugins, limits))
+    compiled = compile_spec(source, args, act, overrides, outputs, plugins, limits)
+    return tuple([note.text for note in notes_of(compiled)])
 
 
-def notes_of(compiled: Compiled) -> tuple[str, ...]:
+def notes_of(compiled: Compiled) -> tuple[Note, ...]:
     """The notes on a model that is compiled already."""
     return (*gradient_notes(compiled), *notes_of_layouts(compiled.program, compiled.built.empty()))
 
 
-def gradient_notes(compiled: Compiled) -> tuple[str, ...]:
-    """A line for each layer of which torch has no derivative, and which needs one."""
+def gradient_notes(compiled: Compiled) -> tuple[Note, ...]:
+    """One for each layer of which torch has no derivative, and which needs one."""
     return notes_without_derivative(compiled.program)
 
 
@@ -495,11 +496,11 @@ def _keep(recipe: Recipe, built: Built) -> None:
         if len(_built) <= _built.most:
             return
         oldest = next(iter(_built))
-        found = _built.pop(oldest)
+        found = [_built.pop(oldest)]
         if in_use(found):
-            _built[oldest] = found  # the last in line
+            _built[oldest] = found[0]  # the last in line
         else:
-            release(found)
+            release(found[0])
 
 
 def read_activation(act: Act) -> Activation:

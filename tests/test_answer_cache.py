@@ -17,7 +17,7 @@ from netspec import file_trace
 from netspec.cli import main
 from netspec.commands import answer_cache, check_specs, environment, parsers
 from netspec.commands.answer_cache import Answer, AnswerCache
-from netspec.errors import Diagnostic, Span
+from netspec.errors import Diagnostic, Note, Span
 from netspec.limits import Limits, raised
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +30,7 @@ BLOCKS = "netspec: 1\nblocks:\n  B: {inputs: {x: [N, 4]}, layers: {a: ReLU}}\n"
 INCLUDES = GOOD + "  b: {block: B}\ninclude: parts/blocks.yaml\n"
 PART = GOOD + "  part: {spec: part}\n"
 SPAN = Span("é\udcff.yaml", 3, 2, 5, "fc: {module: \x1b[31m}")
+NOTE = Note("a note", SPAN)
 WRONG = Diagnostic("NS203", "a fact", SPAN, ("a note", "{}"), "a help")
 
 
@@ -207,7 +208,7 @@ def test_who_answers_and_where_is_part_of_the_question(
     assert not stands() and stands()
     monkeypatch.setattr(environment, "__version__", "9")
     assert not stands() and stands()
-    monkeypatch.setattr(answer_cache, "_FORMAT", 3)
+    monkeypatch.setattr(answer_cache, "_FORMAT", answer_cache._FORMAT + 1)
     assert not stands() and stands()
     os.mkdir("below")
     os.rename("good.yaml", "below/good.yaml")
@@ -281,7 +282,7 @@ def test_a_spec_that_this_process_remembers_is_kept_with_its_trace(says) -> None
 def entry(folder: Path) -> Iterator[tuple[AnswerCache, Path]]:
     """A cache with the answer `WRONG` of a file, and where it is."""
     cache = AnswerCache(folder, "asked")
-    cache.keep("a.yaml", Answer("a.yaml", (WRONG,), ("note",)), {})
+    cache.keep("a.yaml", Answer("a.yaml", (WRONG,), (NOTE,)), {})
     (file,) = folder.iterdir()
     yield cache, file
     assert not list(folder.glob("*.tmp"))
@@ -289,7 +290,7 @@ def entry(folder: Path) -> Iterator[tuple[AnswerCache, Path]]:
 
 def test_what_is_read_is_what_was_written(entry: tuple[AnswerCache, Path]) -> None:
     cache, file = entry
-    assert cache.find("a.yaml") == Answer("a.yaml", (WRONG,), ("note",))
+    assert cache.find("a.yaml") == Answer("a.yaml", (WRONG,), (NOTE,))
     assert cache.find("b.yaml") is None
     assert AnswerCache(file.parent, "asked otherwise").find("a.yaml") is None
     other = file.with_name(f"{cache._key('b.yaml')}.json")

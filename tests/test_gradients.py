@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,6 +86,25 @@ def test_python_has_the_notes_of_the_command_line(
     (note,) = netspec.notes(file)
     assert main(["check", str(file)]) == 0
     assert f"note: {note}\n" in capsys.readouterr().out
+
+
+def test_programs_are_told_of_notes_and_where_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "net.yaml"
+    file.write_text(_net("=r // 2"))
+    (text,) = netspec.notes(file)
+    line = next(n for n, line in enumerate(_net("=r // 2").splitlines(), 1) if "  y: " in line)
+    assert main(["check", "--json", str(file)]) == 0
+    (note,) = json.loads(capsys.readouterr().out)
+    assert (note["file"], note["line"]) == (str(file), line)
+    assert (note["column"], note["endColumn"]) == (3, 4)
+    assert (note["message"], note["severity"], note["code"]) == (text, "note", None)
+    assert main(["check", "--sarif", str(file)]) == 0
+    (result,) = json.loads(capsys.readouterr().out)["runs"][0]["results"]
+    assert (result["level"], result["message"]["text"], "ruleId" in result) == ("note", text, False)
+    region = result["locations"][0]["physicalLocation"]["region"]
+    assert (region["startLine"], region["startColumn"]) == (line, 3)
 
 
 _IMAGES = """\

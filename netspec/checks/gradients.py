@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from netspec.errors import Diagnostic, Span
+from netspec.errors import Diagnostic, Note
 from netspec.ir.graph import Program
 from netspec.ir.walk.run_operator import Refuses, RefusesGradient, ask, ask_trained, meta_inputs
 from netspec.ir.walk.shared import shared_modules
@@ -51,8 +51,7 @@ def find_refused_gradient(program: Program, module: nn.Module) -> list[Diagnosti
 
 
 def _told(program: Program, refused: _Refused) -> Diagnostic:
-    place = refused.step.place
-    span = place.key_span() if place is not None else Span(program.source.file)
+    span = refused.step.span(program)
     named = _ARGUMENT.search(str(refused))
     what = f"its `{named[1]}`" if named else "all that it is given"
     fact = f"`{refused.step.path}` raises in `forward`: torch has no gradient for {what}"
@@ -60,19 +59,20 @@ def _told(program: Program, refused: _Refused) -> Diagnostic:
     return Diagnostic("NS301", fact, span, (), help)
 
 
-def notes_without_derivative(program: Program) -> tuple[str, ...]:
-    """A line for each layer that ends all gradients with an error.
+def notes_without_derivative(program: Program) -> tuple[Note, ...]:
+    """One for each layer that ends all gradients with an error.
 
     One that is called again with the same types is told once, where it is first. Of a model with
     very many layers the first are looked at.
     """
     watcher = _Derivatives()
     _walk(program, shared_modules(program.root), watcher)
-    return tuple(map(_note, watcher.found.values()))
+    return tuple([_note(step, program) for step in watcher.found.values()])
 
 
-def _note(step: Step) -> str:
-    return f"{step.told} has no derivative: `backward` through it raises"
+def _note(step: Step, program: Program) -> Note:
+    text = f"{step.told} has no derivative: `backward` through it raises"
+    return Note(text, step.span(program))
 
 
 def _walk(program: Program, module: nn.Module, watcher: Watcher) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from netspec.errors import Note
 from netspec.ir.graph import Program
 from netspec.ir.walk.run_operator import Refuses, ask, meta_inputs
 from netspec.ir.walk.walker import RunsInSteps, walk
@@ -18,15 +19,15 @@ _COLOURS = (1, 3, 4)
 _SMALLEST = 8  # side of an image
 
 
-def notes_of_layouts(program: Program, module: nn.Module) -> tuple[str, ...]:
-    """A line for each convolution that takes rows of an image for channels, unsaid.
+def notes_of_layouts(program: Program, module: nn.Module) -> tuple[Note, ...]:
+    """One for each convolution that takes rows of an image for channels, unsaid.
 
     `module` is on `meta`.
     """
     inputs = meta_inputs(program)
     if not any(map(_looks_channels_last, inputs)):
         return ()
-    watcher = _Watcher(names=[port.name for port in program.inputs], inputs=inputs)
+    watcher = _Watcher(program=program, inputs=inputs)
     try:
         with torch.no_grad():
             walk(program, module.eval(), inputs, watcher)
@@ -42,9 +43,9 @@ def _looks_channels_last(tensor: torch.Tensor) -> bool:
 
 @dataclass(slots=True)
 class _Watcher(RunsInSteps):
-    names: Sequence[str] = ()
+    program: Program = field(kw_only=True)
     inputs: Sequence[torch.Tensor] = ()
-    found: list[str] = field(default_factory=list)
+    found: list[Note] = field(default_factory=list)
 
     def call(
         self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -54,13 +55,15 @@ class _Watcher(RunsInSteps):
         return ask(target, args, kwargs)[0]
 
     def _look(self, conv: ConvNd, given: torch.Tensor) -> None:
-        name = next((n for n, own in zip(self.names, self.inputs, strict=True) if own is given), "")
+        ports = zip(self.program.inputs, self.inputs, strict=True)
+        name = next((port.name for port, own in ports if own is given), "")
         step = self.steps[-1]
         said = step.place is not None and step.place.argument("in_channels") is not None
         if not name or said or given.dim() != conv.weight.dim() or not _looks_channels_last(given):
             return
         sides = " × ".join(map(str, given.shape[2:]))
-        self.found.append(
+        text = (
             f"{step.told} takes `{name}` as {given.shape[1]} channels of {sides}: torch's channels"
             f" come right after the batch, and a last size of {given.shape[-1]} looks like them"
         )
+        self.found.append(Note(text, step.span(self.program)))

@@ -19,14 +19,14 @@ from pathlib import Path
 
 from netspec.commands.environment import environment
 from netspec.commands.spec_files import STDIN
-from netspec.errors import Diagnostic, Help, Related, Span
+from netspec.errors import Diagnostic, Help, Note, Related, Span
 from netspec.file_trace import Trace, digest, holds
 
 VARIABLE = "NETSPEC_CACHE"  # another folder; 0: none
 MOST_ENTRIES = 4_096
 MOST_BYTES = 64_000_000
 MOST_OF_ONE = 1_000_000  # bytes
-_FORMAT = 2
+_FORMAT = 3
 _OFF = ("0", "off", "no", "false")
 _SHOWN = ("specs", "json", "sarif", "no_cache")  # options that change no answer
 _OURS = re.compile(r"[0-9a-f]{32}(\.json|\.[0-9a-f]{16}\.tmp)")
@@ -38,7 +38,7 @@ class Answer:
 
     name: str
     found: tuple[Diagnostic, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,7 +155,7 @@ def _data_of(answer: Answer, trace: Trace) -> dict[str, object]:
         "trace": [[question, path, was] for (question, path), was in trace.items()],
         "name": answer.name,
         "found": [_plain(diagnostic) for diagnostic in answer.found],
-        "notes": answer.notes,
+        "notes": [[note.text, _plain_span(note.span)] for note in answer.notes],
     }
 
 
@@ -177,7 +177,9 @@ def _entry_of(data: object) -> tuple[Trace, Answer]:
     questions = [tuple(map(_text, _list(each, 3))) for each in _list(data["trace"])]
     trace = {(question, path): was for question, path, was in questions}
     found = tuple(map(_diagnostic, _list(data["found"])))
-    return trace, Answer(_text(data["name"]), found, _texts(data["notes"]))
+    noted = map(_pair, _list(data["notes"]))
+    notes = tuple(Note(_text(text), _span(span)) for text, span in noted)
+    return trace, Answer(_text(data["name"]), found, notes)
 
 
 def _diagnostic(data: object) -> Diagnostic:

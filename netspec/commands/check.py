@@ -14,7 +14,7 @@ from dataclasses import replace
 from netspec.commands.answer_cache import Answer, AnswerCache, open_cache
 from netspec.commands.spec_files import spec_files
 from netspec.display import visible
-from netspec.errors import Diagnostic, SpecError
+from netspec.errors import Diagnostic, Note, SpecError
 from netspec.reporting.data import Found, json_of
 from netspec.reporting.terminal import print_error, tell
 
@@ -27,15 +27,15 @@ def check_command(options: Namespace) -> int:
         print_error(error)
         return 2
     found = _once(Found(each.name, diagnostic) for each in answers for diagnostic in each.found)
+    notes = list(dict.fromkeys(note for each in answers for note in each.notes))
     if options.json:
-        _write_json(json_of(found))
+        _write_json(json_of(found, notes))
     elif options.sarif:
         from netspec.reporting.pages import read_pages
         from netspec.reporting.sarif import sarif_of
 
-        _write_json(sarif_of(found, read_pages()))
+        _write_json(sarif_of(found, read_pages(), notes))
     else:
-        notes = [note for each in answers for note in each.notes]
         _tell_people([each.name for each in answers], found, notes)
     return 1 if found else 0
 
@@ -69,12 +69,12 @@ def _write_json(value: object) -> None:
     sys.stdout.write(f"{json.dumps(value, indent=2)}\n")
 
 
-def _tell_people(specs: Sequence[str], found: Sequence[Found], notes: Sequence[str]) -> None:
+def _tell_people(specs: Sequence[str], found: Sequence[Found], notes: Sequence[Note]) -> None:
     tell([_with_file(one, specs) for one in found], sys.stdout)
     if found:
         sys.stdout.write("\n")
-    for note in dict.fromkeys(notes):
-        sys.stdout.write(f"note: {visible(note)}\n")
+    for note in notes:
+        sys.stdout.write(f"note: {visible(note.text)}\n")
     sys.stdout.write(f"{_verdict(specs, found)}\n")
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from netspec.checks.inplace.messages import decisions_json, decisions_text
 from netspec.commands.spec_argument import compile_given, read_changes
+from netspec.display import visible
 from netspec.errors import SpecError
 from netspec.ir.printer import program_text
 from netspec.pipeline import notes_of
@@ -45,7 +46,7 @@ def show_command(options: Namespace) -> int:
     if compiled.decisions:
         sys.stdout.write(f"\n{decisions_text(compiled.decisions)}")
     for note in notes_of(compiled):
-        sys.stdout.write(f"\nnote: {note}\n")
+        sys.stdout.write(f"\nnote: {visible(note.text)}\n")
     return 0
 
 

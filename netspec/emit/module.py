@@ -80,18 +80,19 @@ def compile_classes(
 
 
 _shown: Counter[str] = Counter()  # how many of the classes that live are of this file
-_ALONE = 3  # who hold a Built that nobody else has: the caller, a parameter, the count itself
+_ALONE = 2  # who hold a Built that nobody else has: the list that it is in, the count itself
 
 
-def in_use(built: Built) -> bool:
+def in_use(alone: list[Built]) -> bool:
     """Whether anybody has the model's classes, or an instance: each holds a reference to its class.
 
-    The caller, who asks, may have one reference to `built` and no other.
+    The model is the one in the list, and the caller has no other reference to it. (A parameter
+    would be one more, or two where torch.compile hooks into calls.)
     """
-    if sys.getrefcount(built) > _ALONE:
+    if sys.getrefcount(alone[0]) > _ALONE:
         return True
-    now = _holders(built.classes)
-    return any(count > least for count, least in zip(now, built.holders, strict=True))
+    now = _holders(alone[0].classes)
+    return any(count > least for count, least in zip(now, alone[0].holders, strict=True))
 
 
 def _holders(classes: Mapping[str, type[nn.Module]]) -> tuple[int, ...]:

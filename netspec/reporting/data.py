@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from netspec.errors import Diagnostic, Span
+from netspec.errors import Diagnostic, Note, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,13 @@ class Found:
         return [*elsewhere, *self.diagnostic.notes]
 
 
-def json_of(found: Iterable[Found]) -> list[dict[str, object]]:
-    """One mapping a diagnostic. Lines and columns count from 1, in characters; `endColumn` is the
-    first one after. All four are None where the mistake is not in a line of a file."""
-    return [
+def json_of(found: Iterable[Found], notes: Iterable[Note] = ()) -> list[dict[str, object]]:
+    """One mapping a diagnostic, then one a note, which has no code.
+
+    Lines and columns count from 1, in characters; `endColumn` is the first one after. All four are
+    None where the mistake is not in a line of a file.
+    """
+    told: list[dict[str, object]] = [
         {
             "file": one.place,
             "code": one.diagnostic.code,
@@ -53,6 +56,22 @@ def json_of(found: Iterable[Found]) -> list[dict[str, object]]:
         }
         for one in found
     ]
+    return told + list(map(_note, notes))
+
+
+def _note(note: Note) -> dict[str, object]:
+    return {
+        "file": note.span.file,
+        "code": None,
+        "message": note.text,
+        **region(note.span, _KEYS),
+        "notes": [],
+        "help": None,
+        "severity": "note",
+        "page": None,
+        "related": [],
+        "fixes": [],
+    }
 
 
 _KEYS = ("line", "column", "endLine", "endColumn")

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import netspec
-from netspec.errors import Diagnostic
+from netspec.errors import Diagnostic, Note, Span
 from netspec.reporting.data import Found, region
 from netspec.reporting.pages import Page
 
@@ -18,8 +18,10 @@ _KEYS = ("startLine", "startColumn", "endLine", "endColumn")
 _LINK = re.compile(r"\](?=\()")
 
 
-def sarif_of(found: Iterable[Found], pages: Mapping[str, Page]) -> dict[str, object]:
-    """A SARIF log of one run, with a rule for every code that has a page.
+def sarif_of(
+    found: Iterable[Found], pages: Mapping[str, Page], notes: Iterable[Note] = ()
+) -> dict[str, object]:
+    """A SARIF log of one run, with a rule for every code that has a page; notes have none.
 
     Paths are relative to the folder in which netspec runs, if they lie in it.
     """
@@ -31,7 +33,7 @@ def sarif_of(found: Iterable[Found], pages: Mapping[str, Page]) -> dict[str, obj
     run = {
         "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
-        "results": [_result(one, list(pages)) for one in found],
+        "results": [*(_result(one, list(pages)) for one in found), *map(_note, notes)],
     }
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
@@ -53,18 +55,30 @@ def _result(found: Found, codes: list[str]) -> dict[str, object]:
     lines = [diagnostic.fact, *(f"note: {note}" for note in found.notes)]
     if diagnostic.help:
         lines.append(f"help: {diagnostic.help}")
-    location: dict[str, object] = {"artifactLocation": _artifact(found.place)}
-    if diagnostic.span.line:
-        location["region"] = region(diagnostic.span, _KEYS)
     index = {"ruleIndex": codes.index(diagnostic.code)} if diagnostic.code in codes else {}
     return {
         "ruleId": diagnostic.code,
         **index,
         "level": diagnostic.severity,
         "message": {"text": _escaped("\n".join(lines))},
-        "locations": [{"physicalLocation": location}],
+        "locations": [_location(found.place, diagnostic.span)],
         **_fixes(diagnostic),
     }
+
+
+def _note(note: Note) -> dict[str, object]:
+    return {
+        "level": "note",
+        "message": {"text": _escaped(note.text)},
+        "locations": [_location(note.span.file, note.span)],
+    }
+
+
+def _location(file: str, span: Span) -> dict[str, object]:
+    location: dict[str, object] = {"artifactLocation": _artifact(file)}
+    if span.line:
+        location["region"] = region(span, _KEYS)
+    return {"physicalLocation": location}
 
 
 def _fixes(diagnostic: Diagnostic) -> dict[str, object]:

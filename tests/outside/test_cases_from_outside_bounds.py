@@ -9,7 +9,7 @@ import linecache
 import pickle
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +17,7 @@ from time import process_time
 
 import pytest
 import torch
+from torch._dynamo import eval_frame
 
 import netspec
 from netspec import SpecError, caches, limits
@@ -247,6 +248,16 @@ def test_threads_build_what_one_thread_builds_and_leave_all_as_it_was() -> None:
         assert all(torch.equal(expected[k], v) for k, v in model.state_dict().items())
 
 
+@pytest.fixture(params=[False, True], ids=["", "torch.compile"])
+def hooked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Calls as they are once torch.compile was used: its hook makes each hold its arguments."""
+    before = eval_frame.set_eval_frame(False) if request.param else None
+    yield
+    if request.param:
+        eval_frame.set_eval_frame(before)
+
+
+@pytest.mark.usefixtures("hooked")
 def test_what_many_specs_held_is_given_back() -> None:
     def text(number: int) -> str:
         return spec(f"  a: {{module: Linear, out_features: {number % 5 + 1}}}\n  b: {{act: relu}}\n"

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from typing_extensions import assert_never
 
+from netspec.errors import Span
 from netspec.ir.expr import (
     Attribute,
     Binary,
@@ -96,6 +97,10 @@ class Step:
     @property
     def line(self) -> int:
         return self.place.line if self.place else 0
+
+    def span(self, program: Program) -> Span:
+        """Its name in the text, or the program's file where it has no place of its own."""
+        return self.place.key_span() if self.place else Span(program.source.file)
 
     @property
     def told(self) -> str:
