@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from netspec.analysis.analyse import Analysis, analyse
+    from netspec.api import build, check, load, loads, notes, to_python
     from netspec.errors import Diagnostic, RunError, SpecError
     from netspec.language.dump import dump_spec as dump
     from netspec.language.load import Spec
-    from netspec.pipeline import build, check, load, loads, notes, to_python
     from netspec.proof.verify import verify
     from netspec.registration import register
     from netspec.run.checkpoint import load_checkpoint
@@ -33,16 +33,16 @@ _HOMES = {
     "SpecError": ("netspec.errors", "SpecError"),
     "Spec": ("netspec.language.load", "Spec"),
     "dump": ("netspec.language.dump", "dump_spec"),
-    "build": ("netspec.pipeline", "build"),
+    "build": ("netspec.api", "build"),
     "freeze": ("netspec.run.freezing", "freeze"),
     "load_weights": ("netspec.run.weights", "load_weights"),
-    "check": ("netspec.pipeline", "check"),
-    "load": ("netspec.pipeline", "load"),
+    "check": ("netspec.api", "check"),
+    "load": ("netspec.api", "load"),
     "load_checkpoint": ("netspec.run.checkpoint", "load_checkpoint"),
-    "loads": ("netspec.pipeline", "loads"),
-    "notes": ("netspec.pipeline", "notes"),
+    "loads": ("netspec.api", "loads"),
+    "notes": ("netspec.api", "notes"),
     "register": ("netspec.registration", "register"),
-    "to_python": ("netspec.pipeline", "to_python"),
+    "to_python": ("netspec.api", "to_python"),
     "verify": ("netspec.proof.verify", "verify"),
 }
 

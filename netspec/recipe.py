@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from netspec.ir.lower.session import Activation
@@ -12,6 +11,7 @@ from netspec.language.load import Spec, plain_source
 from netspec.language.overrides import Override
 from netspec.limits import Limits, current
 from netspec.ops.types import memo_key
+from netspec.request import Request, hashable
 from netspec.source import Source, from_mapping
 
 
@@ -42,27 +42,19 @@ class Recipe:
         return [self.main, *self.variants, *(kept for _, kept in self.named)]
 
 
-def recipe_of(
-    spec: Spec,
-    files: Files,
-    args: Mapping[str, object],
-    activation: Activation,
-    changes: tuple[Override, ...],
-    outputs: tuple[str, ...],
-    needs: tuple[str, ...],
-) -> Recipe:
-    """The recipe of a spec that was lowered with these args, form, overrides and outputs."""
+def recipe_of(spec: Spec, files: Files, request: Request, needs: tuple[str, ...]) -> Recipe:
+    """The recipe of a spec that was lowered with what was asked for."""
     main = plain_source(spec.source)
     mapping = None if main.text else json.dumps(main.value)
     own = () if isinstance(spec.source, Source) else spec.source.overrides
     named = tuple((key, _kept(source)) for key, source in files.opened.items())
-    given = tuple(sorted((name, hashable(value)) for name, value in args.items()))
+    given = tuple(sorted((name, hashable(value)) for name, value in request.args.items()))
     typed = recipe_key(given)
-    changed = tuple(replace(override, origin=None) for override in own or changes)
+    changed = tuple(replace(override, origin=None) for override in own or request.overrides)
     variants = tuple(map(_kept, files.variants))
     return Recipe(
-        _kept(main), mapping, named, given, typed, activation, changed, outputs, needs, variants,
-        current(),
+        _kept(main), mapping, named, given, typed, request.activation, changed, request.outputs,
+        needs, variants, current(),
     )  # fmt: skip
 
 
@@ -73,12 +65,3 @@ def recipe_key(args: tuple[tuple[str, object], ...]) -> object:
 
 def _kept(source: Source) -> Kept:
     return Kept(source.file, str(source.path) if source.path else None, source.text)
-
-
-def hashable(value: object) -> object:
-    """A plain value with tuples in the place of lists and mappings."""
-    if isinstance(value, Mapping):
-        return tuple(sorted((str(key), hashable(item)) for key, item in value.items()))
-    if isinstance(value, (list, tuple)):
-        return tuple(hashable(item) for item in value)
-    return value

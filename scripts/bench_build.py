@@ -27,7 +27,7 @@ from handwritten import ChainFunctional, chain, resnet50
 from torch import nn
 
 import netspec
-from netspec import caches, find, pipeline
+from netspec import caches, find, pipeline, request
 from netspec.checks.unused import find_unused
 from netspec.emit.classes import plan_classes
 from netspec.emit.module import compile_classes
@@ -221,7 +221,7 @@ def floor(place: Path, quick: bool) -> list[dict[str, object]]:
 
 def clock_stages(path: Path, form: str) -> list[float]:
     """Seconds of each stage of one build."""
-    activation = pipeline.read_activation(form)
+    activation = request.read_activation(form)
     files = find.files()
     marks: list[float] = []
     clock(lambda: None)  # collects garbage

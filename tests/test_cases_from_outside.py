@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import netspec
-from netspec.pipeline import Compiled, compile_spec, gradient_notes
+from netspec.compiled import Compiled, gradient_notes
+from netspec.pipeline import compile_spec
 from netspec.proof.verify import random_inputs
 from tests.compare import flatten
 

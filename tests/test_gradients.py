@@ -11,8 +11,8 @@ import pytest
 import torch
 
 import netspec
+from netspec.api import loads
 from netspec.cli import main
-from netspec.pipeline import loads
 
 _HEAD = "netspec: 1\nname: Net\ninputs: {x: [N, 8], t: {shape: [N], dtype: int64}}\nlayers:\n"
 _TRAINED = "  w: {param: [8], init: ones_}\n"

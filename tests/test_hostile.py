@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import netspec
 from netspec import caches
 from netspec.checks import gradients
+from netspec.compiled import gradient_notes
 from netspec.emit.module import Built
 from netspec.errors import MAX_DIAGNOSTICS, Diagnostic
 from netspec.ir.walk.run_operator import ask
@@ -31,7 +32,7 @@ from netspec.ops.arguments import Either, Kind
 from netspec.ops.meta_modules import meta_module
 from netspec.ops.signatures import signatures_of
 from netspec.ops.types import Fact, TensorType, contiguous
-from netspec.pipeline import compile_spec, gradient_notes
+from netspec.pipeline import compile_spec
 from tests import hostile
 from tests.compare import compare_state, compare_values
 from tests.hostile import Folder, play_in_time

@@ -20,7 +20,8 @@ NETSPEC = Path(__file__).resolve().parent.parent / "netspec"
 # What stands directly in netspec/, and which of its neighbours each may import besides itself.
 # `__init__` is the public surface: what `import netspec` or `from netspec import build` reaches.
 BELOW_CHECK = {"display", "caches", "errors", "limits", "source", "language", "ops", "ir"}
-BELOW_PIPELINE = BELOW_CHECK | {"checks", "emit", "view", "explain"}
+BELOW_PIPELINE = BELOW_CHECK | {"checks", "emit", "view", "explain", "request"}
+OF_A_SPEC = {"compiled", "pipeline", "spec_source"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "display": set(),
     "errors": {"display"},
@@ -36,17 +37,24 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "emit": BELOW_CHECK,
     "view": BELOW_CHECK,
     "find": {"errors", "file_trace", "source", "language"},
-    "recipe": {"limits", "source", "language", "ops", "ir"},
+    "request": {"errors", "language", "ops", "ir"},
+    "recipe": {"limits", "source", "language", "ops", "ir", "request"},
+    "spec_source": BELOW_CHECK | {"find", "plugins"},
+    "compiled": BELOW_PIPELINE | {"recipe"},
+    "in_place_form": BELOW_CHECK | {"checks", "emit"},
     "plugins": {"errors", "ops"},
     "registration": {"language", "ops", "ir"},
-    "pipeline": BELOW_PIPELINE | {"file_trace", "find", "recipe", "plugins"},
-    "analysis": BELOW_PIPELINE | {"file_trace", "pipeline", "find"},
-    "__init__": BELOW_PIPELINE | {"analysis", "pipeline", "proof", "registration", "run"},
+    "pipeline": BELOW_PIPELINE
+    | {"file_trace", "find", "recipe", "plugins", "spec_source", "in_place_form", "compiled"},
+    "api": BELOW_PIPELINE | OF_A_SPEC | {"find"},
+    "analysis": BELOW_PIPELINE | OF_A_SPEC | {"file_trace", "find"},
+    "__init__": BELOW_PIPELINE | {"analysis", "api", "proof", "registration", "run"},
     "reporting": {"display", "errors", "__init__"},
-    "proof": BELOW_PIPELINE | {"pipeline", "plugins"},
+    "proof": BELOW_PIPELINE | OF_A_SPEC | {"plugins"},
     "commands": BELOW_PIPELINE
-    | {"file_trace", "pipeline", "find", "reporting", "proof", "plugins", "__init__"},
-    "run": BELOW_PIPELINE | {"pipeline", "find", "recipe", "reporting", "plugins", "__init__"},
+    | OF_A_SPEC
+    | {"api", "file_trace", "find", "reporting", "proof", "plugins", "__init__"},
+    "run": BELOW_PIPELINE | OF_A_SPEC | {"find", "recipe", "reporting", "plugins", "__init__"},
     "cli": {"display", "errors", "__init__", "commands", "run"},
 }
 ONLY_IN: Mapping[str, set[str]] = {

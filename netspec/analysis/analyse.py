@@ -22,7 +22,8 @@ from netspec.language.load import Spec, plain_source
 from netspec.language.overrides import Overrides
 from netspec.limits import AnyLimits, bounded, read_limits
 from netspec.ops import registry
-from netspec.pipeline import Act, Examined, examine, summary_of
+from netspec.pipeline import Examined, examine, summary_of
+from netspec.request import Act
 from netspec.source import Source
 from netspec.view.summary import Summary
 

@@ -16,10 +16,11 @@ from netspec import file_trace
 from netspec.commands.answer_cache import Answer, AnswerCache
 from netspec.commands.find_specs import Checked, given_args, look_at
 from netspec.commands.spec_argument import Changes, compile_given, read_changes
+from netspec.compiled import check_dtype, notes_of
 from netspec.errors import Span, SpecError
 from netspec.file_trace import Trace, traced
 from netspec.limits import current
-from netspec.pipeline import check_dtype, notes_of, read_dtype
+from netspec.request import read_dtype
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 

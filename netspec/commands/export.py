@@ -6,8 +6,8 @@ from argparse import Namespace
 
 from netspec.commands.output_file import refuses, write_result
 from netspec.commands.spec_argument import compile_given, read_changes
+from netspec.compiled import source_of
 from netspec.errors import SpecError
-from netspec.pipeline import source_of
 from netspec.reporting.terminal import print_error
 
 

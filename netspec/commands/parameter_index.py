@@ -32,7 +32,7 @@ def parameters_of(files: Iterable[str]) -> dict[str, int | None]:
 
 def count(file: str) -> int | None:
     """The parameters of a spec with its default args, or None where it can't be built so."""
-    from netspec.pipeline import build
+    from netspec.api import build
 
     try:
         model = build(file, device="meta")

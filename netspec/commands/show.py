@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from netspec.checks.inplace.messages import decisions_json, decisions_text
 from netspec.commands.spec_argument import compile_given, read_changes
+from netspec.compiled import notes_of
 from netspec.display import visible
 from netspec.errors import SpecError
 from netspec.ir.printer import program_text
-from netspec.pipeline import notes_of
 from netspec.reporting.terminal import look_of, print_error
 from netspec.view.summary import Summary, summarize, summary_json
 from netspec.view.table import summary_text

@@ -11,10 +11,12 @@ from typing import TypeVar
 
 from netspec import find
 from netspec.commands.spec_files import STDIN
+from netspec.compiled import Compiled
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.language.overrides import Override, parse_overrides
-from netspec.pipeline import Act, Compiled, compile_spec, read_activation
+from netspec.pipeline import compile_spec
 from netspec.plugins import enabled, load
+from netspec.request import Act, read_activation
 from netspec.source import Source, read_text
 
 T = TypeVar("T")

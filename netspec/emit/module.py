@@ -76,26 +76,14 @@ def compile_classes(
     shown = tuple(files.values())
     _shown.update(shown)
     used = tuple(one.registered for one in written.imports if one.registered)
-    return Built(classes, namespace[BUILDER], used, shown, _holders(classes))
+    return Built(classes, namespace[BUILDER], used, shown, holders_of(classes))
 
 
 _shown: Counter[str] = Counter()  # how many of the classes that live are of this file
-_ALONE = 2  # who hold a Built that nobody else has: the list that it is in, the count itself
 
 
-def in_use(alone: list[Built]) -> bool:
-    """Whether anybody has the model's classes, or an instance: each holds a reference to its class.
-
-    The model is the one in the list, and the caller has no other reference to it. (A parameter
-    would be one more, or two where torch.compile hooks into calls.)
-    """
-    if sys.getrefcount(alone[0]) > _ALONE:
-        return True
-    now = _holders(alone[0].classes)
-    return any(count > least for count, least in zip(now, alone[0].holders, strict=True))
-
-
-def _holders(classes: Mapping[str, type[nn.Module]]) -> tuple[int, ...]:
+def holders_of(classes: Mapping[str, type[nn.Module]]) -> tuple[int, ...]:
+    """How many hold each class."""
     return tuple([sys.getrefcount(classes[name]) for name in classes])
 
 

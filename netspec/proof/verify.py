@@ -8,17 +8,20 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from netspec.compiled import Compiled
 from netspec.display import aligned
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.ir.graph import Program
 from netspec.language.overrides import Overrides
 from netspec.ops.process_state import own_random_state
 from netspec.ops.types import TensorType
-from netspec.pipeline import FORMS, AnySource, Compiled, compile_spec
+from netspec.pipeline import compile_spec
 from netspec.plugins import enabled
 from netspec.proof.compare import Result, first_difference, named_tensors, run_once
 from netspec.proof.determinism import changed_step
 from netspec.proof.registration_contract import broken_word
+from netspec.request import FORMS
+from netspec.spec_source import AnySource
 
 _SEED = 0
 _MOVED = 0.01

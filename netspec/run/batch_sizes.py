@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from netspec.compiled import Compiled
 from netspec.errors import Diagnostic, RunError, Span
-from netspec.pipeline import Compiled
 from netspec.run.data.batches import batch_sizes
 from netspec.run.data.dataset import Data, Examples
 from netspec.run.data.settings import Settings as DataSettings

@@ -21,15 +21,17 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
+from netspec.compiled import Compiled
 from netspec.errors import Diagnostic, RunError, Span, did_you_mean
 from netspec.ir.lower.session import Activation
 from netspec.language.files import Kept
 from netspec.language.overrides import Override
 from netspec.limits import AnyLimits, raised, read_limits
 from netspec.ops.process_state import own_random_state
-from netspec.pipeline import Act, Compiled, compile_recipe, read_activation
+from netspec.pipeline import compile_recipe
 from netspec.plugins import enabled, how_to_enable, is_enabled
-from netspec.recipe import Recipe, hashable, recipe_key
+from netspec.recipe import Recipe, recipe_key
+from netspec.request import Act, hashable, read_activation
 from netspec.run.folder import BEST, LAST, replace_file
 from netspec.run.state_codec import flatten, restore
 from netspec.run.state_dict_diff import compare

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from netspec.compiled import Compiled
 from netspec.errors import Diagnostic, RunError, Span
 from netspec.ir.graph import NewGraph, Port
 from netspec.ops.types import TensorType
-from netspec.pipeline import Compiled
 from netspec.run.data.dataset import Data, Field, Wanted
 from netspec.source import Path
 

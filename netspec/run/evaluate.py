@@ -15,8 +15,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from netspec.compiled import Compiled
 from netspec.errors import Diagnostic, RunError, Span, SpecError
-from netspec.pipeline import Compiled
 from netspec.reporting.terminal import print_error
 from netspec.run.batch_sizes import check_evaluation
 from netspec.run.classification_report import ClassScore, class_scores, confusion_lines, score_lines

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from netspec.compiled import Compiled, check_dtype
 from netspec.errors import Diagnostic, RunError, Span
-from netspec.pipeline import Compiled, check_dtype
 from netspec.run.checkpoint import Checkpoint, find_checkpoint, load_own, read_checkpoint
 from netspec.run.data.dataset import Data
 from netspec.run.data.settings import Settings as DataSettings

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from netspec.compiled import Compiled
 from netspec.errors import Diagnostic, RunError, SpecError
-from netspec.pipeline import Compiled, compile_spec
+from netspec.pipeline import compile_spec
 from netspec.run.settings import place_of
 
 Type = tuple[tuple[int, ...], torch.dtype]

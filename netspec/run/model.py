@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from netspec import find
+from netspec.compiled import Compiled
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.language.load import Spec, load_spec, plain_source
 from netspec.language.overrides import Override, apply_overrides, args_of
 from netspec.language.validation_errors import unknown_arg
 from netspec.language.variants import resolved
-from netspec.pipeline import Compiled, compile_spec
+from netspec.pipeline import compile_spec
 from netspec.run.overrides import DELETED, as_written, key_of, parsed
 from netspec.run.settings import ActSettings
 from netspec.source import Path, Plain, Source

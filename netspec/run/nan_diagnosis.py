@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from netspec.compiled import Compiled
 from netspec.errors import Diagnostic, Span
 from netspec.ir.lower.session import Activation
-from netspec.pipeline import Compiled, compile_recipe
+from netspec.pipeline import compile_recipe
 from netspec.run.data.dataset import Batch
 from netspec.run.data_compatibility import output_span
 from netspec.run.preflight import Prepared

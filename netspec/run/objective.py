@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from netspec.compiled import Compiled
 from netspec.errors import Diagnostic, RunError, did_you_mean
 from netspec.ops.types import TensorType
-from netspec.pipeline import Compiled
 from netspec.run.data.dataset import Batch, Data
 from netspec.run.data_compatibility import check_classes, find_outputs, named_outputs
 from netspec.run.loss import USUAL, Loss, make_loss

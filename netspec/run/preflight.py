@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from netspec.compiled import Compiled, check_dtype
 from netspec.errors import Diagnostic, RunError, SpecError
-from netspec.pipeline import Compiled, check_dtype, compile_recipe
+from netspec.pipeline import compile_recipe
 from netspec.recipe import Recipe
 from netspec.run.batch_sizes import check_batches
 from netspec.run.data.batches import epoch_length

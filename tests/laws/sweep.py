@@ -23,6 +23,7 @@ import torch
 import yaml
 
 import netspec
+from netspec.compiled import Compiled
 from netspec.ops import catalog
 from netspec.ops.arguments import (
     ArgumentType,
@@ -35,9 +36,10 @@ from netspec.ops.arguments import (
     TupleOf,
 )
 from netspec.ops.signatures import forward_signature_of, signatures_of
-from netspec.pipeline import FORMS, Compiled, compile_spec
+from netspec.pipeline import compile_spec
 from netspec.proof.compare import Result, first_difference, run_once
 from netspec.proof.verify import moved_state
+from netspec.request import FORMS
 
 _INTS = (0, 1, 1, 2, 2, 2, 3, 3, 4, 5, -1, -1, -2)
 _FLOATS = (0.0, 0.5, 0.5, 1.0, 1.0, -1.0, 3.0, 1e-5, 2)

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 import netspec
 from netspec import caches
+from netspec.compiled import Compiled
 from netspec.errors import RunError, SpecError
-from netspec.pipeline import Compiled, compile_spec
+from netspec.pipeline import compile_spec
 from netspec.run.checkpoint import load_checkpoint, write_checkpoint
 
 _BLOCKS = """\

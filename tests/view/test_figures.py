@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from netspec.pipeline import Compiled, compile_spec
+from netspec.compiled import Compiled
+from netspec.pipeline import compile_spec
 from netspec.view.summary import Summary, summarize
 from tests.test_cases import FORMS, OK, options_of
 from tests.twins.registry import TWINS, Twin
