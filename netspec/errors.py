@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal
+from typing import Literal, TypeVar
 
 from netspec.display import PLAIN, Look, Style, excerpt, paint, visible, wrapped
 
@@ -23,11 +23,23 @@ _COMPARED = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value came from that stands in no file: what kind of thing, and which one.
+
+    `written` is how messages call it: `args={'width': …}`, `the override layers.a.p=0.1`.
+    """
+
+    kind: Literal["act", "arg", "dtype", "limit", "option", "override", "plugin"]
+    name: str
+    written: str
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
     """A stretch of one line of a spec's text; lines and columns count from 1, in characters.
 
     `text` is the line itself. A value that no file holds (an override, a mapping given in Python)
-    has line 0, and `file` says where it came from.
+    has line 0, `file` tells people where it came from, and `origin` programs.
     """
 
     file: str
@@ -35,6 +47,12 @@ class Span:
     column: int = 1
     width: int = 1
     text: str = ""
+    origin: Origin | None = None
+
+    @classmethod
+    def of(cls, origin: Origin) -> Span:
+        """The place of what a caller gave."""
+        return cls(f"from {origin.written}", origin=origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +87,9 @@ class Note:
     span: Span
 
 
+_HelpType = TypeVar("_HelpType", bound="Help")
+
+
 class Help(str):
     """A help text that knows what it would have one write.
 
@@ -79,10 +100,29 @@ class Help(str):
     word: str
     instead: tuple[str, ...]
 
-    def __new__(cls, text: str, word: str = "", *instead: str) -> Help:
+    def __new__(cls: type[_HelpType], text: str, word: str = "", *instead: str) -> _HelpType:
         made = super().__new__(cls, text)
         made.word, made.instead = word, instead
         return made
+
+
+class GiveArg(Help):
+    """A help to give an arg: here as Python does; each other way of calling has its own words."""
+
+    name: str
+    or_else: str
+
+    def __new__(cls, name: str, or_else: str) -> GiveArg:
+        made = super().__new__(cls, f"pass args={{'{name}': …}}{or_else}")
+        made.name, made.or_else = name, or_else
+        return made
+
+    def __reduce__(self) -> tuple[type[GiveArg], tuple[str, str]]:
+        return GiveArg, (self.name, self.or_else)
+
+    def by(self, way: str) -> str:
+        """The help with another way to give it."""
+        return f"{way}{self.or_else}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
 
-from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.errors import Diagnostic, Origin, Span, SpecError, did_you_mean
 
 WORK_FOR_A_BYTE = 30  # that a longer text may take more
 
@@ -77,7 +77,7 @@ def read_limits(given: AnyLimits, source: str = "limits.") -> Limits:
         return given
     problems = []
     for name, value in given.items():
-        span = Span(f"from {source}{name}={value}")
+        span = Span.of(Origin("limit", name, f"{source}{name}={value}"))
         if name not in _NAMES:
             help = did_you_mean(name, _NAMES) or f"there are {', '.join(_NAMES)}"
             problems.append(Diagnostic("NS201", f"there is no limit `{name}`", span, help=help))

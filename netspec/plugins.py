@@ -19,7 +19,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
-from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.errors import Diagnostic, Origin, Span, SpecError, did_you_mean
 from netspec.ops import registry
 
 GROUP = "netspec.layers"
@@ -181,4 +181,4 @@ def _diagnostic(name: str, fact: str, help: str | None) -> Diagnostic:
 
 
 def _span(name: str) -> Span:
-    return Span(f"from plugins=[{name!r}]")
+    return Span.of(Origin("plugin", name, f"plugins=[{name!r}]"))

@@ -8,7 +8,7 @@ from typing import get_args
 
 import torch
 
-from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.errors import Diagnostic, Origin, Span, SpecError, did_you_mean
 from netspec.ir.lower.session import Activation, Form
 from netspec.language.overrides import Override, Overrides, parse_overrides
 from netspec.ops import catalog
@@ -48,7 +48,7 @@ def read_request(
 def read_activation(act: Act) -> Activation:
     """`"functional"`, or `{"form": "functional", "fn": "gelu"}`. Raises SpecError."""
     given = {"form": act} if isinstance(act, str) else dict(act)
-    span = Span(f"from act={act!r}")
+    span = Span.of(Origin("act", "act", f"act={act!r}"))
     for key in given:
         if key not in ("form", "fn"):
             fact = f"`act` has no `{key}`"
@@ -71,7 +71,7 @@ def read_dtype(dtype: str | torch.dtype) -> torch.dtype:
     found = catalog.find_dtype(dtype)
     if found is None:
         help = told_of_dtype(dtype)
-        span = Span(f"from dtype={dtype!r}")
+        span = Span.of(Origin("dtype", "dtype", f"dtype={dtype!r}"))
         raise SpecError(Diagnostic("NS206", f"there is no dtype `{dtype}`", span, help=help))
     return found
 

@@ -17,7 +17,7 @@ from netspec.commands.answer_cache import Answer, AnswerCache
 from netspec.commands.find_specs import Checked, given_args, look_at
 from netspec.commands.spec_argument import Changes, compile_given, read_changes
 from netspec.compiled import check_dtype, notes_of
-from netspec.errors import Span, SpecError
+from netspec.errors import Origin, Span, SpecError
 from netspec.file_trace import Trace, traced
 from netspec.limits import current
 from netspec.request import read_dtype
@@ -55,7 +55,7 @@ def _read_dtype(name: str | None) -> torch.dtype | None:
     try:
         return None if name is None else read_dtype(name)
     except SpecError as error:
-        span = Span(f"from --dtype {name}")
+        span = Span.of(Origin("option", "--dtype", f"--dtype {name}"))
         raise SpecError([replace(found, span=span) for found in error.diagnostics]) from None
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from netspec import find
 from netspec.commands.spec_files import STDIN
 from netspec.compiled import Compiled
-from netspec.errors import Diagnostic, Span, SpecError
+from netspec.errors import Diagnostic, GiveArg, Origin, Span, SpecError
 from netspec.language.overrides import Override, parse_overrides
 from netspec.pipeline import compile_spec
 from netspec.plugins import enabled, load
@@ -21,7 +21,6 @@ from netspec.source import Source, read_text
 
 T = TypeVar("T")
 STDIN_NAME = "<stdin>"
-_MISSING = re.compile(r"pass args=\{'(\w+)': …\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def read_changes(options: Namespace) -> Changes:
             read_activation(act)
     except SpecError as error:
         fn = "" if options.fn is None else f" --fn {options.fn}"
-        span = Span(f"from --act {options.act}{fn}")
+        span = Span.of(Origin("option", "--act", f"--act {options.act}{fn}"))
         problems += [replace(found, span=span) for found in error.diagnostics]
     args = _parsed(options.arg, "--arg", problems)
     overrides = _parsed(options.changes, "--set", problems)
@@ -61,7 +60,7 @@ def _unloaded(plugins: Iterable[str]) -> list[Diagnostic]:
         try:
             load([plugin])
         except SpecError as error:
-            span = Span(f"from --plugin {plugin}")
+            span = Span.of(Origin("option", "--plugin", f"--plugin {plugin}"))
             problems += [replace(problem, span=span) for problem in error.diagnostics]
     return problems
 
@@ -72,7 +71,7 @@ def _parsed(texts: Iterable[str], option: str, problems: list[Diagnostic]) -> li
         try:
             found += parse_overrides([text])
         except SpecError as error:
-            span = Span(f"from {option} {text}")
+            span = Span.of(Origin("option", option, f"{option} {text}"))
             problems += [replace(problem, span=span) for problem in error.diagnostics]
     return found
 
@@ -107,12 +106,12 @@ def _standard_input() -> str:
 def _as_typed(diagnostic: Diagnostic, changes: Changes) -> Diagnostic:
     """A diagnostic that speaks of the options that were typed, not of Python's arguments."""
     span = diagnostic.span
-    for name, text in changes.typed.items():
-        if span.file == f"from args={{'{name}': …}}":
-            span = Span(f"from --arg {text}")
+    if span.origin is not None and span.origin.kind == "arg" and span.origin.name in changes.typed:
+        typed = changes.typed[span.origin.name]
+        span = Span.of(Origin("option", "--arg", f"--arg {typed}"))
     help = diagnostic.help
-    if help and _MISSING.search(help):
-        help = _MISSING.sub(r"give --arg \1=…", help)
+    if isinstance(help, GiveArg):
+        help = help.by(f"give --arg {help.name}=…")
     notes = (*diagnostic.notes, *_given_in(span, changes))
     return replace(diagnostic, span=span, notes=notes, help=help)
 

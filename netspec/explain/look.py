@@ -7,9 +7,9 @@ from pathlib import PurePath
 
 from netspec.explain.rules.attempt import Given
 from netspec.ir.graph import Place
+from netspec.ir.lower.probing import sizes_text
 from netspec.ir.lower.provenance import Step, history_of
 from netspec.ir.lower.scope import Scope
-from netspec.ir.lower.session import sizes_text
 from netspec.ir.lower.values import Operand
 from netspec.language.schema import expand_short
 from netspec.ops.shapes import dimensions_text, shape_text

@@ -79,7 +79,7 @@ def _call(refused_: RejectedCall) -> Refused:
     tensors: list[tuple[Given, list[Step]]] = []
     plain: dict[str, Fact] = {}
     told: dict[str, str] = {}
-    tried = scope.context.tried
+    tried = scope.context.probes.tried
     for number, (parameter, passed_) in enumerate(refused_.arguments):
         operand = replace(passed_, facts=passed_.facts[:tried])
         parts = [part for part in _parts(operand) if isinstance(part.facts[index], TensorType)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
-from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.errors import Diagnostic, Origin, Span, SpecError, did_you_mean
 from netspec.language.schema import expand_short
 from netspec.source import Path, Plain, Source, from_mapping, read_text
 
@@ -23,6 +23,12 @@ class Override:
     delete: bool
     text: str
     origin: Source | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def span(self) -> Span:
+        """The place of an override that a caller gave."""
+        written = f"the override {self.text}"
+        return Span.of(Origin("override", ".".join(self.path), written))
 
 
 Overrides = Mapping[str, object] | Iterable[str | Override]
@@ -71,7 +77,7 @@ class Overridden:
         keys = tuple(str(part) for part in path)
         for override in reversed(self.overrides):
             if keys[: len(override.path)] == override.path and not override.delete:
-                return override.origin or Span(f"from the override {override.text}")
+                return override.origin or override.span
         return self.source
 
 
@@ -141,7 +147,7 @@ def apply_overrides(source: Text, overrides: tuple[Override, ...]) -> Text:
             value = _changed(value, _given(override), 0)
         except _NoSuchPath as error:
             fact = f"the override `{override.text}` leads nowhere: {error.fact}"
-            span = Span(f"from the override {override.text}")
+            span = override.span
             help = error.help or _told_of_include(override, source.value)
             problems.append(Diagnostic("NS215", fact, span, help=help))
     if problems:

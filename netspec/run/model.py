@@ -9,7 +9,7 @@ from typing import Any
 
 from netspec import find
 from netspec.compiled import Compiled
-from netspec.errors import Diagnostic, RunError, Span, SpecError
+from netspec.errors import Diagnostic, GiveArg, RunError, Span, SpecError
 from netspec.language.load import Spec, load_spec, plain_source
 from netspec.language.overrides import Override, apply_overrides, args_of
 from netspec.language.validation_errors import unknown_arg
@@ -94,7 +94,7 @@ def load_choice(choice: ModelChoice) -> Spec:
     spec = load_spec(apply_overrides(source, choice.overrides), files)
     known = args_of(source)
     problems = [
-        unknown_arg(spec.name, override.path[1], known, Span(f"from the override {override.text}"))
+        unknown_arg(spec.name, override.path[1], known, override.span)
         for override in choice.overrides
         if _is_new_arg(override, known)
     ]
@@ -124,18 +124,17 @@ def compile_choice(
 
 def _told(diagnostic: Diagnostic, choice: ModelChoice) -> Diagnostic:
     """A diagnostic of the compiler in the words of a run."""
-    missing = re.fullmatch(r"pass args=\{'(\w+)': …\}(.*)", diagnostic.help or "")
-    if missing:
-        help = f"give it: model.args.{missing[1]}=…{missing[2]}"
-        return replace(diagnostic, help=help)
+    help = diagnostic.help
+    if isinstance(help, GiveArg):
+        return replace(diagnostic, help=help.by(f"give it: model.args.{help.name}=…"))
     return _with_line(diagnostic, choice)
 
 
 def _with_line(diagnostic: Diagnostic, choice: ModelChoice) -> Diagnostic:
     """A diagnostic placed at an override also tells which line of the file that changes."""
-    where = diagnostic.span.file.removeprefix("from the override ")
+    origin = diagnostic.span.origin
     for override in choice.overrides:
-        if override.text != where or not override.path:
+        if override.span.origin != origin or not override.path:
             continue
         source = find.text_of(choice.source)
         path, _ = _there(source.value, override.path)

@@ -136,7 +136,8 @@ def _length(settings: Settings, data: Data) -> Length:
 
 def _with_act_placed(diagnostic: Diagnostic, overrides: Sequence[str]) -> Diagnostic:
     """A diagnostic about the form of the activations, at the override that names it."""
-    if not diagnostic.span.file.startswith("from act="):
+    origin = diagnostic.span.origin
+    if origin is None or origin.kind != "act":
         return diagnostic
     return replace(diagnostic, span=place_of("act", overrides))
 

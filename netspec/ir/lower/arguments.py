@@ -9,7 +9,7 @@ from netspec.ir.graph import Place
 from netspec.ir.lower.bind import words_for
 from netspec.ir.lower.evaluate import evaluate, evaluate_plain, static_value
 from netspec.ir.lower.operators import OF_THE_MODEL, asks_dtype
-from netspec.ir.lower.refusal import Refused, refuse
+from netspec.ir.lower.refusal import refuse
 from netspec.ir.lower.scope import Scope
 from netspec.ir.lower.session import Seen
 from netspec.ir.lower.values import Operand
@@ -58,11 +58,9 @@ def _reported(
     read: Callable[[Any, Scope, Place], Operand], value: object, scope: Scope, place: Place
 ) -> Operand:
     """What `read` gives, or unknown where it refuses; so that the rest is checked all the same."""
-    try:
+    with scope.context.problems:
         return read(value, scope, place)
-    except Refused as refused:
-        scope.context.report(refused)
-        return scope.context.unknown
+    return scope.context.unknown
 
 
 def reference(text: str, scope: Scope, place: Place) -> Operand:
@@ -100,7 +98,7 @@ def arguments(layer: Layer, scope: Scope, place: Place) -> dict[str, Operand]:
     for key, value in (layer.args or {}).items():
         if key in found:
             fact = f"`{key}` is given twice, once in `args`"
-            scope.context.report(refuse("NS205", fact, place.at("args", key).key_span()))
+            scope.context.problems.add(refuse("NS205", fact, place.at("args", key).key_span()))
         else:
             found[key] = _reported(evaluate_plain, value, scope, place.at("args", key))
     return found
@@ -114,11 +112,11 @@ def static_arguments(layer: Layer, scope: Scope, place: Place) -> dict[str, Oper
             found[key] = scope.context.const(operand.facts[0])
         elif not operand.static and not operand.is_unknown:
             on = "a tensor" if operand.is_tensor else "a free size or the mode"
-            if scope.context.asks_given(operand):
+            if scope.context.probes.asks_given(operand):
                 on = "whether an input is given"
             if asks_dtype(operand):
                 on = OF_THE_MODEL
             fact = f"`{key}` depends on {on}, and a module's arguments are known when it is built"
-            scope.context.report(refuse("NS303", fact, (place.argument(key) or place).span()))
+            scope.context.problems.add(refuse("NS303", fact, (place.argument(key) or place).span()))
             found[key] = scope.context.unknown
     return found

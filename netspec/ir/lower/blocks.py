@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from netspec.errors import did_you_mean
+from netspec.errors import GiveArg, did_you_mean
 from netspec.ir.effects import has_effects
 from netspec.ir.expr import Comparison, Const
 from netspec.ir.graph import Place
@@ -128,14 +128,14 @@ def _check_given(
             f"it has {', '.join(known)}" if known else "it has none"
         )
         fact = f"`{definition.name}` has no argument `{key}`"
-        context.report(refuse("NS203", fact, (place.argument(key) or place).key_span(), help))
+        context.problems.add(refuse("NS203", fact, (place.argument(key) or place).key_span(), help))
         del given[key]
     missing = [key for key, default in known.items() if default is None and key not in given]
     if missing and not strange:
         names = " and ".join(f"`{key}`" for key in missing)
         help = f"give {', '.join(f'`{key}: …`' for key in missing)}"
         fact = f"`{definition.name}` needs {names}"
-        context.report(refuse("NS209", fact, place.key_span(), help))
+        context.problems.add(refuse("NS209", fact, place.key_span(), help))
     given.update(dict.fromkeys(missing, context.unknown))
 
 
@@ -155,20 +155,18 @@ def check_unused(definitions: Mapping[str, Definition], scope: Scope) -> None:
     for definition in definitions.values():
         if id(definition.block) in scope.context.lowered:
             continue
-        layers, elements = scope.context.layers, scope.context.elements
+        before = scope.context.bounds.now()
         unknown = scope.context.unknown
         missing = [key for key, default in definition.block.args.items() if default is None]
         inputs = [unknown] * len(definition.block.inputs)
         given = dict.fromkeys(missing, unknown)
         place = Place(definition.source, definition.path)
-        told = len(scope.context.problems)
-        try:
+        told = len(scope.context.problems.found)
+        with scope.context.problems:
             lower_block(definition, {}, given, inputs, [], None, scope, place)
-        except Refused as refused:
-            scope.context.report(refused)
-        found = scope.context.problems[told:]
-        scope.context.problems[told:] = [one for one in found if one.code.startswith("NS2")]
-        scope.context.layers, scope.context.elements = layers, elements
+        found = scope.context.problems.found[told:]
+        scope.context.problems.found[told:] = [one for one in found if one.code.startswith("NS2")]
+        scope.context.bounds.back_to(before)
         own = {name: definition.blocks[name] for name in definition.block.blocks}
         check_unused(own, scope)
 
@@ -202,15 +200,13 @@ def lower_block(
             raise refuse("NS211", fact, place.key_span(), help)
         if before is None:
             raise Refused
-        context.count_layers(before.layers, place)
-        context.count_elements(before.elements, place)
-        context.count_lowerings(before.lowerings, place)
+        context.bounds.add(before.extent, place)
         return before
     spend(_A_BLOCK)
     context.memo[key] = None
     context.lowered.add(id(definition.block))
     context.active.add(key)
-    layers, elements, lowerings = context.layers, context.elements, context.lowerings
+    start = context.bounds.now()
     already = len(context.at_layer.inner)
     context.enter(definition.name, place)
     try:
@@ -221,12 +217,7 @@ def lower_block(
         context.leave()
         context.active.discard(key)
         context.inner[key] = context.at_layer.inner[already:]
-    lowered = replace(
-        lowered,
-        layers=context.layers - layers,
-        elements=context.elements - elements,
-        lowerings=context.lowerings - lowerings,
-    )
+    lowered = replace(lowered, extent=context.bounds.used.since(start))
     context.memo[key] = lowered
     return lowered
 
@@ -333,11 +324,9 @@ def fill_args(
             continue
         operand = given.get(name)
         if operand is None:
-            try:
+            operand = scope.context.unknown
+            with scope.context.problems:
                 operand = _default(definition, name, default, scope, here)
-            except Refused as refused:
-                scope.context.report(refused)
-                operand = scope.context.unknown
         if operand.is_unknown:
             args[name] = operand
         else:
@@ -349,7 +338,7 @@ def _default(
 ) -> Operand:
     at = here.at("args", name)
     if default is None:  # only a spec's own: a block's were asked for before
-        help = f"pass args={{'{name}': …}}, or write a default here"
+        help = GiveArg(name, ", or write a default here")
         raise refuse("NS209", f"`{definition.name}` needs `{name}`", at.key_span(), help)
     operand = evaluate_plain(default, scope, at)
     if not operand.static and not operand.is_unknown:
@@ -381,7 +370,7 @@ def check_declared(
         sizes = [
             size if _is_free(size) else evaluate_plain(size, scope, at).facts[0] for size in shape
         ]
-        for index, fact in enumerate(operand.facts[: scope.context.tried]):
+        for index, fact in enumerate(operand.facts[: scope.context.probes.tried]):
             if fact is None and default_of(declared) is not None:
                 continue  # where it is left out
             if not isinstance(fact, TensorType):

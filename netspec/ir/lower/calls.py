@@ -152,7 +152,7 @@ def _without_rate_in_eval(bound: Bound, scope: Scope, place: Place) -> Bound:
 def _off_in_eval(rate: Operand, scope: Scope, place: Place) -> Operand:
     """`p if self.training else 0.0`. torch looks at a rate in train mode alone, so it is here."""
     number = rate.facts[0]
-    by_mode = rate.modal and not scope.context.asks_given(rate)
+    by_mode = rate.modal and not scope.context.probes.asks_given(rate)
     if type(number) not in (int, float) or by_mode or (rate.static and number == 0):
         return rate
     if not 0 <= number <= 1:  # type: ignore[operator]
@@ -220,13 +220,13 @@ def _result(
 
     note_overwriting(operator, bound.args, dict(bound.kwargs), scope.context, place)
     train = _in_train_mode(bound)
-    found = scope.context.ask(run, refusal, partial(run, called=train) if train else None)
+    found = scope.context.probes.ask(run, refusal, partial(run, called=train) if train else None)
     both = (bound,) if train is None else (bound, train)
     scope.context.overwrites |= any(map(writes, both))
     scope.context.refuses_gradients |= any(map(refuses, both))
     _check_rank(operator, bound, found, scope, place)
     if scope.entry is None:
-        scope.context.check_made(found[0], place)
+        scope.context.bounds.check_made(found[0], place)
     exprs: tuple[Expr, ...] = tuple(o.expr for o in bound.args)
     named = tuple((name, o.expr) for name, o in bound.kwargs)
     sized, modal = join(bound.operands())
@@ -242,7 +242,7 @@ def _check_rank(
     operator: Operator, bound: Bound, found: tuple[Fact, ...], scope: Scope, place: Place
 ) -> None:
     """The result has as many dimensions where a free size is 1. Raises Refused (NS303)."""
-    twin, ones = scope.context.twin, scope.context.at_ones
+    twin, ones = scope.context.probes.twin, scope.context.probes.at_ones
     pairs = list(dict.fromkeys(p for o in bound.operands() for p in _free_in(o, twin)))
 
     def differs(some: list[tuple[int, int]]) -> bool | None:

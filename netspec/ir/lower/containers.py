@@ -268,12 +268,11 @@ def list_instance(layer: ContainerLayer, name: str, scope: Scope, place: Place) 
     inner = scope.listed(name, named=layer.as_ == "dict")
     for key, child in items_of(layer.layers):
         at = place.at("layers", key)
-        try:
+        with scope.context.problems:
             scope.graph.steps.declare_child(child, str(key), inner, at)
-        except Refused as refused:
-            scope.context.report(refused)
-            lost = Binding(at, scope.context.unknown, refused=True)
-            inner.names[inner.last_name or str(key)] = lost
+            continue
+        lost = Binding(at, scope.context.unknown, refused=True)
+        inner.names[inner.last_name or str(key)] = lost
     return close_list(inner, name, slot, scope, place)
 
 

@@ -229,7 +229,7 @@ def _activation(layer: ActLayer, name: str, scope: Scope, place: Place) -> Insta
     if layer.pin or chosen is None or chosen == layer.act:
         return _activation_of(name_of(layer.act, scope, place.at("act")), layer, name, scope, place)
     cause = partial(from_act_fn, layer, chosen)
-    with scope.context.caused(cause):
+    with scope.context.problems.caused(cause):
         if (layer.init or layer.tie) and not _has_weights(chosen):
             raise refuse("NS502", f"`{chosen}` has no parameters", place.key_span())
         return _activation_of(chosen, layer, name, scope, place, cause)

@@ -104,7 +104,7 @@ def evaluate_plain(value: object, scope: Scope, place: Place) -> Operand:
     if isinstance(value, str):
         if value[:1] == "=" and is_expression(value):
             return evaluate(value, scope, place)
-        scope.context.texts[value] = partial(bare_text, value, scope)
+        scope.context.problems.texts[value] = partial(bare_text, value, scope)
         return scope.context.const(literal(value))
     if isinstance(value, list):
         items = [evaluate_plain(item, scope, place.at(i)) for i, item in enumerate(value)]
@@ -127,7 +127,7 @@ def static_value(value: object, scope: Scope, place: Place, what: str) -> Any:
         raise Refused
     if not operand.static and not operand.is_known:
         on = "a free size, or on a tensor's values" if operand.sized else "the mode"
-        if scope.context.asks_given(operand):
+        if scope.context.probes.asks_given(operand):
             on = "whether an input is given"
         note = _sizes_note(scope, operand)
         if asks_dtype(operand):
@@ -138,13 +138,13 @@ def static_value(value: object, scope: Scope, place: Place, what: str) -> Any:
 
 
 def _sizes_note(scope: Scope, operand: Operand) -> str | None:
-    if scope.context.asks_given(operand):
+    if scope.context.probes.asks_given(operand):
         return "an input that may be left out is given in one call, and not in another"
     if operand.modal and not operand.sized:
         modes = {p.training: f for p, f in zip(scope.context.probes, operand.facts, strict=True)}
         return f"it is {modes[True]} in train mode, and {modes[False]} in eval mode"
     pairs = []
-    tried = scope.context.tried
+    tried = scope.context.probes.tried
     for probe, fact in zip(scope.context.probes[:tried], operand.facts[:tried], strict=True):
         if isinstance(fact, (int, float)) and probe.sizes:
             at = ", ".join(f"{name} = {size}" for name, size in probe.sizes)
@@ -181,11 +181,10 @@ def _each(
     """Several parts of an expression; a refused one is reported, and the others are checked."""
     found = []
     for node in nodes:
-        try:
-            found.append(read(node, scope, place))
-        except Refused as refused:
-            scope.context.report(refused)
-            found.append(scope.context.unknown)
+        value = scope.context.unknown
+        with scope.context.problems:
+            value = read(node, scope, place)
+        found.append(value)
     return found
 
 
@@ -296,7 +295,7 @@ def _attribute(found: Operand | Module, name: str, scope: Scope, place: Place) -
         raise collection_given(scope, place, f"`.{name}`", operand)
     if not all(isinstance(fact, TensorType) for fact in operand.facts):  # not in one mode, maybe
         help = None
-        if operand.is_tensor and scope.context.asks_given(operand):
+        if operand.is_tensor and scope.context.probes.asks_given(operand):
             help = "it is None where an input is left out: write `… if c is not None else …`"
         raise refuse("NS304", f"only a tensor has `.{name}`", place.span(), help)
     expr = Attribute(operand.expr, name)
@@ -355,7 +354,7 @@ def _item(found: Operand | Module, index: ast.expr, scope: Scope, place: Place) 
             return scope.context.const(picked)
     if operand.is_tensor or position.is_tensor:
         return run_on_tensors("[]", lambda x, k: x[k], [operand, position], expr, scope, place)
-    values = scope.context.each(
+    values = scope.context.probes.each(
         lambda i: guard(partial(pick, operand.facts[i], position.facts[i]), place)
     )
     number = position.facts[0] if position.static else None
@@ -459,7 +458,7 @@ def _choice(test: ast.expr, body: ast.expr, other: ast.expr, scope: Scope, place
 
 def _part(node: ast.expr, scope: Scope, place: Place) -> Operand:
     """A part that may not be asked for when the condition before it is mended."""
-    with scope.context.in_doubt():
+    with scope.context.problems.in_doubt():
         return _each((node,), scope, place)[0]
 
 
@@ -633,7 +632,9 @@ def _size(name: str, receiver: Operand, args: list[Operand], scope: Scope, place
     if not args:
         return shape
     position = args[0]
-    values = scope.context.each(lambda i: guard(partial(pick, shapes[i], position.facts[i]), place))
+    values = scope.context.probes.each(
+        lambda i: guard(partial(pick, shapes[i], position.facts[i]), place)
+    )
     expr = Item(Attribute(receiver.expr, "shape"), position.expr)
     if position.static:
         return scope.context.fold_if_equal(expr, values, receiver)

@@ -85,7 +85,7 @@ class ModuleInstance(Instance):
         kwargs: Mapping[str, Operand],
         place: Place,
     ) -> Operand:
-        with nullcontext() if self.cause is None else scope.context.caused(self.cause):
+        with nullcontext() if self.cause is None else scope.context.problems.caused(self.cause):
             return self._call(scope, at, args, kwargs, place)
 
     def _call(
@@ -151,7 +151,7 @@ class ModuleInstance(Instance):
             )
 
         train = partial(run, train=True) if meta_modules.has_mode(module) else None
-        found = context.ask(run, refusal, train)
+        found = context.probes.ask(run, refusal, train)
         context.refuses_gradients |= refuses_gradients(self.key, module, *bound.at(0))
         exprs = tuple([o.expr for o in bound.args])
         by_name = tuple([(name, o.expr) for name, o in bound.kwargs])
@@ -161,12 +161,10 @@ class ModuleInstance(Instance):
         """The module, or None where it was refused; then the names of its call are checked yet."""
         if self.refused:
             return None
-        try:
+        with scope.context.problems:
             return self.module or self.make(scope.context, inputs, scope)
-        except Refused as refused:
-            self.refused = True
-            scope.context.report(refused)
-            return None
+        self.refused = True
+        return None
 
     def make(
         self, context: Context, inputs: Sequence[Operand], scope: Scope | None = None
@@ -200,9 +198,9 @@ class ModuleInstance(Instance):
             raise rejected(
                 RejectedConstruction(place, self.name, name, values, error, without)
             ) from None
-        context.count_layers(1, place)
+        context.bounds.add_layers(1, place)
         self.elements = meta_modules.elements_of(module)
-        context.count_elements(self.elements, place)
+        context.bounds.add_elements(self.elements, place)
         exprs = tuple(o.expr for o in bound.args)
         named = tuple((name, o.expr) for name, o in bound.kwargs)
         self.module = module
@@ -268,7 +266,7 @@ class FunctionInstance(Instance):
         place: Place,
     ) -> Operand:
         named = {**self.given, **kwargs}
-        with nullcontext() if self.cause is None else scope.context.caused(self.cause):
+        with nullcontext() if self.cause is None else scope.context.problems.caused(self.cause):
             return call_function(self.function, args, named, scope, place, True)
 
 

@@ -106,7 +106,7 @@ class _Question:
         source, what = self.inputs[position], self.operator.name
         if dimension == _CHANNELS and self._is_unbatched(parameter, source):
             dimension = self._unbatched(parameter, source)
-        tried = source.facts[: self.context.tried]
+        tried = source.facts[: self.context.probes.tried]
         given = [fact for fact in tried if fact is not None]  # None where it is left out
         sizes = [_size(fact, dimension) for fact in given or tried]
         size = sizes[0]
@@ -182,7 +182,7 @@ class _Question:
         except Refused as refused:
             if parameter in self.given:
                 return None
-            said = self.context.worded(refused).diagnostic
+            said = self.context.problems.worded(refused).diagnostic
             told = said.fact if said is not None else "an input is unknown"
             fact = f"`{parameter}` of `{self.name}` cannot be told from its input by `{text[1:]}`"
             help = f"give `{parameter}`"
@@ -194,7 +194,7 @@ def _lacks_batch(operand: Operand, scope: Scope) -> bool:
     steps = history_of(operand, scope)
     if not steps or steps[0].role != "input":
         return False
-    types = steps[0].facts[: scope.context.tried]
+    types = steps[0].facts[: scope.context.probes.tried]
     shapes = {fact.shape if isinstance(fact, TensorType) else None for fact in types}
     own = operand.facts[0]
     return len(shapes) == 1 and any(

@@ -55,7 +55,7 @@ def evaluate_default(
     context.overwrites = before
     if value.is_unknown or given is None or (value.static and value.facts[0] is None):
         return value
-    tried = context.tried
+    tried = context.probes.tried
     for own, wanted in zip(value.facts[:tried], given.facts[:tried], strict=True):
         assert isinstance(wanted, TensorType), "an input is a tensor"
         if not isinstance(own, TensorType):

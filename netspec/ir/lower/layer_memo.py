@@ -51,8 +51,8 @@ def recall(key: Key, name: str, scope: Scope, place: Place, source: Operand) -> 
         return None
     if isinstance(known, KnownCall):
         return Operand(_with_input(known.expr, source.expr), known.facts)
-    scope.context.count_layers(1, place)
-    scope.context.count_elements(known.elements, place)
+    scope.context.bounds.add_layers(1, place)
+    scope.context.bounds.add_elements(known.elements, place)
     slot = Registration(name, place, known.new, called=True, activation=key[0] == "act")
     scope.holder.add(slot)
     binding = scope.names[name]

@@ -80,13 +80,13 @@ def lower_layer(
         return found
 
     context = scope.context
-    told = len(context.problems)
+    told = len(context.problems.found)
     around, context.at_layer = context.at_layer, seen
     try:
         _lower_seen(layer, key, scope, place, read)
     finally:
         context.at_layer = around
-        seen.mistaken = len(context.problems) > told
+        seen.mistaken = len(context.problems.found) > told
     seen.new = made_by(scope.names.get(seen.name))
 
 
@@ -97,11 +97,9 @@ def _lower_seen(
         _lower(layer, key, scope, place, inputs)
         return
     before = scope.previous
-    try:
+    held = [scope.context.unknown]
+    with scope.context.problems:
         held = [scope.graph.hold(operand, place) for operand in inputs()]
-    except Refused as refused:
-        scope.context.report(refused)
-        held = [scope.context.unknown]
     scope.previous = held[0]  # `_` is what comes in
     _lower(layer, key, scope, place, partial(list, held))
     if not _gives_value(layer):
@@ -131,7 +129,7 @@ def _lower(
     seen = scope.context.at_layer
     try:
         if layer.repeat is None:
-            scope.context.count_lowerings(1, place)
+            scope.context.bounds.add_lowerings(1, place)
             spend(_A_LAYER)
         if layer.model_fields_set & _NOT_PLAIN:
             check_modifiers(layer, place)
@@ -157,7 +155,7 @@ def _lower(
         binding = Binding(place) if is_group(layer, key, scope) else scope.names[name]
         doubt = condition is not None and condition.is_unknown
         context, start = scope.context, len(scope.graph.body)
-        with context.in_doubt() if doubt else nullcontext(), context.narrowed(condition):
+        with context.problems.in_doubt() if doubt else nullcontext(), context.narrowed(condition):
             value = _lower_plain(layer, name, scope, place, inputs)
             if value is None:
                 there = lambda: list(map(context.seen, inputs()))  # noqa: E731
@@ -166,7 +164,7 @@ def _lower(
             seen.value = scope.names[name].value if name in scope.names else None
             return
         if condition is not None:
-            if len(scope.graph.body) > start and context.asks_given(condition):
+            if len(scope.graph.body) > start and context.probes.asks_given(condition):
                 fact = (
                     f"`{name}` is computed in several steps, and whether it is depends on an input"
                 )
@@ -182,10 +180,10 @@ def _lower(
     except OutOfWork:
         names = [part for part in place.path if isinstance(part, str)]
         problem = too_much_work(f"checking `{names[-1]}`", place.key_span())
-        scope.context.report(Refused(problem))
+        scope.context.problems.add(Refused(problem))
         raise TooMany from None
     except Refused as refused:
-        scope.context.report(refused)
+        scope.context.problems.add(refused)
         seen.refused = True
         seen.reads = scope.graph.reads_of(seen.inputs)
         found = scope.names.setdefault(name, Binding(place))
@@ -321,11 +319,9 @@ def _lower_registered(
 
 def _before_the_layer(inputs: Callable[[], list[Operand]], scope: Scope) -> list[Operand] | None:
     """The inputs, in which the layer's own name still means what it meant; None where refused."""
-    try:
+    with scope.context.problems:
         return inputs()
-    except Refused as refused:
-        scope.context.report(refused)
-        return None
+    return None
 
 
 def _check_input_of_value(layer: ValueLayer, text: str, place: Place) -> None:

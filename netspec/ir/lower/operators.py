@@ -129,12 +129,14 @@ def compute(
         return run_on_tensors(key, function, operands, expr, scope, place)
     columns = list(zip(*(operand.facts for operand in operands), strict=True))
     try:
-        found = scope.context.each(lambda i: guard(partial(apply, function, *columns[i]), place))
+        found = scope.context.probes.each(
+            lambda i: guard(partial(apply, function, *columns[i]), place)
+        )
     except Refused:
         refuse_collection(key, operands, scope, place)
         raise
     sized, modal = join(operands)
-    return Operand(expr, scope.context.doubted(found) if sized else found, sized, modal)
+    return Operand(expr, scope.context.probes.doubted(found) if sized else found, sized, modal)
 
 
 def refuse_collection(key: str, operands: list[Operand], scope: Scope, place: Place) -> None:
@@ -161,11 +163,11 @@ def run_on_tensors(
         given = list(zip(names, operands, strict=False))
         return rejected(RejectedCall(scope, place, key, given, index, error))
 
-    found = scope.context.ask(
+    found = scope.context.probes.ask(
         lambda i: meta_eval.run(("python", key), function, columns[i]), refusal
     )
     if scope.entry is None:
-        scope.context.check_made(found[0], place)
+        scope.context.bounds.check_made(found[0], place)
     return Operand(expr, found, *join(operands))
 
 
@@ -186,7 +188,7 @@ def compare_identity(symbol: str, operands: list[Operand], scope: Scope, place: 
     expr = Comparison(left.expr, (symbol,), (right.expr,))
     if all(operand.static for operand in operands) or (of_kind and are_same(found)):
         return scope.context.fold_if_equal(expr, found, left)
-    if of_kind and not scope.context.differs_by_size(found):
+    if of_kind and not scope.context.probes.differs_by_size(found):
         return Operand(expr, found, sized=False, modal=True)
     return Operand(expr, found, *join(operands))
 
@@ -238,7 +240,7 @@ def choose(condition: Operand, then: Operand, other: Operand) -> Operand:
 
 def length(items: Operand, scope: Scope, place: Place) -> Operand:
     """`len` of a tuple: a number where it is as many at each size, else code."""
-    counts = scope.context.each(
+    counts = scope.context.probes.each(
         lambda i: guard(partial(apply, BUILTINS["len"], items.facts[i]), place)
     )
     return scope.context.fold_if_equal(Builtin("len", (items.expr,)), counts, items)

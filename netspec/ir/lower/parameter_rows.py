@@ -38,7 +38,7 @@ def _row(text: str, scope: Scope, place: Place) -> int | None:
     try:
         number = static_value(f"={text}", scope, place, "a row")
     except Refused as refused:  # it stands in a key, and values are looked for behind one
-        said = scope.context.worded(refused).diagnostics
+        said = scope.context.problems.worded(refused).diagnostics
         raise Refused(*(replace(each, span=place.key_span()) for each in said)) from None
     if type(number) is not int:
         raise refuse("NS205", f"a row is a number, and `{text}` is not", place.key_span())

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
-from netspec.errors import Diagnostic, Help, Span, SpecError
+from netspec.errors import Diagnostic, Help, Origin, Span, SpecError
 from netspec.ir.expr import Value
 from netspec.ir.graph import Child, Place, Probe, Program
 from netspec.ir.limits import MAX_LEFT_OUT
@@ -29,6 +29,8 @@ from netspec.ir.lower.probes import (
     probes_of,
     shape_of,
 )  # fmt: skip
+from netspec.ir.lower.probing import Probes
+from netspec.ir.lower.problems import Problems
 from netspec.ir.lower.refusal import Explain, Refused, TooMany, refuse
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Steps
 from netspec.ir.lower.seal import check_open_slots, check_outputs, finish
@@ -106,19 +108,31 @@ def lower_as_far(
     for attempt in range(_ATTEMPTS):
 
         def context_for(probes: tuple[Probe, ...], tried: int) -> Context:
-            return Context(probes, tried, activation, find_spec, explain, _nothing_seen(spec))
+            return _context(probes, tried, activation, find_spec, explain, _nothing_seen(spec))
 
         program, context = _lower_at(spec, args, sizes, modes, none, outputs, context_for)
         modes = tuple(dict.fromkeys(probe.training for probe in context.probes))
         none |= context.none_inputs
-        seen, tried = context.at_layer, context.probes[: context.tried]
+        seen, tried = context.at_layer, context.probes[: context.probes.tried]
         if program is not None:
             return Outcome(program, [], seen, tried)
-        other = other_sizes(spec, sizes, context.partial, attempt)
-        if not context.partial or attempt == _ATTEMPTS - 1 or other == sizes:
-            return Outcome(None, _once(context.problems), seen, tried)
+        other = other_sizes(spec, sizes, context.probes.partial, attempt)
+        if not context.probes.partial or attempt == _ATTEMPTS - 1 or other == sizes:
+            return Outcome(None, _once(context.problems.found), seen, tried)
         sizes = other
     raise AssertionError("the last attempt returns")
+
+
+def _context(
+    probes: tuple[Probe, ...],
+    tried: int,
+    activation: Activation,
+    find_spec: Callable[[str, Place], Spec],
+    explain: Explain,
+    nothing: Seen,
+) -> Context:
+    problems = Problems(explain)
+    return Context(Probes(probes, tried, problems.worded), problems, activation, find_spec, nothing)
 
 
 def _nothing_seen(spec: Spec) -> Seen:
@@ -141,14 +155,14 @@ def _lower_at(
         probes, tried = probes_of(spec, args, sizes, modes, left_out, lost)
         context = context_for(probes, tried)
         program = _lower(spec, args, context, outputs)
-        if context.differs_by_mode or context.none_inputs - none:  # seen only on the way
-            modes = BOTH_MODES if context.differs_by_mode else modes
+        if context.probes.differs_by_mode or context.none_inputs - none:  # seen only on the way
+            modes = BOTH_MODES if context.probes.differs_by_mode else modes
             none = none | context.none_inputs
             continue
-        others, _ = probes_of(spec, args, sizes, modes, left_out, context.lost)
+        others, _ = probes_of(spec, args, sizes, modes, left_out, context.probes.lost)
         if program is None or lost or others == probes:
             return program, context
-        lost = context.lost
+        lost = context.probes.lost
 
 
 def _once(problems: list[Diagnostic]) -> list[Diagnostic]:
@@ -183,7 +197,7 @@ def _lower(
         scope.taps = merge_taps(document.layers, wanted, document.outputs)
         lower_layers(document.layers, scope, here.at("layers"))
         check_unused(spec.blocks, scope)
-        if context.problems:
+        if context.problems.found:
             check_open_slots(scope)
             check_outputs(document.outputs, outputs, scope, here)
             return None
@@ -191,14 +205,14 @@ def _lower(
             builder, scope, document.outputs, list(outputs), None, here, document.init, named=True
         )
     except Refused as refused:
-        context.report(refused)
+        context.problems.add(refused)
         return None
     except TooMany:
         return None
-    if context.problems:
+    if context.problems.found:
         return None
     root = Child(spec.name, lowered.new, place=here)
-    tried = context.tried
+    tried = context.probes.tried
     inputs = tuple(replace(port, facts=port.facts[:tried]) for port in builder.inputs)
     probes = context.probes[:tried]
     return Program(
@@ -215,13 +229,13 @@ def evaluate_alone(
     """
     place = Place(source, path)
     nothing = Seen("", "spec", "", place)
-    context = Context((Probe((), True),), 1, Activation(), _no_spec, explain, nothing)
+    context = _context((Probe((), True),), 1, Activation(), _no_spec, explain, nothing)
     given = {name: context.const(item) for name, item in names.items()}
     builder = GraphBuilder("alone", context, _STEPS, source)
     try:
         return static_value(value, Scope(builder, source, given, {}), place, "it")
     except Refused as refused:
-        worded = context.worded(refused)
+        worded = context.problems.worded(refused)
         if worded.diagnostic is None:  # nothing was refused before
             raise
         raise SpecError(worded.diagnostic) from None
@@ -239,13 +253,13 @@ def _fill_args(spec: Spec, args: Mapping[str, object], scope: Scope, here: Place
     known = spec.document.args
     for name in args:
         if name not in known:
-            span = Span(f"from args={{'{name}': …}}")
-            scope.context.report(Refused(unknown_arg(spec.name, name, known, span)))
+            span = Span.of(Origin("arg", name, f"args={{'{name}': …}}"))
+            scope.context.problems.add(Refused(unknown_arg(spec.name, name, known, span)))
     clash = free_sizes(spec.document).keys() & known.keys()
     for name in sorted(clash):
         fact = f"`{name}` is a free size of an input and an arg"
         span, help = here.at("args", name).key_span(), f"write `={name}` for the arg"
-        scope.context.report(refuse("NS209", fact, span, help))
+        scope.context.problems.add(refuse("NS209", fact, span, help))
     block = Block(args=known, layers=spec.document.layers)
     definition = Definition(spec.name, block, spec.source, (), spec.blocks)
     fill_args(definition, known, scope, here, set())
@@ -269,7 +283,7 @@ def _add_inputs(document: Document, scope: Scope, here: Place) -> None:
                 raise refuse("NS205", fact, place.key_span(), help)
             optional = optional if default is None else name
         except Refused as refused:
-            scope.context.report(refused)
+            scope.context.problems.add(refused)
             operand = scope.context.unknown
         seen.value = operand
         scope.names[name] = Binding(place, operand)
@@ -301,8 +315,8 @@ def _input(name: str, declared: list[int | str] | Input, scope: Scope, place: Pl
             continue
         free = dict(probe.sizes)
         shape = tuple([_size(size, i, free, scope, where) for i, size in enumerate(sizes)])
-        most = scope.context.limits.input_elements
-        if math.prod(shape) > most and len(types) >= scope.context.tried:
+        most = scope.context.bounds.limits.input_elements
+        if math.prod(shape) > most and len(types) >= scope.context.probes.tried:
             shape = _shape_of_first(types)  # nothing is seen at this size
         if math.prod(shape) > most:
             fact = f"input `{name}` has {math.prod(shape):,} elements"

@@ -29,10 +29,10 @@ def lower_repeat(
     layer: Layer, name: str, scope: Scope, place: Place, inputs: list[Operand]
 ) -> None:
     """All copies of a repeated layer, in the container that `as` asks for."""
-    try:
+    rounds = None
+    with scope.context.problems:
         rounds = _rounds(layer, scope, place)
-    except Refused as refused:
-        scope.context.report(refused)
+    if rounds is None:
         rounds = _unknown_rounds(layer, scope)
     copy = layer.model_copy(
         update={"repeat": None, "from_": None, "as_": None, "keep": True, **_condition(layer)}
@@ -91,7 +91,7 @@ def _rounds(layer: Layer, scope: Scope, place: Place) -> Loop_:
     if isinstance(count, bool) or not isinstance(count, int) or count < 0:
         fact = f"`repeat` is a number of copies, and `{count}` is not"
         raise refuse("NS214", fact, at.span(), about=count)
-    most = scope.context.limits.layers
+    most = scope.context.bounds.limits.layers
     if count > most:
         fact = f"`repeat` asks for {count:,} copies"
         raise refuse("NS217", fact, at.span(), raised_help("layers", most))

@@ -246,15 +246,11 @@ def check_outputs(outputs: object, taps: Sequence[str], scope: Scope, place: Pla
     """The names that the outputs read, where something else is wrong already."""
     names = [] if outputs is None else _leaves(outputs, scope, place.at("outputs"))
     for text, at in names:
-        try:
+        with scope.context.problems:
             _output(text, scope, at)
-        except Refused as refused:
-            scope.context.report(refused)
     for path in taps:
-        try:
+        with scope.context.problems:
             tap_value(path, scope, place)
-        except Refused as refused:
-            scope.context.report(refused)
 
 
 def _leaves(outputs: object, scope: Scope, place: Place) -> list[tuple[str, Place]]:
@@ -262,11 +258,9 @@ def _leaves(outputs: object, scope: Scope, place: Place) -> list[tuple[str, Plac
         return [(outputs, place)]
     if not isinstance(outputs, (list, dict)):
         return []
-    try:
+    there = []
+    with scope.context.problems:
         there = _those_there(outputs, scope, place)
-    except Refused as refused:
-        scope.context.report(refused)
-        return []
     return [leaf for _, item, at in there for leaf in _leaves(item, scope, at)]
 
 
@@ -303,10 +297,8 @@ def check_open_slots(scope: Scope) -> None:
 
 
 def _check_open(instance: ModuleInstance, scope: Scope) -> None:
-    try:
+    with scope.context.problems:
         instance.make(scope.context, [scope.context.unknown] * 3)
-    except Refused as refused:
-        scope.context.report(refused)
 
 
 def _fill(binding: Binding, builder: GraphBuilder) -> None:

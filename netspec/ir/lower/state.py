@@ -40,9 +40,9 @@ def lower_param(layer: ParamLayer | BufferLayer, scope: Scope, place: Place) -> 
         count = 1
         for size in sizes:
             count *= size
-        if count > scope.context.limits.elements:
+        if count > scope.context.bounds.limits.elements:
             fact = f"the shape {list(sizes)} has {count:,} elements"
-            help = scope.context.elements_help()
+            help = scope.context.bounds.elements_help()
             raise refuse("NS217", fact, place.at(kind).span(), help)
         expr: Expr = _empty(sizes, value, scope, place.at(kind))
         operand = Operand(expr, (contiguous(sizes, torch.float32),) * len(scope.context.probes))
@@ -58,8 +58,8 @@ def lower_param(layer: ParamLayer | BufferLayer, scope: Scope, place: Place) -> 
     if kind == "param" and not fact_.dtype.is_floating_point:
         fact = f"a parameter is trained, and {fact_.dtype} cannot be"
         raise refuse("NS205", fact, place.at(kind).span(), "make it a `buffer`")
-    scope.context.count_layers(1, place)
-    scope.context.count_elements(elements(fact_), place)
+    scope.context.bounds.add_layers(1, place)
+    scope.context.bounds.add_elements(elements(fact_), place)
     return operand
 
 
@@ -100,7 +100,7 @@ def lower_const(layer: ConstLayer, scope: Scope, place: Place) -> Operand:
     operand = build_time(layer.const, scope, place.at("const"), "a `const`")
     fact = operand.facts[0]
     if isinstance(fact, TensorType):
-        scope.context.count_elements(elements(fact), place)
+        scope.context.bounds.add_elements(elements(fact), place)
     return operand
 
 
