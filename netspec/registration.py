@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast, overload
 
 from torch import nn
 
-from netspec.ir.lower.numbers import BUILTINS
+from netspec.ir.lower.expressions.numbers import BUILTINS
 from netspec.language.expressions import NotAnExpression, names_in, parse_expression
 from netspec.ops import catalog, registry
 from netspec.ops.arguments import Either, Kind, Parameter

@@ -45,7 +45,7 @@ def test_what_is_planted(statement: str, planted: list[str]) -> None:
 
 
 def test_each_mutation_is_python_and_changes_something() -> None:
-    path = "netspec/ir/lower/evaluate.py"
+    path = "netspec/ir/lower/expressions/evaluate.py"
     text = (mutate.ROOT / path).read_text(encoding="utf-8")
     tree = ast.dump(ast.parse(text))
     found = mutations_of(path)

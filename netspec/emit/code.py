@@ -32,7 +32,7 @@ from netspec.ir.expr import (
     Unary,
     Value,
 )
-from netspec.ir.lower.numbers import OF_MATH
+from netspec.ir.lower.expressions.numbers import OF_MATH
 
 _BINARY: Mapping[str, type[ast.operator]] = {
     "+": ast.Add, "-": ast.Sub, "*": ast.Mult, "/": ast.Div, "//": ast.FloorDiv, "%": ast.Mod,

@@ -20,7 +20,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from netspec.ir.lower.numbers import BINARY
+from netspec.ir.lower.expressions.numbers import BINARY
 from netspec.ops import catalog, meta_eval
 from netspec.ops.arguments import Choices, Either, Kind, SequenceOf, TupleOf
 from netspec.ops.catalog import Operator

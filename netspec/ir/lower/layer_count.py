@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from netspec.ir.graph import Place
 from netspec.ir.limits import MAX_DEPTH
-from netspec.ir.lower.arguments import items_of
+from netspec.ir.lower.layers.arguments import items_of
 from netspec.ir.lower.refusal import refuse
 from netspec.language.load import Definition, Spec
 from netspec.language.schema import BlockLayer, ContainerLayer, Layer, Layers, Repeat

@@ -11,13 +11,13 @@ from netspec.errors import Diagnostic, Help, Origin, Span, SpecError
 from netspec.ir.expr import Value
 from netspec.ir.graph import Child, Place, Probe, Program
 from netspec.ir.limits import MAX_LEFT_OUT
-from netspec.ir.lower.blocks import check_unused, fill_args
-from netspec.ir.lower.containers import merge_taps
-from netspec.ir.lower.declare import declare_child
-from netspec.ir.lower.evaluate import static_value
-from netspec.ir.lower.input_defaults import default_of, may_be_none, or_default
+from netspec.ir.lower.expressions.evaluate import static_value
 from netspec.ir.lower.layer_count import check_least
-from netspec.ir.lower.layers import lower_layer, lower_layers
+from netspec.ir.lower.layers.blocks import check_unused, fill_args
+from netspec.ir.lower.layers.containers import merge_taps
+from netspec.ir.lower.layers.declare import declare_child
+from netspec.ir.lower.layers.dispatch import lower_layer, lower_layers
+from netspec.ir.lower.layers.input_defaults import default_of, may_be_none, or_default
 from netspec.ir.lower.probes import (
     BOTH_MODES,
     Sizes,
@@ -33,7 +33,7 @@ from netspec.ir.lower.probing import Probes
 from netspec.ir.lower.problems import Problems
 from netspec.ir.lower.refusal import Explain, Refused, TooMany, refuse
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Steps
-from netspec.ir.lower.seal import check_open_slots, check_outputs, finish
+from netspec.ir.lower.seal.graph import check_open_slots, check_outputs, finish
 from netspec.ir.lower.session import Activation, Context, Seen
 from netspec.ir.lower.values import Operand
 from netspec.language.expressions import as_expression, could_be_expression, is_expression

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from torch import nn
 
 from netspec.ir.graph import Place
-from netspec.ir.lower.bind import Bound
+from netspec.ir.lower.calls.bind import Bound
 from netspec.ir.lower.refusal import Refused, Rejection
 from netspec.ir.lower.scope import Scope
 from netspec.ir.lower.values import Operand

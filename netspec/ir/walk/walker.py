@@ -51,7 +51,7 @@ from netspec.ir.graph import (
     Program,
     Statement,
 )
-from netspec.ir.lower.numbers import BINARY, BUILTINS, COMPARE, UNARY
+from netspec.ir.lower.expressions.numbers import BINARY, BUILTINS, COMPARE, UNARY
 from netspec.ir.traversal import child_at, children_of
 from netspec.ir.walk.names import kind_of_child, kind_of_statement, path_of_statement
 from netspec.ir.walk.run_operator import Refuses, plain_value

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from netspec.ir.lower.modifiers import MODIFIERS
+from netspec.ir.lower.layers.modifiers import MODIFIERS
 from netspec.language.schema import KIND_NAMES, KINDS, LayerBase, Repeat, words_of
 from netspec.ops import catalog
 from netspec.view.json_schema.operators import (

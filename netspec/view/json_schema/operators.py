@@ -13,7 +13,7 @@ from typing import cast
 
 from torch import nn
 
-from netspec.ir.lower.infer import INFERRED
+from netspec.ir.lower.calls.input_sizes import INFERRED
 from netspec.language.schema import KIND_NAMES
 from netspec.ops import catalog
 from netspec.ops.arguments import Parameter, Signature

@@ -31,10 +31,10 @@ from netspec.ir.graph import (
     NewSequence,
     Place,
 )  # fmt: skip
-from netspec.ir.lower.bind import Bound, bind
-from netspec.ir.lower.calls import call_function, note_overwriting
-from netspec.ir.lower.collected import is_collection, with_tensors, with_tensors_where
-from netspec.ir.lower.infer import infer, sized_inputs
+from netspec.ir.lower.calls.bind import Bound, bind
+from netspec.ir.lower.calls.collected import is_collection, with_tensors, with_tensors_where
+from netspec.ir.lower.calls.functions import call_function, note_overwriting
+from netspec.ir.lower.calls.input_sizes import infer, sized_inputs
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.rejections import Called, RejectedCall, RejectedConstruction, passed, rejected
 from netspec.ir.lower.scope import (

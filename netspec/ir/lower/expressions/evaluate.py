@@ -31,16 +31,16 @@ from netspec.ir.expr import (
     Tuple,
 )  # fmt: skip
 from netspec.ir.graph import Place
-from netspec.ir.lower.calls import call_function, call_method
-from netspec.ir.lower.collected import collection_given, is_collection
-from netspec.ir.lower.mends import bare_text, inner_layer, layer_in_argument
-from netspec.ir.lower.numbers import (
+from netspec.ir.lower.calls.collected import collection_given, is_collection
+from netspec.ir.lower.calls.functions import call_function, call_method
+from netspec.ir.lower.expressions.mends import bare_text, inner_layer, layer_in_argument
+from netspec.ir.lower.expressions.numbers import (
     BINARY,
     BUILTINS,
     check_size,
     compare_all,
 )  # fmt: skip
-from netspec.ir.lower.operators import (
+from netspec.ir.lower.expressions.operators import (
     OF_THE_MODEL,
     are_booleans,
     as_condition,

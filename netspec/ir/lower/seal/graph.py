@@ -34,20 +34,20 @@ from netspec.ir.graph import (
     Statement,
     Tie,
 )  # fmt: skip
-from netspec.ir.lower.arguments import reference
-from netspec.ir.lower.evaluate import static_value
-from netspec.ir.lower.handles import (
+from netspec.ir.lower.calls.handles import (
     GraphInstance,
     ListInstance,
     ModuleInstance,
     WeightedActivation,
     parameters_of,
 )
-from netspec.ir.lower.inits import check_inits, may_be_none
+from netspec.ir.lower.expressions.evaluate import static_value
+from netspec.ir.lower.layers.arguments import reference
+from netspec.ir.lower.layers.tensors import check_init, lower_paths, lower_rules
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Binding, GraphBuilder, PendingTie, Scope, undefined
+from netspec.ir.lower.seal.inits import check_inits, may_be_none
 from netspec.ir.lower.session import Lowered, tuple_of
-from netspec.ir.lower.state import check_init, lower_paths, lower_rules
 from netspec.ir.lower.values import Operand, join
 from netspec.ir.traversal import expressions_in, output_expressions
 from netspec.language.expressions import as_expression, is_expression

@@ -9,20 +9,20 @@ from netspec.errors import GiveArg, did_you_mean
 from netspec.ir.effects import has_effects
 from netspec.ir.expr import Comparison, Const
 from netspec.ir.graph import Place
-from netspec.ir.lower.arguments import arguments, name_of, no_expression
-from netspec.ir.lower.collected import collection_given, is_collection
-from netspec.ir.lower.containers import merge_taps
-from netspec.ir.lower.device import PORT, device_of
-from netspec.ir.lower.evaluate import evaluate_plain
-from netspec.ir.lower.handles import GraphInstance
-from netspec.ir.lower.input_defaults import default_of, evaluate_default
-from netspec.ir.lower.operators import choose
+from netspec.ir.lower.calls.collected import collection_given, is_collection
+from netspec.ir.lower.calls.device import PORT, device_of
+from netspec.ir.lower.calls.handles import GraphInstance
+from netspec.ir.lower.expressions.evaluate import evaluate_plain
+from netspec.ir.lower.expressions.operators import choose
+from netspec.ir.lower.layers.arguments import arguments, name_of, no_expression
+from netspec.ir.lower.layers.containers import merge_taps
+from netspec.ir.lower.layers.input_defaults import default_of, evaluate_default
+from netspec.ir.lower.layers.tensors import lower_after
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.rejections import WrongPartInput, rejected
 from netspec.ir.lower.scope import Binding, GraphBuilder, Registration, Scope
-from netspec.ir.lower.seal import finish
+from netspec.ir.lower.seal.graph import finish
 from netspec.ir.lower.session import Lowered
-from netspec.ir.lower.state import lower_after
 from netspec.ir.lower.values import Operand
 from netspec.language.load import Definition, Spec
 from netspec.language.schema import (

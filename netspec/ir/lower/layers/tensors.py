@@ -11,9 +11,9 @@ import torch
 from netspec.errors import Help, did_you_mean
 from netspec.ir.expr import Call, Const, Expr, Training, Value, walk
 from netspec.ir.graph import Freeze, Init, InitRule, NewBuffer, NewParameter, Place
-from netspec.ir.lower.bind import bind
-from netspec.ir.lower.evaluate import evaluate_plain, static_value
-from netspec.ir.lower.parameter_rows import part_of, rows_of
+from netspec.ir.lower.calls.bind import bind
+from netspec.ir.lower.expressions.evaluate import evaluate_plain, static_value
+from netspec.ir.lower.layers.parameter_rows import part_of, rows_of
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.rejections import RejectedInit, rejected
 from netspec.ir.lower.scope import Scope

@@ -11,8 +11,13 @@ from typing_extensions import assert_never
 from netspec.errors import Help
 from netspec.ir.foreign.layers import foreign_layer
 from netspec.ir.graph import Place
-from netspec.ir.lower import containers, layer_memo, repeats
-from netspec.ir.lower.arguments import (
+from netspec.ir.lower.calls.functions import call_function
+from netspec.ir.lower.calls.handles import made_by
+from netspec.ir.lower.expressions.evaluate import evaluate, evaluate_plain, item_at, static_value
+from netspec.ir.lower.expressions.mends import inner_layer
+from netspec.ir.lower.expressions.operators import as_condition, check_length, choose
+from netspec.ir.lower.layers import containers, memo, repeats
+from netspec.ir.lower.layers.arguments import (
     arguments,
     inputs_of,
     items_of,
@@ -21,16 +26,11 @@ from netspec.ir.lower.arguments import (
     seen_of,
     values_of,
 )
-from netspec.ir.lower.calls import call_function
-from netspec.ir.lower.declare import declare, is_group, register_tensor, registered_name
-from netspec.ir.lower.evaluate import evaluate, evaluate_plain, item_at, static_value
-from netspec.ir.lower.handles import made_by
-from netspec.ir.lower.mends import inner_layer
-from netspec.ir.lower.modifiers import asks_each_copy, check_modifiers, condition_of
-from netspec.ir.lower.operators import as_condition, check_length, choose
+from netspec.ir.lower.layers.declare import declare, is_group, register_tensor, registered_name
+from netspec.ir.lower.layers.modifiers import asks_each_copy, check_modifiers, condition_of
+from netspec.ir.lower.layers.tensors import lower_const, lower_param
 from netspec.ir.lower.refusal import Refused, TooMany, refuse
 from netspec.ir.lower.scope import Binding, Scope, undefined
-from netspec.ir.lower.state import lower_const, lower_param
 from netspec.ir.lower.values import Operand
 from netspec.language.expressions import as_expression, is_expression, names_in
 from netspec.language.schema import (
@@ -235,18 +235,18 @@ def _lower_plain(
     layer: Layer, name: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
 ) -> Operand | None:
     """The value of a module, call or activation with no modifier but `from`; None for others."""
-    if (layer.model_fields_set & _NOT_PLAIN) - {"from_"} or not isinstance(layer, layer_memo.Plain):
+    if (layer.model_fields_set & _NOT_PLAIN) - {"from_"} or not isinstance(layer, memo.Plain):
         return None
     sources = inputs()
     unknown = any(source.is_unknown for source in sources)
-    key = None if unknown else layer_memo.key_of(layer, sources)
+    key = None if unknown else memo.key_of(layer, sources)
     if key is None:
         return None
-    value = layer_memo.recall(key, name, scope, place, sources[0])
+    value = memo.recall(key, name, scope, place, sources[0])
     if value is None:
         value = _lower_kind(layer, name, scope, place, partial(list, sources), None)
         assert value is not None, "a plain layer gives a value"
-        layer_memo.remember(key, name, scope, sources[0], value)
+        memo.remember(key, name, scope, sources[0], value)
     return value
 
 

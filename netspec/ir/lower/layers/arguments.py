@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from netspec.ir.graph import Place
-from netspec.ir.lower.bind import words_for
-from netspec.ir.lower.evaluate import evaluate, evaluate_plain, static_value
-from netspec.ir.lower.operators import OF_THE_MODEL, asks_dtype
+from netspec.ir.lower.calls.bind import words_for
+from netspec.ir.lower.expressions.evaluate import evaluate, evaluate_plain, static_value
+from netspec.ir.lower.expressions.operators import OF_THE_MODEL, asks_dtype
 from netspec.ir.lower.refusal import refuse
 from netspec.ir.lower.scope import Scope
 from netspec.ir.lower.session import Seen

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from netspec.ir.expr import Const, Expr, Item
 from netspec.ir.graph import Place
-from netspec.ir.lower.bind import bind
+from netspec.ir.lower.calls.bind import bind
 from netspec.ir.lower.refusal import Refused
 from netspec.ir.lower.rejections import CollectionGiven, Key, rejected
 from netspec.ir.lower.scope import Scope

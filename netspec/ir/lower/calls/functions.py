@@ -10,10 +10,10 @@ from netspec.errors import Help, did_you_mean
 from netspec.ir.expr import Call, Choice, Const, Expr, Method, Training
 from netspec.ir.foreign.layers import call_help
 from netspec.ir.graph import Place
-from netspec.ir.lower.bind import Bound, bind, words_for
-from netspec.ir.lower.collected import collection_given, is_collection, with_tensors
-from netspec.ir.lower.device import device_of
-from netspec.ir.lower.mends import written_anew
+from netspec.ir.lower.calls.bind import Bound, bind, words_for
+from netspec.ir.lower.calls.collected import collection_given, is_collection, with_tensors
+from netspec.ir.lower.calls.device import device_of
+from netspec.ir.lower.expressions.mends import written_anew
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.rejections import RankDiffersAtOne, RejectedCall, passed, rejected
 from netspec.ir.lower.scope import Scope

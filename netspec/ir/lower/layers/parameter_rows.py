@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from netspec.ir.graph import Place, Rows
-from netspec.ir.lower.evaluate import static_value
+from netspec.ir.lower.expressions.evaluate import static_value
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Scope
 from netspec.language.expressions import NotAnExpression, parse_expression

@@ -9,7 +9,7 @@ from typing import cast
 from torch import nn
 
 from netspec.ir.graph import Place
-from netspec.ir.lower.evaluate import evaluate
+from netspec.ir.lower.expressions.evaluate import evaluate
 from netspec.ir.lower.provenance import history_of
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.rejections import FreeInputSize, LacksBatch, WrongInputSize, rejected

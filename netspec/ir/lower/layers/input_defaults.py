@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from netspec.ir.expr import Choice, Comparison, Const
 from netspec.ir.graph import Place
-from netspec.ir.lower.evaluate import evaluate
+from netspec.ir.lower.expressions.evaluate import evaluate
 from netspec.ir.lower.refusal import refuse
 from netspec.ir.lower.scope import Scope
 from netspec.ir.lower.values import Operand

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from netspec.ir.graph import Place
-from netspec.ir.lower.bind import words_for
-from netspec.ir.lower.collected import is_collection
-from netspec.ir.lower.evaluate import evaluate_plain
-from netspec.ir.lower.operators import OF_THE_MODEL, as_condition, asks_dtype
+from netspec.ir.lower.calls.bind import words_for
+from netspec.ir.lower.calls.collected import is_collection
+from netspec.ir.lower.expressions.evaluate import evaluate_plain
+from netspec.ir.lower.expressions.operators import OF_THE_MODEL, as_condition, asks_dtype
 from netspec.ir.lower.refusal import refuse
 from netspec.ir.lower.scope import Scope
 from netspec.ir.lower.values import Operand

@@ -20,8 +20,8 @@ from netspec.ir.expr import (
     walk,
 )
 from netspec.ir.graph import Place
-from netspec.ir.lower.collected import collection_given, is_collection
-from netspec.ir.lower.numbers import (
+from netspec.ir.lower.calls.collected import collection_given, is_collection
+from netspec.ir.lower.expressions.numbers import (
     BUILTINS,
     COMPARE,
     UNARY,

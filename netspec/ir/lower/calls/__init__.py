@@ -1,0 +1,1 @@
+"""What a layer or an expression calls: functions, methods, modules, blocks."""

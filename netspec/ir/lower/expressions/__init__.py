@@ -1,0 +1,1 @@
+"""Expressions of the spec, evaluated at each probe."""

@@ -1,0 +1,1 @@
+"""Each kind of layer, and what stands beside it in the text."""

@@ -1,0 +1,1 @@
+"""What was lowered, frozen: graphs, outputs, inits."""
