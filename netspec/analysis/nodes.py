@@ -24,10 +24,10 @@ from netspec.checks.inplace.decide import Decision
 from netspec.checks.inplace.messages import verdict
 from netspec.errors import Span
 from netspec.ir.graph import Place, Probe
-from netspec.ir.lower.calls.handles import parameters_of
 from netspec.ir.lower.program import Outcome
 from netspec.ir.lower.session import Origin, Seen
 from netspec.ir.lower.values import Operand
+from netspec.ir.made import parameters_of
 from netspec.ops.shapes import dimensions_text, shape_text, size_text
 from netspec.ops.types import Fact, Mapped, TensorType
 

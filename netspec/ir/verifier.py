@@ -62,8 +62,8 @@ from netspec.ir.graph import (
     Program,
     Tie,
 )
-from netspec.ir.lower.calls.handles import parameters_of
 from netspec.ir.lower.values import UNKNOWN
+from netspec.ir.made import parameters_of
 from netspec.ir.traversal import child_at, children_of, graphs_of, output_expressions
 from netspec.ops.types import Fact
 

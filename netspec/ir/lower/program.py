@@ -33,7 +33,9 @@ from netspec.ir.lower.probing import Probes
 from netspec.ir.lower.problems import Problems
 from netspec.ir.lower.refusal import Explain, Refused, TooMany, refuse
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Steps
-from netspec.ir.lower.seal.graph import check_open_slots, check_outputs, finish
+from netspec.ir.lower.seal.graph import finish
+from netspec.ir.lower.seal.open_slots import check_open_slots
+from netspec.ir.lower.seal.outputs import check_outputs
 from netspec.ir.lower.session import Activation, Context, Seen
 from netspec.ir.lower.values import Operand
 from netspec.language.expressions import as_expression, could_be_expression, is_expression

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from netspec.errors import Diagnostic, Help, Related, did_you_mean
+from netspec.errors import Diagnostic, Related
 from netspec.ir.expr import (
     Call,
     CallPart,
@@ -24,11 +24,9 @@ from netspec.ir.graph import Assign, Child, Freeze, Init, New, Place, Port, Stat
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.session import Context, Origin, Seen
 from netspec.ir.lower.values import Operand
-from netspec.language.expressions import as_expression, could_be_expression
 from netspec.language.load import Definition
 from netspec.language.overrides import Text
 from netspec.language.schema import Layer, Layers
-from netspec.ops import catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,76 +419,6 @@ class Scope:
         """Whether a layer of this name was refused, so that nothing is known of what is in it."""
         binding = self.find(name)
         return binding is not None and binding.refused
-
-    def value(self, name: str, place: Place) -> Operand:
-        """The value of a name, or Refused."""
-        binding = self.find(name)
-        if binding is None and self.is_refused(name.partition(".")[0]):
-            return self.context.unknown
-        if binding is None:
-            raise undefined(self, name, place)
-        if binding.value is None and binding.holds(place):
-            raise _too_early(name, binding.place, place)
-        if binding.value is None:
-            fact = f"`{name}` gives no value"
-            raise refuse("NS207", fact, place.span(), "it is registered, and not called here")
-        return binding.value
-
-
-# What Python and YAML write otherwise, and the modules of torch that no name needs here.
-_SPELT: Mapping[str, str] = {
-    "true": "True", "false": "False", "null": "None", "none": "None", "nan": "float('nan')",
-}  # fmt: skip
-_NEEDLESS = ("self", "torch", "F", "nn", "np", "math", "functional")
-
-
-def undefined(scope: Scope, name: str, place: Place) -> Refused:
-    """The refusal of a name that nothing here defines."""
-    first, dot, _ = name.partition(".")
-    around = scope.find(first) if dot else None
-    if around is not None and around.instance is not None and around.value is None:
-        fact = f"`{name}` gives no value"
-        calls = f"what is in `{first}` is registered, and not called here: `use: {name}` calls it"
-        return refuse("NS207", fact, place.span(), calls)
-    later = scope.later(name)
-    if later is not None:
-        return _too_early(name, later, place, _inside(scope))
-    known = [*scope.visible(), *scope.args]
-    help = did_you_mean(name, known)
-    if place.node is None and could_be_expression(name, known):
-        written = as_expression(name)
-        help = Help(f"write `{written}`: an expression begins with `=`", name, written)
-    elif name in _SPELT:
-        help = Help(f"write `{_SPELT[name]}`", name, _SPELT[name])
-    elif name in _NEEDLESS and f"{name}." in place.text:
-        help = Help(f"leave `{name}.` out: what a spec can name needs no prefix", f"{name}.", "")
-    elif help is None and catalog.find_function(name) is not None and place.node is not None:
-        help = f"`{name}` is a function: call it, `{name}(x)`"
-    elif help is None:
-        help = _known_here(scope)
-    return refuse("NS207", f"`{name}` is not defined here", place.span(), help)
-
-
-def _too_early(name: str, later: Place, place: Place, inside: str = "") -> Refused:
-    if place.path[: len(later.path)] == later.path:
-        fact = f"`{name}` reads its own value"
-        help = f"a layer reads what stands before it; `_` is the value that comes in{inside}"
-        return refuse("NS207", fact, place.span(), help)
-    where = f"on line {later.line}" if later.line else "after this layer"
-    fact = f"`{name}` is read here, and comes later"
-    help = f"it stands {where}: a layer reads what stands before it"
-    return refuse("NS207", fact, place.span(), help)
-
-
-def _known_here(scope: Scope) -> str | None:
-    names = [*scope.visible()[-8:], *list(scope.args)[-8:]]
-    return f"known here: {', '.join(names)}{_inside(scope)}" if names else None
-
-
-def _inside(scope: Scope) -> str:
-    while scope.outer is not None:
-        scope = scope.outer
-    return f"; `{scope.block}` sees nothing from outside" if scope.block else ""
 
 
 def captured_through(binding: Binding, name: str, crossed: list[GraphBuilder]) -> Binding:

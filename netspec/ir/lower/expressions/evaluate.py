@@ -61,8 +61,9 @@ from netspec.ir.lower.expressions.operators import (
     unary,
 )
 from netspec.ir.lower.refusal import Refused, refuse
-from netspec.ir.lower.scope import Binding, Module, Scope, undefined
+from netspec.ir.lower.scope import Binding, Module, Scope
 from netspec.ir.lower.session import tuple_of
+from netspec.ir.lower.unknown_names import undefined
 from netspec.ir.lower.values import Operand, join
 from netspec.language.expressions import (
     NotAnExpression,

@@ -12,6 +12,7 @@ from netspec.ir.lower.expressions.operators import OF_THE_MODEL, asks_dtype
 from netspec.ir.lower.refusal import refuse
 from netspec.ir.lower.scope import Scope
 from netspec.ir.lower.session import Seen
+from netspec.ir.lower.unknown_names import value_of_name
 from netspec.ir.lower.values import Operand
 from netspec.language.expressions import is_expression
 from netspec.language.schema import Layer, Layers
@@ -67,7 +68,7 @@ def reference(text: str, scope: Scope, place: Place) -> Operand:
     """A name, a path (`layer4.1.sum`) or an expression → its value."""
     if is_expression(text):
         return evaluate(text, scope, place)
-    return scope.value(text, place)
+    return value_of_name(scope, text, place)
 
 
 def name_of(text: str, scope: Scope, place: Place) -> str:

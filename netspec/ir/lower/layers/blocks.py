@@ -16,8 +16,8 @@ from netspec.ir.lower.expressions.evaluate import evaluate_plain
 from netspec.ir.lower.expressions.operators import choose
 from netspec.ir.lower.layers.arguments import arguments, name_of, no_expression
 from netspec.ir.lower.layers.containers import merge_taps
+from netspec.ir.lower.layers.init import lower_after
 from netspec.ir.lower.layers.input_defaults import default_of, evaluate_default
-from netspec.ir.lower.layers.tensors import lower_after
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.rejections import WrongPartInput, rejected
 from netspec.ir.lower.scope import Binding, GraphBuilder, Registration, Scope

@@ -10,12 +10,14 @@ from typing_extensions import assert_never
 
 from netspec.ir.expr import Item, Value
 from netspec.ir.graph import Place
-from netspec.ir.lower.calls.handles import DictInstance, GraphInstance, ListInstance
+from netspec.ir.lower.calls.container_handles import DictInstance, ListInstance
+from netspec.ir.lower.calls.handles import GraphInstance
 from netspec.ir.lower.layers.arguments import items_of, values_of
-from netspec.ir.lower.layers.tensors import lower_after
+from netspec.ir.lower.layers.init import lower_after
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Binding, GraphBuilder, Holder, Registration, Scope
-from netspec.ir.lower.seal.graph import fill_open_slots, finish
+from netspec.ir.lower.seal.graph import finish
+from netspec.ir.lower.seal.open_slots import fill_open_slots
 from netspec.ir.lower.session import Lowered
 from netspec.ir.lower.values import Operand
 from netspec.language.expressions import is_expression

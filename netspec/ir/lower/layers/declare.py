@@ -9,19 +9,15 @@ from typing_extensions import assert_never
 
 from netspec.ir.foreign.layers import call_help, foreign_layer
 from netspec.ir.graph import NewModule, Place
-from netspec.ir.lower.calls.handles import (
-    Cause,
-    FunctionInstance,
-    ModuleInstance,
-    WeightedActivation,
-    made_by,
-)
+from netspec.ir.lower.calls.handles import FunctionInstance, WeightedActivation, made_by
+from netspec.ir.lower.calls.module_handle import Cause, ModuleInstance
 from netspec.ir.lower.expressions.evaluate import static_value
 from netspec.ir.lower.expressions.mends import from_act_fn, inner_module, takes_module
 from netspec.ir.lower.layers import blocks, containers
 from netspec.ir.lower.layers.arguments import name_of, seen_of, static_arguments
+from netspec.ir.lower.layers.init import lower_after
 from netspec.ir.lower.layers.modifiers import check_modifiers, condition_of
-from netspec.ir.lower.layers.tensors import lower_after, lower_param, new_state
+from netspec.ir.lower.layers.tensors import lower_param, new_state
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Binding, Instance, PendingTie, Registration, Scope
 from netspec.ir.lower.values import Operand

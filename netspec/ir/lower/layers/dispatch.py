@@ -30,7 +30,8 @@ from netspec.ir.lower.layers.declare import declare, is_group, register_tensor, 
 from netspec.ir.lower.layers.modifiers import asks_each_copy, check_modifiers, condition_of
 from netspec.ir.lower.layers.tensors import lower_const, lower_param
 from netspec.ir.lower.refusal import Refused, TooMany, refuse
-from netspec.ir.lower.scope import Binding, Scope, undefined
+from netspec.ir.lower.scope import Binding, Scope
+from netspec.ir.lower.unknown_names import undefined
 from netspec.ir.lower.values import Operand
 from netspec.language.expressions import as_expression, is_expression, names_in
 from netspec.language.schema import (

@@ -10,7 +10,7 @@ from typing_extensions import assert_never
 
 from netspec.ir.expr import Call, CallPart, Expr, Method, Part, Value, values_in, walk
 from netspec.ir.graph import NewModule, Place
-from netspec.ir.lower.calls.handles import ModuleInstance
+from netspec.ir.lower.calls.module_handle import ModuleInstance
 from netspec.ir.lower.scope import Registration, Scope
 from netspec.ir.lower.session import KnownCall, KnownModule
 from netspec.ir.lower.values import Operand

@@ -8,15 +8,18 @@ from functools import partial
 
 from netspec.ir.expr import CallPart, Expr, Part, Tuple, Value, substitute
 from netspec.ir.graph import Assign, ByMode, Graph, Loop, NewList, Place
-from netspec.ir.lower.calls.handles import GraphInstance, ListInstance
+from netspec.ir.lower.calls.container_handles import ListInstance
+from netspec.ir.lower.calls.handles import GraphInstance
 from netspec.ir.lower.expressions.evaluate import evaluate_plain, static_value
 from netspec.ir.lower.layers import containers
 from netspec.ir.lower.layers.declare import is_group
+from netspec.ir.lower.layers.init import lower_after
 from netspec.ir.lower.layers.modifiers import asks_each_copy, loop_names
-from netspec.ir.lower.layers.tensors import lower_after
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.scope import Binding, GraphBuilder, Registration, Scope
-from netspec.ir.lower.seal.graph import as_chain, fill_open_slots, finish
+from netspec.ir.lower.seal.chain import as_chain
+from netspec.ir.lower.seal.graph import finish
+from netspec.ir.lower.seal.open_slots import fill_open_slots
 from netspec.ir.lower.session import Lowered, tuple_of
 from netspec.ir.lower.values import Operand
 from netspec.language.schema import ContainerLayer, Layer, Repeat

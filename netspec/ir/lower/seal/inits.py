@@ -19,10 +19,10 @@ from netspec.ir.graph import (
     NewList,
     NewModule,
 )
-from netspec.ir.lower.calls.handles import meta_modules_of, parameters_of
-from netspec.ir.lower.layers.tensors import check_init
+from netspec.ir.lower.layers.init import check_init
 from netspec.ir.lower.refusal import Refused, refuse
 from netspec.ir.lower.rejections import RejectedInit, rejected
+from netspec.ir.made import meta_modules_of, parameters_of
 from netspec.ir.traversal import children_of
 from netspec.ops import meta_eval
 from netspec.ops.types import Fact, OperatorRejects, type_of
