@@ -20,6 +20,7 @@ netspec: PyTorch models from YAML specs
   netspec explain [CODE]              what an error code means, and its mend
   netspec schema [-o FILE]            a JSON Schema of the language, for editors
   netspec list                        the specs that have a name, plugins and their layers
+  netspec lsp                         a language server: shapes, errors, names while one types
 
   netspec train [KEY=VALUE …]         train and test a model; -m sweeps, --help tells the keys
   netspec eval checkpoint=PATH [KEY=VALUE …]   a checkpoint's metrics, confusion and classes
@@ -31,7 +32,7 @@ netspec: PyTorch models from YAML specs
   netspec --version
 """
 _COMMANDS = (
-    "check", "show", "verify", "export", "explain", "schema", "list",
+    "check", "show", "verify", "export", "explain", "schema", "list", "lsp",
     "train", "eval", "predict", "sample", "report",
 )  # fmt: skip
 
@@ -99,6 +100,11 @@ def _run_of_specs(command: str, given: list[str]) -> int:
         from netspec.commands.listing import list_command
 
         return list_command(options)
+    if command == "lsp":
+        options = parsers.lsp_parser().parse_args(given)
+        from netspec.commands.lsp import lsp_command
+
+        return lsp_command(options)
     options = parsers.schema_parser().parse_args(given)
     from netspec.commands.schema import schema_command
 

@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, TypeVar
 
 from netspec.limits import current
@@ -27,6 +28,22 @@ _CHANGED = "changed"  # while it was read: no digest is this
 _CANNOT = (OSError, RuntimeError, ValueError)
 
 _trace: ContextVar[Trace | None] = ContextVar("trace", default=None)
+_unsaved: ContextVar[Mapping[str, bytes]] = ContextVar("unsaved", default=MappingProxyType({}))
+
+
+@contextmanager
+def with_unsaved(texts: Mapping[str, str]) -> Iterator[None]:
+    """The texts of these files, by their paths, stand in the place of those on the disk."""
+    token = _unsaved.set({os.path.realpath(p): text.encode() for p, text in texts.items()})
+    try:
+        yield
+    finally:
+        _unsaved.reset(token)
+
+
+def _unsaved_at(path: str) -> bytes | None:
+    texts = _unsaved.get()
+    return texts.get(os.path.realpath(path)) if texts else None
 
 
 @contextmanager
@@ -105,11 +122,16 @@ def real_path(path: str | os.PathLike[str]) -> Path:
 
 
 def _kind(path: str) -> Kind:
+    if _unsaved_at(path) is not None:
+        return "file"
     mode = os.stat(path).st_mode
     return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
 
 
 def _bytes(path: str) -> bytes:
+    unsaved = _unsaved_at(path)
+    if unsaved is not None:
+        return unsaved[: current().text + 1]
     if _kind(path) != "file":  # a pipe may never end, nor even begin
         raise OSError(errno.EINVAL, "not an ordinary file")
     with open(path, "rb") as file:

@@ -8,7 +8,7 @@ everywhere: a unit is about a microsecond of a processor of 2024.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
 
@@ -62,6 +62,35 @@ class Budget:
             self.spend(work)
 
 
+_NOTHING = -(10**18)  # less than any text can add to
+
+
+@dataclass(slots=True, eq=False)
+class Interrupt:
+    """Ends the work of the calls that are made `interruptible` by it, as if it had run out."""
+
+    is_set: bool = False
+    _budgets: list[Budget] = field(default_factory=list)
+
+    def set(self) -> None:
+        """To be called from another thread; what the calls give then is to be thrown away."""
+        self.is_set = True
+        for budget in tuple(self._budgets):
+            budget.allowed = _NOTHING
+
+    @contextmanager
+    def over(self, budget: Budget) -> Iterator[None]:
+        """While a budget is spent, it is in reach."""
+        self._budgets.append(budget)
+        if self.is_set:
+            budget.allowed = _NOTHING
+        try:
+            yield
+        finally:
+            self._budgets.remove(budget)
+
+
+_interrupt: ContextVar[Interrupt | None] = ContextVar("interrupt", default=None)
 _budget: ContextVar[Budget | None] = ContextVar("budget", default=None)
 _limits: ContextVar[Limits] = ContextVar("limits", default=Limits())  # noqa: B039  it is frozen
 
@@ -109,11 +138,23 @@ def current() -> Limits:
 def bounded(limits: Limits, text: int = 0) -> Iterator[Budget]:
     """A budget for what happens inside, on a text of so many bytes."""
     budget = Budget(limits, limits.work + WORK_FOR_A_BYTE * text)
+    interrupt = _interrupt.get()
     token = _budget.set(budget)
     try:
-        yield budget
+        with nullcontext() if interrupt is None else interrupt.over(budget):
+            yield budget
     finally:
         _budget.reset(token)
+
+
+@contextmanager
+def interruptible(interrupt: Interrupt) -> Iterator[None]:
+    """What is asked inside ends early once `interrupt` is set."""
+    token = _interrupt.set(interrupt)
+    try:
+        yield
+    finally:
+        _interrupt.reset(token)
 
 
 def allow_text(size: int) -> None:

@@ -50,10 +50,12 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "analysis": BELOW_PIPELINE | OF_A_SPEC | {"file_trace", "find"},
     "__init__": BELOW_PIPELINE | {"analysis", "api", "proof", "registration", "run"},
     "reporting": {"display", "errors", "__init__"},
+    "lsp": BELOW_PIPELINE - {"checks", "emit", "explain"}
+    | {"analysis", "find", "reporting", "__init__"},
     "proof": BELOW_PIPELINE | OF_A_SPEC | {"plugins"},
     "commands": BELOW_PIPELINE
     | OF_A_SPEC
-    | {"api", "file_trace", "find", "reporting", "proof", "plugins", "__init__"},
+    | {"analysis", "api", "file_trace", "find", "lsp", "reporting", "proof", "plugins", "__init__"},
     "run": BELOW_PIPELINE | OF_A_SPEC | {"find", "recipe", "reporting", "plugins", "__init__"},
     "cli": {"display", "errors", "__init__", "commands", "run"},
 }
@@ -64,6 +66,8 @@ ONLY_IN: Mapping[str, set[str]] = {
     "lightning": {"run"},
     "pytorch_lightning": {"run"},
     "lightning_fabric": {"run"},
+    "pygls": {"lsp"},
+    "lsprotocol": {"lsp"},
 }
 # An import whose name is no literal: the lazy public names, and the plugins that a run names.
 DYNAMIC_IMPORT = {"__init__", "plugins"}

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from netspec import find
+from netspec import file_trace, find
 from netspec.analysis.legible import read_tolerantly
 from netspec.analysis.model import Edge, Name, Node, Tie
 from netspec.analysis.moved import moved
 from netspec.analysis.names import names_of
 from netspec.analysis.nodes import Picture, picture_of
 from netspec.errors import Diagnostic, Span, SpecError
+from netspec.file_trace import Trace
 from netspec.ir.graph import Place
-from netspec.language.files import Kept
-from netspec.language.load import Spec, plain_source
+from netspec.language.load import Definition, Spec, is_library, plain_source, read_library
 from netspec.language.overrides import Overrides
 from netspec.limits import AnyLimits, bounded, read_limits
 from netspec.ops import registry
+from netspec.ops.process_state import without_collections
 from netspec.pipeline import Examined, examine, summary_of
 from netspec.request import Act
 from netspec.source import Source
 from netspec.view.summary import Summary
-
-_PART = re.compile(r"\bspec['\"]?\s*:")  # of a layer that is another file
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +54,8 @@ class Analysis:
     _examined: Examined
     _read: Source | None  # from which that was found; another text where only comments changed
     _asked: _Asked
+    _trace: Trace
+    _library: Mapping[str, Definition] | None = None  # the blocks of a text that has only blocks
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
@@ -78,13 +78,36 @@ class Analysis:
         if self.source is None:
             return ()
         spec = self._examined.spec
-        blocks = {} if spec is None else spec.blocks
+        blocks = spec.blocks if spec is not None else self._library or {}
         included = {
-            name: plain_source(each.source)
+            name: (plain_source(each.source), each.path)
             for name, each in blocks.items()
             if plain_source(each.source) is not self._read
         }
         return names_of(self.source, included)
+
+    @property
+    def block_args(self) -> Mapping[str, Mapping[str, object]]:
+        """The args, with their defaults, of each block that the layers can name."""
+        spec = self._examined.spec
+        blocks = spec.blocks if spec is not None else self._library or {}
+        return {name: definition.block.args for name, definition in blocks.items()}
+
+    @property
+    def is_library(self) -> bool:
+        """Whether the text has only blocks, for other files to include."""
+        return self._library is not None
+
+    @cached_property
+    def files(self) -> tuple[Path, ...]:
+        """The files that were read for it, beside its own."""
+        read = [Path(file) for question, file in self._trace if question == "bytes"]
+        return tuple(dict.fromkeys(file.absolute() for file in read))
+
+    @cached_property
+    def asked_files(self) -> tuple[Path, ...]:
+        """The files that it depends on: those that were read, and those that were not there."""
+        return tuple(dict.fromkeys(Path(file).absolute() for _, file in self._trace))
 
     @cached_property
     def by_path(self) -> Mapping[str, Node]:
@@ -127,7 +150,7 @@ class Analysis:
         outcome = self._examined.outcome
         if outcome is None:
             return Picture((), (), ())
-        with bounded(read_limits(self._asked.limits)):
+        with bounded(read_limits(self._asked.limits)), without_collections():
             return picture_of(outcome, self._examined.decisions, self._span_of)
 
     @cached_property
@@ -139,32 +162,10 @@ class Analysis:
                 found.setdefault(node.text_path, node.path)
         return found
 
-    @property
-    def _is_current(self) -> bool:
-        """Whether no other file that decides has changed since, and nothing from outside does."""
-        spec, recipe = self._examined.spec, self._examined.recipe
-        if spec is None or spec.source is not self._read:
-            return spec is None
-        if recipe is None:  # which files its parts are is not known
-            return len(spec.files) == 1 and _PART.search(spec.source.text) is None
-        own = None if spec.source.path is None else str(spec.source.path)
-        return all(_is_unchanged(kept) for kept in recipe.texts() if kept.path != own)
-
     def _span_of(self, place: Place) -> Span:
         if place.source is self._read and self.source is not None:
             place = Place(self.source, place.path)
         return place.key_span()
-
-
-def _is_unchanged(kept: Kept) -> bool:
-    """Whether a file that was read still has the text that it had."""
-    if kept.path is None:
-        return True
-    try:
-        with open(kept.path, encoding="utf-8-sig", newline="") as file:
-            return file.read() == kept.text
-    except (OSError, UnicodeDecodeError):
-        return False
 
 
 def analyse(
@@ -177,27 +178,51 @@ def analyse(
     plugins: Sequence[str] | None = None,
     limits: AnyLimits = None,
     before: Analysis | None = None,
+    unsaved: Mapping[str, str] | None = None,
 ) -> Analysis:
     """All that is known of a spec, right or wrong; it raises nothing for what a user wrote.
 
     With a `path`, `source` is the text that the file there has or will have: the file is not
     opened, and what the text includes lies beside it. Else `source` is what `check` takes. `before`
     is an analysis of an earlier version of the text: where only comments and white space differ,
-    what it found is kept.
+    what it found is kept. `unsaved` has texts of other files, by their paths, as an editor has them
+    open: they stand in the place of what the disk has. A text that has only blocks is looked at as
+    the file that others include.
     """
+    with file_trace.with_unsaved(unsaved or {}):
+        return _analyse(source, path, args, act, overrides, plugins, limits, before)
+
+
+def _analyse(
+    source: str | os.PathLike[str] | Mapping[str, object] | Source | Spec,
+    path: str | os.PathLike[str] | None,
+    args: Mapping[str, object] | None,
+    act: Act,
+    overrides: Overrides | None,
+    plugins: Sequence[str] | None,
+    limits: AnyLimits,
+    before: Analysis | None,
+) -> Analysis:
     asked = _Asked(args or {}, act, overrides, tuple(plugins or ()), limits, registry.state())
     text, problems = _read(source, path, limits)
     if text is None:
-        return Analysis(problems, None, Examined(problems), None, asked)
+        return Analysis(problems, None, Examined(problems), None, asked, {})
     if before is not None and not problems and before._asked == asked:
         kept = moved(before.source, text, before.diagnostics) if before.source else None
-        if kept is not None and before._is_current:
+        if kept is not None and file_trace.holds(before._trace):
             return replace(before, diagnostics=kept, source=text)
-    given = text if not isinstance(source, Spec) else source
-    examined = examine(given, args, act, overrides, plugins, limits)
+    library: Mapping[str, Definition] | None = None
+    with file_trace.traced() as trace:
+        if is_library(text):
+            with bounded(read_limits(limits)):
+                library, of_blocks = read_library(text, find.files())
+            examined = Examined(tuple(of_blocks))
+        else:
+            given = text if not isinstance(source, Spec) else source
+            examined = examine(given, args, act, overrides, plugins, limits)
     found = problems if problems else examined.problems
     diagnostics = SpecError(found).diagnostics if found else ()
-    return Analysis(diagnostics, text, examined, text, asked)
+    return Analysis(diagnostics, text, examined, text, asked, trace, library)
 
 
 def _read(

@@ -20,19 +20,17 @@ from netspec.source import Path, Plain, Source
 _PROSE = frozenset({"doc", "layers", "blocks"})  # keys whose texts are no names of values
 
 
-def names_of(source: Source, libraries: Mapping[str, Source]) -> tuple[Name, ...]:
+def names_of(source: Source, included: Mapping[str, tuple[Source, Path]]) -> tuple[Name, ...]:
     """All names that a text defines, in its order; of a block of a library, if the text uses it.
 
-    `libraries` has the texts of blocks that are included, by the blocks' names. What the text uses
+    `included` has the text and the path of each block that another file defines. What the text uses
     and nothing defines is left out.
     """
     index = _Index(source)
-    index.document(libraries)
-    return tuple(
-        Name(known.name, known.kind, known.definition, tuple(known.uses))
-        for known in index.found
-        if known.source is source or known.uses
-    )
+    index.document(included)
+    found = [known for known in index.found if known.source is source or known.uses]
+    found.sort(key=lambda k: (k.source is source, k.definition.line, k.definition.column))
+    return tuple(Name(k.name, k.kind, k.definition, tuple(k.uses)) for k in found)
 
 
 @dataclass(slots=True, eq=False)
@@ -43,7 +41,7 @@ class _Known:
     source: Source
     path: Path
     uses: list[Span] = field(default_factory=list)
-    value: Plain = None
+    args: dict[str, _Known] = field(default_factory=dict)  # of a block
 
 
 @dataclass(slots=True, eq=False)
@@ -76,38 +74,48 @@ class _Index:
     source: Source
     found: list[_Known] = field(default_factory=list)
 
-    def document(self, libraries: Mapping[str, Source]) -> None:
+    def document(self, included: Mapping[str, tuple[Source, Path]]) -> None:
         value = self.source.value
         if not isinstance(value, dict):
             return
-        blocks = {
-            name: self._add(name, "block", ("blocks", name), text)
-            for name, text in libraries.items()
-        }
+        blocks = {name: self._included(name, *where) for name, where in included.items()}
         inputs = self._keys(value.get("inputs"), ("inputs",), "input")
-        self._body(value, (), inputs, blocks)
+        self._body(value, (), inputs, self._keys(value.get("args"), ("args",), "arg"), blocks)
         shapes = _Scope({}, {}, {})
         shapes.args = {known.name: known for known in self.found if known.path[:1] == ("args",)}
         self._texts(value.get("inputs"), ("inputs",), shapes)
+
+    def _included(self, name: str, source: Source, path: Path) -> _Known:
+        """A block of another file, with its args."""
+        block = self._add(name, "block", path, source)
+        value: Plain = source.value
+        for step in (*path, "args"):
+            value = value.get(str(step)) if isinstance(value, dict) else None
+        for arg in value if isinstance(value, dict) else ():
+            block.args[arg] = self._add(arg, "arg", (*path, "args", arg), source)
+        return block
 
     def _body(
         self,
         value: Mapping[str, Plain],
         path: Path,
         inputs: dict[str, _Known],
+        args: dict[str, _Known],
         blocks: Mapping[str, _Known],
     ) -> None:
         """A spec or a block: its args, its own blocks, its layers and outputs."""
-        args = self._keys(value.get("args"), (*path, "args"), "arg")
-        defined = value.get("blocks")
+        found = value.get("blocks")
+        defined = found if isinstance(found, dict) else {}
         own = self._keys(defined, (*path, "blocks"), "block")
         visible = {**blocks, **own}
         scope = _Scope(dict(inputs), args, visible)
         self._texts(value.get("args"), (*path, "args"), scope)
-        for name, block in defined.items() if isinstance(defined, dict) else ():
-            if isinstance(block, dict):
-                at: Path = (*path, "blocks", name)
-                self._body(block, at, self._listed_inputs(block, at), visible)
+        bodies = [(name, block) for name, block in defined.items() if isinstance(block, dict)]
+        for name, block in bodies:  # all first: a block may name one that stands below it
+            own[name].args = self._keys(block.get("args"), (*own[name].path, "args"), "arg")
+        for name, block in bodies:
+            at = own[name].path
+            self._body(block, at, self._listed_inputs(block, at), own[name].args, visible)
         self._layers(value.get("layers"), (*path, "layers"), scope)
         self._references(value.get("outputs"), (*path, "outputs"), scope)
 
@@ -117,7 +125,7 @@ class _Index:
         if not isinstance(listed, list):
             return {"x": _Known("x", "input", self.source.key_span_of(path), self.source, ())}
         names = [(i, name) for i, name in enumerate(listed) if isinstance(name, str)]
-        return {n: self._add(n, "input", (*path, "inputs", i), self.source) for i, n in names}
+        return {n: self._add(n, "input", (*path, "inputs", i)) for i, n in names}
 
     def _layers(self, layers: Plain, path: Path, scope: _Scope) -> None:
         if isinstance(layers, dict):
@@ -156,27 +164,28 @@ class _Index:
 
     def _arguments(self, layer: Mapping[str, Plain], path: Path, block: _Known) -> None:
         """The arguments that a layer gives to a block are uses of the block's args."""
-        args = {k.name: k for k in self.found if k.path[:-1] == (*block.path, "args")}
         given = layer.get("args")
         paths: list[tuple[str, Path]] = [(key, (*path, key)) for key in layer]
         paths += [(key, (*path, "args", key)) for key in given] if isinstance(given, dict) else []
         for key, at in paths:
-            if key in args and args[key].source is self.source:
-                args[key].uses.append(self.source.key_span_of(at))
+            if key in block.args:
+                block.args[key].uses.append(self.source.key_span_of(at))
 
     def _loop_names(self, layer: Mapping[str, Plain], path: Path) -> dict[str, _Known]:
         repeat = layer.get("repeat")
         named = repeat.get("as") if isinstance(repeat, dict) else None
         if not isinstance(named, str):
             return {}
-        return {named: self._add(named, "arg", (*path, "repeat", "as"), self.source)}
+        return {named: self._add(named, "arg", (*path, "repeat", "as"))}
 
     def _keys(self, value: Plain, path: Path, kind: NameKind) -> dict[str, _Known]:
         if not isinstance(value, dict):
             return {}
-        return {name: self._add(name, kind, (*path, name), self.source) for name in value}
+        return {name: self._add(name, kind, (*path, name)) for name in value}
 
-    def _add(self, name: str, kind: NameKind, path: Path, source: Source) -> _Known:
+    def _add(self, name: str, kind: NameKind, path: Path, source: Source | None = None) -> _Known:
+        """A name of this text, or of another one."""
+        source = source or self.source
         known = _Known(name, kind, source.key_span_of(path), source, path)
         self.found.append(known)
         return known

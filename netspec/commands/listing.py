@@ -21,7 +21,7 @@ from netspec.ops.registry import Registered
 from netspec.ops.signatures import signatures_of
 from netspec.plugins import enabled, installed
 from netspec.reporting.terminal import look_of, print_error
-from netspec.view.json_schema.words import sentence
+from netspec.view.operator_words import sentence
 
 
 def list_command(options: Namespace) -> int:

@@ -98,6 +98,21 @@ def schema_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def lsp_parser() -> argparse.ArgumentParser:
+    parser = _parser(
+        "lsp", "A language server for editors, on the standard streams; needs `netspec[lsp]`."
+    )
+    parser.add_argument(
+        "--act", default="module", choices=("module", "functional", "inplace"),
+        help="the form of activations; with inplace it tells what is overwritten, and why not",
+    )  # fmt: skip
+    parser.add_argument(
+        "--parameters", action="store_true", help="the number of parameters beside each layer, too"
+    )
+    add_plugins(parser)
+    return parser
+
+
 def _parser(name: str, description: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog=f"netspec {name}", description=description, allow_abbrev=False

@@ -21,6 +21,7 @@ from netspec.source import Path, Plain, Source
 
 # Without them the rest of a spec cannot be judged.
 _DECISIVE = ("netspec", "args", "inputs", "include", "blocks", "layers")
+_OF_NETWORKS = frozenset({"inputs", "layers", "spec"})  # which no file of blocks alone has
 _PRINTED = re.compile(r"\(\w+\)")
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
@@ -111,6 +112,21 @@ def read_spec(source: Text, files: Files | None = None) -> tuple[Spec | None, li
     complete = len(problems) == before
     files_read, requires = tuple(reader.sources), tuple(reader.requires)
     return Spec(document, source, blocks, files_read, requires, complete), problems
+
+
+def is_library(source: Source) -> bool:
+    """Whether a text has only blocks, for other files to include."""
+    value = source.value
+    return isinstance(value, dict) and "blocks" in value and not _OF_NETWORKS & value.keys()
+
+
+def read_library(source: Source, files: Files) -> tuple[dict[str, Definition], list[Diagnostic]]:
+    """The blocks that a library has, and all that is wrong with its text."""
+    problems: list[Diagnostic] = []
+    library = _validated(Library, source, problems)
+    if library is None:
+        return {}, problems
+    return _Includes(files, [source]).definitions(library, source, problems), problems
 
 
 def _validated(

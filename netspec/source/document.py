@@ -35,6 +35,10 @@ class Source:
         """The place of the key at this path (of an item of a list, the item), else as span_of."""
         return self.places.key_span(self._named(path), path)
 
+    def lines_of(self, path: Path) -> tuple[int, int]:
+        """The first line of the key at this path, and the last line of its value."""
+        return self.places.extent(path)
+
     def path_at(self, line: int, column: int) -> Path:
         """The path of the key or value in which a position lies; else of what stands around it."""
         return self.places.path_at(line, column)

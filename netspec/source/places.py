@@ -15,6 +15,7 @@ from netspec.errors import Span
 # YAML 1.1's lines, which are those that PyYAML counts.
 BREAKS = "\r\n\x85\u2028\u2029"
 _BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+_EMPTY = re.compile(r"\s*(?:#|$)")  # a line that says nothing
 
 
 class Node:
@@ -100,6 +101,21 @@ class Places:
     def line(self, number: int) -> str:
         """The text of a line, counted from 1."""
         return self._lines.line(number)
+
+    def extent(self, path: tuple[str | int, ...]) -> tuple[int, int]:
+        """The first line of the key at this path, and the last of its value; 0 without a text."""
+        entry = self._nearest(path)
+        if entry is None:
+            return 0, 0
+        first, end = self._lines.number(entry[0]), entry[3]
+        while entry[4] is not None and entry[4].items:  # the parser ends a block where it began
+            items = entry[4].items
+            entry = list(items.values())[-1] if isinstance(items, dict) else items[-1]
+            end = max(end, entry[3])
+        last = max(first, self._lines.number(max(0, end - 1)))
+        while last > first and _EMPTY.match(self._lines.line(last)):
+            last -= 1
+        return first, last
 
     def lines(self) -> list[int]:
         """The lines on which keys and values begin, in the order of the text."""

@@ -56,7 +56,7 @@ def _totals(summary: Summary) -> list[str]:
     pairs = [("parameters", f"{summary.parameters:,} ({held}){trainable}")]
     if summary.buffers_bytes:
         pairs.append(("buffers", bytes_text(summary.buffers_bytes)))
-    pairs.append(("forward", f"{about}{_scaled(summary.flops)}FLOPs{where}"))
+    pairs.append(("forward", f"{about}{flops_text(summary.flops)}{where}"))
     pairs.append(("for backward", f"{about}{bytes_text(summary.saved_bytes)} held{where}"))
     return [f"{name:<14}{text}" for name, text in pairs]
 
@@ -81,6 +81,11 @@ def _narrowed(widths: list[int], width: int) -> list[int]:
 
 def _scaled(number: int) -> str:
     return _with_unit(number, _THOUSAND, ("", "k", "M", "G", "T", "P"))
+
+
+def flops_text(number: int) -> str:
+    """`480 kFLOPs`"""
+    return f"{_scaled(number)}FLOPs"
 
 
 def bytes_text(number: int) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 import netspec
 from netspec.analysis.model import Named, Tensor
+from netspec.limits import Interrupt, interruptible
 from tests.test_cases import ERRORS, OK, options_of
 
 TEXT = """\
@@ -295,3 +296,62 @@ layers:
 """
     assert netspec.check(netspec.loads(text)) == ()
     assert not netspec.analyse(text, path="x.yaml").diagnostics
+
+
+LIBRARY = """\
+netspec: 1
+blocks:
+  Outer:
+    layers:
+      a: {block: Inner, width: 4}
+  Inner:
+    args: {width: null}
+    layers:
+      a: {module: Linear, out_features: =width}
+"""
+USER = """\
+netspec: 1
+include: blocks.yaml
+inputs: {x: [N, 3]}
+layers:
+  a: {block: Inner, width: 2}
+"""
+
+
+def test_a_file_of_blocks_is_no_mistake() -> None:
+    found = analysed(LIBRARY)
+    assert found.diagnostics == () and found.is_library and found.nodes == ()
+    assert [(name.name, name.kind, len(name.uses)) for name in found.names] == [
+        ("Outer", "block", 0), ("a", "layer", 0), ("Inner", "block", 1), ("width", "arg", 2),
+        ("a", "layer", 0),
+    ]  # fmt: skip
+    assert found.block_args == {"Outer": {}, "Inner": {"width": None}}
+    (wrong,) = analysed(LIBRARY.replace("module: Linear", "modul: Linear")).diagnostics
+    assert wrong.code == "NS202"
+    assert not analysed(USER).is_library
+
+
+def test_texts_that_are_not_saved_stand_in_the_place_of_files(tmp_path: Path) -> None:
+    library, user = tmp_path / "blocks.yaml", str(tmp_path / "user.yaml")
+    unsaved = {str(library): LIBRARY}
+    found = analysed(USER, user, unsaved=unsaved)
+    assert found.diagnostics == () and types_of(found)["a"] == "[N, 2]"
+    assert found.files == (library,)
+    width = next(name for name in found.names if name.name == "width")
+    assert (width.definition.line, [use.line for use in width.uses]) == (7, [5])
+    assert analysed(USER + "\n", user, unsaved=unsaved, before=found).nodes is not found.nodes
+    again = analysed(USER + "\n", user, unsaved=unsaved, before=found)
+    assert again._examined is found._examined
+    other = {str(library): LIBRARY.replace("a: {module: Linear", "b: {module: Linear")}
+    changed = analysed(USER, user, unsaved=other, before=found)
+    assert "a.b" in types_of(changed)
+    assert [one.code for one in analysed(USER, user, before=found).diagnostics] == ["NS213"]
+
+
+def test_an_interrupted_analysis_ends() -> None:
+    interrupt = Interrupt()
+    interrupt.set()
+    with interruptible(interrupt):
+        found = analysed(TEXT.replace("Net", "Never"))
+    assert [one.code for one in found.diagnostics] == ["NS217"]
+    assert analysed(TEXT.replace("Net", "Never")).diagnostics == ()

@@ -21,7 +21,7 @@ from netspec.ops.catalog import Operator
 from netspec.ops.signatures import forward_signature_of, signatures_of
 from netspec.ops.type_hints import either
 from netspec.view.json_schema.types import Json, Types, same_text, to
-from netspec.view.json_schema.words import shown
+from netspec.view.operator_words import shown
 
 _TOLD = ", told by the input where it is left out"
 _FILLED = frozenset({"training"})  # netspec gives it by itself, from the mode

@@ -20,7 +20,7 @@ _OPENING = re.compile(r"[\w.]+\s*\(")  # a signature, which stands before the te
 
 def shown(operator: Operator) -> str:
     """Markdown: `softmax(input, dim=null, …)`, and below it what torch says of it."""
-    line = f"`{operator.name}{_parameters(signatures_of(operator)[0])}`"
+    line = f"`{operator.name}{parameters_text(signatures_of(operator)[0])}`"
     return "\n\n".join(filter(None, (line, sentence(operator.target))))
 
 
@@ -38,20 +38,22 @@ def sentence(target: object) -> str:
     return ""
 
 
-def _parameters(signature: Signature) -> str:
+def parameters_text(signature: Signature) -> str:
+    """`(input, dim=null, *, dtype=null)`"""
     parts: list[str] = []
     by_name = False
     for parameter in signature.parameters:
         if parameter.keyword_only and not by_name:
             parts.append(f"*{signature.star.name}" if signature.star else "*")
             by_name = True
-        parts.append(_parameter(parameter))
+        parts.append(parameter_text(parameter))
     if signature.star is not None and not by_name:
         parts.append(f"*{signature.star.name}")
     return f"({', '.join(parts)})"
 
 
-def _parameter(parameter: Parameter) -> str:
+def parameter_text(parameter: Parameter) -> str:
+    """`dim=null`, or `input` alone where it has to be given."""
     if parameter.required:
         return parameter.name
     return f"{parameter.name}={_value(parameter.default)}"
