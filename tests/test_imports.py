@@ -48,14 +48,26 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     | {"file_trace", "find", "recipe", "plugins", "spec_source", "in_place_form", "compiled"},
     "api": BELOW_PIPELINE | OF_A_SPEC | {"find"},
     "analysis": BELOW_PIPELINE | OF_A_SPEC | {"file_trace", "find"},
-    "__init__": BELOW_PIPELINE | {"analysis", "api", "proof", "registration", "run"},
+    "__init__": BELOW_PIPELINE | {"analysis", "api", "drawing", "proof", "registration", "run"},
     "reporting": {"display", "errors", "__init__"},
+    "drawing": {"display", "errors", "view", "analysis"},
     "lsp": BELOW_PIPELINE - {"checks", "emit", "explain"}
     | {"analysis", "find", "reporting", "__init__"},
     "proof": BELOW_PIPELINE | OF_A_SPEC | {"plugins"},
     "commands": BELOW_PIPELINE
     | OF_A_SPEC
-    | {"analysis", "api", "file_trace", "find", "lsp", "reporting", "proof", "plugins", "__init__"},
+    | {
+        "analysis",
+        "api",
+        "drawing",
+        "file_trace",
+        "find",
+        "lsp",
+        "reporting",
+        "proof",
+        "plugins",
+        "__init__",
+    },
     "run": BELOW_PIPELINE | OF_A_SPEC | {"find", "recipe", "reporting", "plugins", "__init__"},
     "cli": {"display", "errors", "__init__", "commands", "run"},
 }

@@ -98,6 +98,16 @@ class Analysis:
         """Whether the text has only blocks, for other files to include."""
         return self._library is not None
 
+    def text_of(self, file: str) -> str | None:
+        """The text of a file as it was read, by the name that spans call it."""
+        if self.source is not None and self.source.file == file:
+            return self.source.text
+        spec = self._examined.spec
+        read = [plain_source(one) for one in spec.files] if spec is not None else []
+        blocks = spec.blocks if spec is not None else self._library or {}
+        read += [plain_source(each.source) for each in blocks.values()]
+        return next((one.text for one in read if one.file == file), None)
+
     @cached_property
     def files(self) -> tuple[Path, ...]:
         """The files that were read for it, beside its own."""

@@ -47,7 +47,8 @@ class Picture:
 def picture_of(outcome: Outcome, decisions: Sequence[Decision], span_of: SpanOf) -> Picture:
     """All that is known of the layers of a spec, whether or not something is wrong with it."""
     builder = _Builder(_Types(outcome.probes), {d.step.path: d for d in decisions}, span_of)
-    builder.add(outcome.seen, "", {})
+    own = [seen for seen in outcome.seen.inner if seen.place.path[:1] != ("blocks",)]
+    builder.add(own, "", {})  # blocks that nothing uses are looked at too, and are no part of it
     return Picture(tuple(builder.nodes), tuple(builder.edges), tuple(builder.ties))
 
 
@@ -126,10 +127,10 @@ class _Builder:
     paths: dict[Seen, str] = field(default_factory=dict)  # of the instance that is added
     own: dict[tuple[Seen, ...], tuple[Parameter, ...]] = field(default_factory=dict)
 
-    def add(self, around: Seen, prefix: str, passed: Mapping[str, Sequence[str]]) -> None:
+    def add(self, inner: Sequence[Seen], prefix: str, passed: Mapping[str, Sequence[str]]) -> None:
         """The layers inside of one; `passed` has the paths from which its inputs come."""
         taken: set[str] = set()
-        for seen in around.inner:
+        for seen in inner:
             path = f"{prefix}{seen.name}"
             if path in taken or len(self.nodes) >= _MOST:
                 continue  # the same layer, seen a second time
@@ -156,7 +157,7 @@ class _Builder:
             name: [one for origin in origins for one in self._sources(origin, passed)]
             for name, origins in seen.passed.items()
         }
-        self.add(seen, f"{path}.", given or passed)
+        self.add(seen.inner, f"{path}.", given or passed)
 
     def _sources(self, origin: Origin, passed: Mapping[str, Sequence[str]]) -> Sequence[str]:
         if isinstance(origin, str):

@@ -46,6 +46,15 @@ def show_parser() -> argparse.ArgumentParser:
         "--program", action="store_true",
         help="the program that the spec is compiled to, a statement a line, in place of the table",
     )  # fmt: skip
+    form.add_argument(
+        "--html", metavar="FILE",
+        help="a picture, as a page that needs nothing but itself; of a spec that is wrong, too",
+    )  # fmt: skip
+    form.add_argument(
+        "--mermaid", action="store_true",
+        help="a picture of the outermost levels (--depth, else 1) as Mermaid text",
+    )  # fmt: skip
+    parser.add_argument("--force", action="store_true", help="overwrite FILE if it is there")
     parser.add_argument(
         "--size", action="append", default=[], type=_size, metavar="NAME=SIZE",
         help="a free size of the inputs, as in N=64",

@@ -7,13 +7,18 @@ import sys
 from argparse import Namespace
 from dataclasses import replace
 
+from netspec.analysis.analyse import analyse
 from netspec.checks.inplace.messages import decisions_json, decisions_text
-from netspec.commands.spec_argument import compile_given, read_changes
+from netspec.commands.output_file import refuses, write_result
+from netspec.commands.spec_argument import Changes, compile_given, read_changes, with_given
 from netspec.compiled import notes_of
 from netspec.display import visible
+from netspec.drawing.graph import graph_of
+from netspec.drawing.mermaid import mermaid_text
+from netspec.drawing.page import page_html
 from netspec.errors import SpecError
 from netspec.ir.printer import program_text
-from netspec.reporting.terminal import look_of, print_error
+from netspec.reporting.terminal import look_of, print_error, tell
 from netspec.view.summary import Summary, summarize, summary_json
 from netspec.view.table import summary_text
 
@@ -23,11 +28,16 @@ def show_command(options: Namespace) -> int:
     if options.program and (options.size or options.depth):
         sys.stderr.write("--size and --depth are of the table; --program prints none\n")
         return 2
+    if options.size and (options.html or options.mermaid):
+        sys.stderr.write("--size is of the table; a picture has none\n")
+        return 2
     try:
         changes = read_changes(options)
     except SpecError as error:
         print_error(error)
         return 2
+    if options.html is not None or options.mermaid:
+        return _draw(options, changes)
     try:
         compiled = compile_given(options.spec, changes)
         if options.program:
@@ -48,6 +58,34 @@ def show_command(options: Namespace) -> int:
     for note in notes_of(compiled):
         sys.stdout.write(f"\nnote: {visible(note.text)}\n")
     return 0
+
+
+def _draw(options: Namespace, changes: Changes) -> int:
+    """A picture: 0 of a spec that is right, 1 of one that is wrong."""
+    options.output = options.html
+    if refuses(options):
+        return 2
+    try:
+        found = with_given(
+            options.spec,
+            changes,
+            lambda source: analyse(
+                source, args=changes.args, act=changes.act, overrides=changes.overrides,
+                plugins=changes.plugins,
+            ),
+        )  # fmt: skip
+    except SpecError as error:
+        print_error(error)
+        return 1
+    if options.mermaid:
+        text = mermaid_text(graph_of(found), options.depth or 1)
+    else:
+        text = page_html(found)
+    status = write_result(text, options)
+    if status == 0 and found.diagnostics:
+        tell(found.diagnostics, sys.stderr)
+        return 1
+    return status
 
 
 def _folded(summary: Summary, depth: int | None) -> Summary:

@@ -355,3 +355,12 @@ def test_an_interrupted_analysis_ends() -> None:
         found = analysed(TEXT.replace("Net", "Never"))
     assert [one.code for one in found.diagnostics] == ["NS217"]
     assert analysed(TEXT.replace("Net", "Never")).diagnostics == ()
+
+
+def test_a_block_that_nothing_uses_is_no_part_of_the_model() -> None:
+    text = TEXT.replace(
+        "  body: {repeat: 2, block: Twice, c: =width}\n  gate: =body", "  gate: =stem"
+    )
+    assert list(types_of(analysed(text))) == [
+        "x", "mask", "stem", "gate", "pool", "flat", "head", "side",
+    ]  # fmt: skip

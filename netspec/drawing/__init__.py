@@ -1,0 +1,1 @@
+"""Pictures of a network, from its analysis: a page to open, Mermaid; of a wrong spec, too."""
