@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from netspec.analysis.analyse import Analysis, analyse
     from netspec.api import build, check, load, loads, notes, to_python
+    from netspec.drawing.notebook import show
     from netspec.errors import Diagnostic, RunError, SpecError
     from netspec.language.dump import dump_spec as dump
     from netspec.language.load import Spec
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Analysis", "Diagnostic", "RunError", "Spec", "SpecError", "analyse", "build", "check", "dump",
-    "freeze", "load", "load_checkpoint", "load_weights", "loads", "notes", "register", "to_python",
-    "verify",
+    "freeze", "load", "load_checkpoint", "load_weights", "loads", "notes", "register", "show",
+    "to_python", "verify",
 ]  # fmt: skip
 
 # Each public name, the module that has it, and its name there: torch is imported when it is needed.
@@ -42,6 +43,7 @@ _HOMES = {
     "loads": ("netspec.api", "loads"),
     "notes": ("netspec.api", "notes"),
     "register": ("netspec.registration", "register"),
+    "show": ("netspec.drawing.notebook", "show"),
     "to_python": ("netspec.api", "to_python"),
     "verify": ("netspec.proof.verify", "verify"),
 }

@@ -175,6 +175,10 @@ class SpecError(Exception):
     def __str__(self) -> str:
         return "\n" + "\n\n".join(render(d) for d in self.diagnostics)
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows in the place of our frames."""
+        return str(self).strip().split("\n")
+
     def __reduce__(self) -> tuple[type[SpecError], tuple[tuple[Diagnostic, ...]]]:
         return (type(self), (self.diagnostics,))
 

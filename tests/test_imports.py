@@ -50,7 +50,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "analysis": BELOW_PIPELINE | OF_A_SPEC | {"file_trace", "find"},
     "__init__": BELOW_PIPELINE | {"analysis", "api", "drawing", "proof", "registration", "run"},
     "reporting": {"display", "errors", "__init__"},
-    "drawing": {"display", "errors", "view", "analysis"},
+    "drawing": {"display", "errors", "language", "request", "view", "analysis"},
     "lsp": BELOW_PIPELINE - {"checks", "emit", "explain"}
     | {"analysis", "find", "reporting", "__init__"},
     "proof": BELOW_PIPELINE | OF_A_SPEC | {"plugins"},

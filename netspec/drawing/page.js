@@ -26,7 +26,7 @@
     if (state.open.size) told.set("open", [...state.open].join(","));
     if (state.at) told.set("at", state.at);
     if (state.measure !== "parameters") told.set("bar", state.measure);
-    history.replaceState(null, "", `#${told}`);
+    try { history.replaceState(null, "", `#${told}`); } catch { /* a frame in a notebook has no address */ }
   };
 
   const units = (number, base, names) => {

@@ -172,6 +172,30 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["show", str(file), "--mermaid", "--size", "N=2"]) == 2
 
 
+def test_in_a_notebook(tmp_path: Path) -> None:
+    picture = netspec.show(netspec.loads(TEXT))
+    assert picture.diagnostics == () and repr(picture).startswith("<a picture, ")
+    frame = Markup()
+    frame.feed(picture._repr_html_())
+    ((tag, attributes),) = frame.tags
+    assert (tag, attributes["sandbox"], attributes["srcdoc"]) == (
+        "iframe", "allow-scripts", picture.html,
+    )  # fmt: skip
+    picture.save(tmp_path / "net.html")
+    assert (tmp_path / "net.html").read_text(encoding="utf-8") == picture.html
+    (tmp_path / "wrong.yaml").write_text(WRONG, encoding="utf-8")
+    wrong = netspec.show(tmp_path / "wrong.yaml")
+    assert [d.code for d in wrong.diagnostics] == ["NS203"] and "error[NS203]" in repr(wrong)
+
+
+def test_a_notebook_shows_the_message_of_an_error_alone() -> None:
+    with pytest.raises(netspec.SpecError) as caught:
+        netspec.build(netspec.loads(TEXT.replace("Linear, from", "Linea, from")))
+    lines = caught.value._render_traceback_()
+    assert lines[0].startswith("error[NS206]: there is no module `Linea`")
+    assert not any("Traceback" in line for line in lines)
+
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
