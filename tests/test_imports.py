@@ -20,7 +20,7 @@ NETSPEC = Path(__file__).resolve().parent.parent / "netspec"
 # What stands directly in netspec/, and which of its neighbours each may import besides itself.
 # `__init__` is the public surface: what `import netspec` or `from netspec import build` reaches.
 BELOW_CHECK = {"display", "caches", "errors", "limits", "source", "language", "ops", "ir"}
-BELOW_PIPELINE = BELOW_CHECK | {"checks", "emit", "view", "explain", "request"}
+BELOW_PIPELINE = BELOW_CHECK | {"checks", "emit", "view", "explain", "request", "sizes"}
 OF_A_SPEC = {"compiled", "pipeline", "spec_source"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "display": set(),
@@ -36,6 +36,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "checks": BELOW_CHECK,
     "emit": BELOW_CHECK,
     "view": BELOW_CHECK,
+    "sizes": BELOW_CHECK,
     "find": {"errors", "file_trace", "source", "language"},
     "request": {"errors", "language", "ops", "ir"},
     "recipe": {"limits", "source", "language", "ops", "ir", "request"},

@@ -19,6 +19,8 @@ from netspec.drawing.page import page_html
 from netspec.errors import SpecError
 from netspec.ir.printer import program_text
 from netspec.reporting.terminal import look_of, print_error, tell
+from netspec.sizes.find import LayerSizes, Sizes, find_sizes
+from netspec.sizes.report import sizes_json, sizes_text
 from netspec.view.summary import Summary, summarize, summary_json
 from netspec.view.table import summary_text
 
@@ -44,12 +46,16 @@ def show_command(options: Namespace) -> int:
             sys.stdout.write(program_text(compiled.program))
             return 0
         summary = summarize(compiled.program, compiled.built.empty(), dict(options.size))
+        sizes = find_sizes(compiled.program, compiled.built.empty())
     except SpecError as error:
         print_error(error)
         return 1
-    shown = _folded(summary, options.depth)
+    shown = _folded(_with_formulas(summary, sizes), options.depth)
     if options.json:
-        told = summary_json(shown) | {"in_place": decisions_json(compiled.decisions)}
+        told = summary_json(shown) | {
+            "in_place": decisions_json(compiled.decisions),
+            "sizes": sizes_json(sizes),
+        }
         sys.stdout.write(f"{json.dumps(told, indent=2)}\n")
         return 0
     sys.stdout.write(summary_text(shown, look_of(sys.stdout).width))
@@ -57,6 +63,8 @@ def show_command(options: Namespace) -> int:
         sys.stdout.write(f"\n{decisions_text(compiled.decisions)}")
     for note in notes_of(compiled):
         sys.stdout.write(f"\nnote: {visible(note.text)}\n")
+    if sizes.free:
+        sys.stdout.write(f"\n{sizes_text(sizes)}")
     return 0
 
 
@@ -86,6 +94,21 @@ def _draw(options: Namespace, changes: Changes) -> int:
         tell(found.diagnostics, sys.stderr)
         return 1
     return status
+
+
+def _with_formulas(summary: Summary, sizes: Sizes) -> Summary:
+    """The summary with each output as a formula of the free sizes; `≈` where it was only tried."""
+    left: dict[str, list[LayerSizes]] = {}
+    for one in reversed(sizes.layers):
+        left.setdefault(one.path, []).append(one)
+    rows = []
+    for row in summary.rows:
+        layer = left[row.path].pop() if left.get(row.path) else None
+        if layer is not None and layer.value is not None:
+            text = sizes.text(layer.value)
+            row = replace(row, output=f"≈ {text}" if layer.tried else text)
+        rows.append(row)
+    return replace(summary, rows=tuple(rows))
 
 
 def _folded(summary: Summary, depth: int | None) -> Summary:

@@ -5,7 +5,11 @@ Each is held by a test of its own, which names it when a version of torch has it
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import logging
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cache
+from typing import Any
 
 import torch
 from torch._jit_internal import boolean_dispatched
@@ -22,9 +26,12 @@ __all__ = [
     "ConvTransposeNd",
     "DispatchMode",
     "NormBase",
+    "SymbolicSizes",
     "boolean_dispatched",
     "is_one_of_several",
+    "quiet_fakes",
     "schemas_for",
+    "sympy_of",
     "tree_flatten",
     "tree_leaves",
     "tree_map",
@@ -83,3 +90,71 @@ def is_one_of_several(tensor: torch.Tensor) -> bool:
         return False
     found = torch._C._autograd._get_creation_meta(tensor)
     return found == torch._C._autograd.CreationMeta.MULTI_OUTPUT_NODE
+
+
+class SymbolicSizes:
+    """Sizes that torch computes with as symbols, and what it had to assume of them.
+
+    Tensors made within `mode()` hold no memory and may have such sizes; what is given stands for
+    all numbers of zero and more (of any, where its hint is less), and is taken as its `hint` where
+    torch decides by a number.
+    """
+
+    def __init__(self) -> None:
+        from torch._subclasses.fake_tensor import FakeTensorMode  # which take long to import
+        from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+        self._env = ShapeEnv(duck_shape=False, specialize_zero_one=False)
+        self._mode = FakeTensorMode(shape_env=self._env, allow_non_fake_inputs=True)
+
+    def mode(self) -> AbstractContextManager[object]:
+        """Within it, operators compute types alone."""
+        mode: AbstractContextManager[object] = self._mode
+        return mode
+
+    def size(self, name: str, hint: int) -> Any:
+        """A symbol for a size, as a `torch.SymInt`."""
+        from torch.fx.experimental.symbolic_shapes import DimDynamic
+
+        source = _named_source(name)
+        made = self._env.create_symbol(
+            hint,
+            source,
+            DimDynamic.DYNAMIC,
+            None,
+            positive=True if hint >= 0 else None,
+            do_not_specialize_zero_one=True,
+        )
+        return self._env.create_symintnode(made, hint=hint, source=source)
+
+    def assumed(self) -> list[Any]:
+        """What was assumed of the symbols so far, as expressions of sympy."""
+        return [guard.expr for guard in self._env.guards]
+
+
+@cache
+def _named_source(name: str) -> Any:
+    from torch._guards import Source
+
+    class Named(Source):
+        @property
+        def _name_template(self) -> str:
+            return name
+
+    return Named()
+
+
+def sympy_of(size: Any) -> Any:
+    """The expression of a `torch.SymInt`; of a number, the number."""
+    return size.node.expr if isinstance(size, torch.SymInt) else size
+
+
+@contextmanager
+def quiet_fakes() -> Iterator[None]:
+    """torch logs an operator that it can't ask symbolically before it raises: no news here."""
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before

@@ -95,3 +95,30 @@ def test_the_first_check_of_a_process_does_not_import_dynamo() -> None:
         "assert 'torch._decomp' in sys.modules and 'torch._dynamo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+def test_symbolic_sizes() -> None:
+    symbolic = internals.SymbolicSizes()
+    size = symbolic.size("s0", 12)
+    with symbolic.mode():
+        x = torch.empty((size, 2), device="meta")
+        y = x.reshape(-1, 6)
+    assert str(internals.sympy_of(x.shape[0])) in str(internals.sympy_of(y.shape[0]))
+    assert internals.sympy_of(2) == 2
+    assert any("Mod" in str(one) or "//" in str(one) for one in symbolic.assumed())
+
+
+def test_a_symbol_may_be_one() -> None:
+    symbolic = internals.SymbolicSizes()
+    with symbolic.mode():
+        x = torch.empty((symbolic.size("s0", 1),), device="meta")
+    assert symbolic.assumed() == [] and isinstance(x.shape[0], torch.SymInt)
+
+
+def test_fakes_fail_quietly(caplog: pytest.LogCaptureFixture) -> None:
+    symbolic = internals.SymbolicSizes()
+    with symbolic.mode(), internals.quiet_fakes():
+        x = torch.empty((symbolic.size("s0", 5),), device="meta")
+        with pytest.raises(Exception, match="symbolic"):
+            torch.nn.functional.pad(x, (-1, -1))
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]

@@ -26,7 +26,7 @@ from netspec.checks.inplace.region import region_of
 from netspec.checks.inplace.storage import AT_THE_END, Copied, Kind, Storage
 from netspec.ir.graph import NewModule, Program
 from netspec.ir.walk.run_operator import Refuses, ask
-from netspec.ir.walk.walker import Bound, Given, Step, walk
+from netspec.ir.walk.walker import Bound, Given, Step, call_builtin, walk
 from netspec.ops import registry
 from netspec.ops.execution_limits import spend_known_call
 from netspec.ops.overwriting import INPLACE, Pair, has_inplace, module_pair, pair_of
@@ -112,6 +112,9 @@ class _Recorder:
         value = run()
         self._entered.pop()
         return value
+
+    def builtin(self, name: str, args: tuple[Any, ...]) -> Any:
+        return call_builtin(name, args)
 
     def module(self, bound: Bound, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         child = bound.child

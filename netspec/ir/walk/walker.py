@@ -130,6 +130,9 @@ class Watcher(Protocol):
     ) -> Any:
         """A call of a function, a method or an operator of Python's."""
 
+    def builtin(self, name: str, args: tuple[Any, ...]) -> Any:
+        """A call of a function of Python's."""
+
     def meet(self, parameter: nn.Parameter) -> None:
         """A parameter is named."""
 
@@ -156,6 +159,9 @@ class Runs:
     ) -> Any:
         """A call of either; a module's is of the module itself."""
         return target(*args, **kwargs)
+
+    def builtin(self, name: str, args: tuple[Any, ...]) -> Any:
+        return call_builtin(name, args)
 
     def meet(self, parameter: nn.Parameter) -> None:
         return None
@@ -348,7 +354,7 @@ class _Walker:
             case Unary(op, operand):
                 return self.watcher.operator(UNARY[op], (self._of(operand, frame),), {})
             case Builtin(name, args):
-                return _python(BUILTINS[name], *self._all(args, frame))
+                return self.watcher.builtin(name, self._all(args, frame))
             case SliceOf(start, stop, step):
                 parts = (start, stop, step)
                 return slice(*[None if part is None else self._of(part, frame) for part in parts])
@@ -391,6 +397,11 @@ class _Walker:
         if isinstance(value, nn.Parameter):
             self.watcher.meet(value)
         return value
+
+
+def call_builtin(name: str, args: tuple[Any, ...]) -> Any:
+    """What a function of Python's gives. Raises Refuses, as an operator would."""
+    return _python(BUILTINS[name], *args)
 
 
 def _python(function: Callable[..., Any], *args: Any) -> Any:
