@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from netspec.analysis.analyse import Analysis, analyse
-    from netspec.api import build, check, load, loads, notes, to_python
+    from netspec.api import build, check, dynamic_shapes, load, loads, notes, to_python
     from netspec.drawing.notebook import show
     from netspec.errors import Diagnostic, RunError, SpecError
     from netspec.language.dump import dump_spec as dump
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Analysis", "Diagnostic", "RunError", "Spec", "SpecError", "analyse", "build", "check", "dump",
-    "freeze", "load", "load_checkpoint", "load_weights", "loads", "notes", "register", "show",
-    "to_python", "verify",
+    "dynamic_shapes", "freeze", "load", "load_checkpoint", "load_weights", "loads", "notes",
+    "register", "show", "to_python", "verify",
 ]  # fmt: skip
 
 # Each public name, the module that has it, and its name there: torch is imported when it is needed.
@@ -34,6 +34,7 @@ _HOMES = {
     "SpecError": ("netspec.errors", "SpecError"),
     "Spec": ("netspec.language.load", "Spec"),
     "dump": ("netspec.language.dump", "dump_spec"),
+    "dynamic_shapes": ("netspec.api", "dynamic_shapes"),
     "build": ("netspec.api", "build"),
     "freeze": ("netspec.run.freezing", "freeze"),
     "load_weights": ("netspec.run.weights", "load_weights"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,6 +18,8 @@ from netspec.limits import AnyLimits, bounded, read_limits
 from netspec.ops.process_state import one_thread, own_random_state
 from netspec.pipeline import compile_spec
 from netspec.request import Act, read_dtype
+from netspec.sizes.export import export_shapes
+from netspec.sizes.find import find_sizes
 from netspec.source import read_text
 from netspec.spec_source import AnySource, load_source
 
@@ -137,3 +140,24 @@ def to_python(
     It needs torch alone, and the modules of layers that were registered.
     """
     return source_of(compile_spec(source, args, act, overrides, outputs, plugins, limits))
+
+
+def dynamic_shapes(
+    source: AnySource,
+    *,
+    args: Mapping[str, object] | None = None,
+    act: Act = "module",
+    overrides: Overrides | None = None,
+    plugins: Sequence[str] | None = None,
+    limits: AnyLimits = None,
+) -> dict[str, dict[int, Any]]:
+    """The `dynamic_shapes` of torch.export for a spec's model, in eval mode: for each input, a
+    `Dim` for each dimension that is free, within the sizes that the network is valid for, and at
+    which no layer has a dimension of 1: torch.export takes that for a fixed one.
+
+    Raises SpecError where the spec can't be built, and at the layer (NS301) that needs of the sizes
+    what no Dim can say.
+    """
+    compiled = compile_spec(source, args, act, overrides, None, plugins, limits)
+    sizes = find_sizes(compiled.program, compiled.built.empty())
+    return export_shapes(compiled.program, sizes)

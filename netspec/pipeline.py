@@ -46,6 +46,7 @@ from netspec.ops.process_state import one_thread, silence, without_collections
 from netspec.plugins import enabled, is_enabled
 from netspec.recipe import Recipe, recipe_of
 from netspec.request import Act, Request, read_request
+from netspec.sizes.find import Sizes, find_sizes
 from netspec.spec_source import (
     AnySource,
     identity_of,
@@ -233,6 +234,19 @@ def summary_of(examined: Examined) -> Summary | None:
             return summarize(program, built.empty())
         except SpecError:
             return None
+        finally:
+            release(built)
+
+
+def sizes_of(examined: Examined) -> Sizes | None:
+    """Which sizes a spec's network is valid for; None where something is wrong with it."""
+    program, recipe = examined.program, examined.recipe
+    if program is None or recipe is None:
+        return None
+    with one_thread(), without_collections(), silence():
+        built = compile_classes(_write(program), recipe, rebuild)
+        try:
+            return find_sizes(program, built.empty())
         finally:
             release(built)
 

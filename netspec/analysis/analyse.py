@@ -22,8 +22,9 @@ from netspec.language.overrides import Overrides
 from netspec.limits import AnyLimits, bounded, read_limits
 from netspec.ops import registry
 from netspec.ops.process_state import without_collections
-from netspec.pipeline import Examined, examine, summary_of
+from netspec.pipeline import Examined, examine, sizes_of, summary_of
 from netspec.request import Act
+from netspec.sizes.find import Sizes
 from netspec.source import Source
 from netspec.view.summary import Summary
 
@@ -149,6 +150,17 @@ class Analysis:
         None where something is wrong.
         """
         return self._costs
+
+    def sizes(self) -> Sizes | None:
+        """Which sizes the network is valid for, and what each layer gives, as formulas.
+
+        None where something is wrong.
+        """
+        return self._sizes
+
+    @cached_property
+    def _sizes(self) -> Sizes | None:
+        return sizes_of(self._examined)
 
     @cached_property
     def _costs(self) -> Summary | None:

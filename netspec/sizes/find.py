@@ -78,7 +78,7 @@ class Sizes:
 def find_sizes(program: Program, module: nn.Module) -> Sizes:
     """`module` is the program's model on `meta`, made for this; it is left in some mode."""
     free = tuple(name for name, _ in program.probes[0].sizes)
-    shapes = {port.name: _declared(program, port) for port in program.inputs}
+    shapes = declared_shapes(program)
     with one_thread(), without_collections(), silence():
         by_mode = {mode: follow(program, module, mode, shapes) for mode in (True, False)}
         constraints = _held_to_runs(program, module, shapes, by_mode)
@@ -107,6 +107,11 @@ def _rests(free: Sequence[str], constraints: Sequence[Constraint]) -> Mapping[st
     return found
 
 
+def declared_shapes(program: Program) -> dict[str, tuple[int | str, ...]]:
+    """The shape of each input as the spec has it, expressions computed."""
+    return {port.name: _declared(program, port) for port in program.inputs}
+
+
 def _once(tried: Sequence[Tried]) -> Iterator[Tried]:
     """One for each line of the spec."""
     seen = set()
@@ -127,7 +132,6 @@ def _open(by_mode: Mapping[bool, Followed]) -> str:
 
 
 def _declared(program: Program, port: Port) -> tuple[int | str, ...]:
-    """An input's shape as the spec has it, expressions computed."""
     document: Any = program.source.value
     declared = document["inputs"][port.name]
     shape = declared["shape"] if isinstance(declared, dict) else declared
