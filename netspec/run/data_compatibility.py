@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from netspec.errors import Diagnostic, RunError, Span
 from netspec.ir.graph import NewGraph, Port
 from netspec.ops.types import TensorType
 from netspec.run.data.dataset import Data, Field, Wanted
+from netspec.run.size_constraints import with_constraints
 from netspec.source import Path
 
 _EXAMPLES = 2  # of the batch that is tried
@@ -171,7 +173,9 @@ def run_placed(model: nn.Module, inputs: Sequence[Tensor], compiled: Compiled) -
         with torch.no_grad():
             return model(*inputs)
     except (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError) as error:
-        raise RunError(failure(error, compiled, model)) from None
+        problem = failure(error, compiled, model)
+        training = model.training
+        raise RunError(with_constraints(problem, compiled, inputs, training)) from None
 
 
 def failure(error: BaseException, compiled: Compiled, model: nn.Module | None = None) -> Diagnostic:
@@ -181,12 +185,13 @@ def failure(error: BaseException, compiled: Compiled, model: nn.Module | None = 
     """
     said = str(error).strip().partition("\n")[0]
     fact = f"the model does not run on this data: {said[:1].lower()}{said[1:]}"
-    files = {kept.file: kept.text for kept in compiled.recipe.texts()}
+    files = {kept.file: kept for kept in compiled.recipe.texts()}
+    files |= {os.path.abspath(kept.path): kept for kept in files.values() if kept.path}
     span = _layer_span(error, compiled, model) or output_span(compiled)
     for frame in traceback.extract_tb(error.__traceback__):
-        text = files.get(frame.filename)
-        if text is not None and frame.lineno:
-            span = line_span(frame.filename, frame.lineno, text)
+        kept = files.get(frame.filename)
+        if kept is not None and frame.lineno:
+            span = line_span(kept.file, frame.lineno, kept.text)
     return Diagnostic("NS603", fact, span)
 
 
