@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from netspec.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from netspec.analysis.analyse import Analysis, analyse
     from netspec.api import build, check, load, loads, notes, to_python
@@ -13,15 +15,15 @@ if TYPE_CHECKING:
     from netspec.language.load import Spec
     from netspec.proof.verify import verify
     from netspec.registration import register
+    from netspec.run.api import evaluate, train
     from netspec.run.checkpoint import load_checkpoint
     from netspec.run.freezing import freeze
     from netspec.run.weights import load_weights
 
-__version__ = "0.1.0"
 __all__ = [
     "Analysis", "Diagnostic", "RunError", "Spec", "SpecError", "analyse", "build", "check", "dump",
-    "freeze", "load", "load_checkpoint", "load_weights", "loads", "notes", "register", "to_python",
-    "verify",
+    "evaluate", "freeze", "load", "load_checkpoint", "load_weights", "loads", "notes",
+    "register", "to_python", "train", "verify",
 ]  # fmt: skip
 
 # Each public name, the module that has it, and its name there: torch is imported when it is needed.
@@ -34,6 +36,8 @@ _HOMES = {
     "Spec": ("netspec.language.load", "Spec"),
     "dump": ("netspec.language.dump", "dump_spec"),
     "build": ("netspec.api", "build"),
+    "evaluate": ("netspec.run.api", "evaluate"),
+    "train": ("netspec.run.api", "train"),
     "freeze": ("netspec.run.freezing", "freeze"),
     "load_weights": ("netspec.run.weights", "load_weights"),
     "check": ("netspec.api", "check"),

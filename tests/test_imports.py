@@ -23,6 +23,7 @@ BELOW_CHECK = {"display", "caches", "errors", "limits", "source", "language", "o
 BELOW_PIPELINE = BELOW_CHECK | {"checks", "emit", "view", "explain", "request"}
 OF_A_SPEC = {"compiled", "pipeline", "spec_source"}
 MAY_IMPORT: Mapping[str, set[str]] = {
+    "version": set(),
     "display": set(),
     "errors": {"display"},
     "caches": set(),
@@ -48,13 +49,15 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     | {"file_trace", "find", "recipe", "plugins", "spec_source", "in_place_form", "compiled"},
     "api": BELOW_PIPELINE | OF_A_SPEC | {"find"},
     "analysis": BELOW_PIPELINE | OF_A_SPEC | {"file_trace", "find"},
-    "__init__": BELOW_PIPELINE | {"analysis", "api", "proof", "registration", "run"},
+    "__init__": BELOW_PIPELINE | {"analysis", "api", "proof", "registration", "run", "version"},
     "reporting": {"display", "errors", "__init__"},
     "proof": BELOW_PIPELINE | OF_A_SPEC | {"plugins"},
     "commands": BELOW_PIPELINE
     | OF_A_SPEC
     | {"api", "file_trace", "find", "reporting", "proof", "plugins", "__init__"},
-    "run": BELOW_PIPELINE | OF_A_SPEC | {"find", "recipe", "reporting", "plugins", "__init__"},
+    "run": BELOW_PIPELINE
+    | OF_A_SPEC
+    | {"find", "recipe", "reporting", "plugins", "__init__", "version"},
     "cli": {"display", "errors", "__init__", "commands", "run"},
 }
 ONLY_IN: Mapping[str, set[str]] = {

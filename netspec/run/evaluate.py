@@ -64,10 +64,27 @@ class Evaluation:
             return None
         return class_scores(self.confusion, self.classes)
 
+    def __str__(self) -> str:
+        """The figures, the classes and the confusions, as the command tells them."""
+        told = [f"weights     {line}" for line in self.loaded]
+        lines = [
+            *(told or [f"checkpoint  {self.checkpoint}"]),
+            f"model       {self.model}, activations as {self.act}",
+            f"data        {self.data}: {self.examples:,} {self.split}",
+            f"device      {self.device}, {self.precision}",
+            "",
+            "  ".join(_figure(self, name, value) for name, value in self.metrics.items()),
+        ]
+        scores = self.scores()
+        if scores is not None and self.confusion is not None and self.classes is not None:
+            lines += ["", *score_lines(scores)]
+            lines += ["", *confusion_lines(self.confusion, self.classes)]
+        return "\n".join(lines)
+
 
 def eval_command(arguments: Sequence[str]) -> int:
     """Evaluate a checkpoint, or a spec with weights; gives the exit status."""
-    return run_command("eval", eval_job, [_quoted(text) for text in arguments], _placed)
+    return run_command("eval", eval_job, [_quoted(text) for text in arguments], with_additions)
 
 
 def _quoted(argument: str) -> str:
@@ -79,7 +96,7 @@ def _quoted(argument: str) -> str:
     return f'{match[1]}="{escaped}"'
 
 
-def _placed(overrides: Sequence[str], many: bool) -> list[str]:
+def with_additions(overrides: Sequence[str], many: bool) -> list[str]:
     """The overrides, with keys of data and act as additions: they may change what the checkpoint
     has, which Hydra does not see."""
     if many:
@@ -98,12 +115,9 @@ def eval_job(config: DictConfig) -> None:
     overrides = [text.removeprefix("++") for text in typed_overrides()]
     try:
         settings = read_eval_settings(config, overrides)
-        _refuse_written(settings.out)
-        with enabled_for_run(settings.plugins, settings.limits, overrides):
-            found = evaluate(settings, overrides)
-        tell(found)
-        folder = _folder(settings.out, found.checkpoint)
-        write(found, folder, overrides)
+        found = evaluate(settings, overrides)
+        say(f"{found}\n")
+        folder = write(found, settings.out, overrides)
     except SpecError as error:
         print_error(error)
         sys.exit(1)
@@ -114,8 +128,15 @@ def evaluate(settings: EvalSettings, overrides: Sequence[str]) -> Evaluation:
     """A checkpoint, or a spec with weights, on one split.
 
     A checkpoint on the data of training, with the same batch size, device and precision, has the
-    figures of its run to the last digit. Raises SpecError, RunError.
+    figures of its run to the last digit. Nothing is written; a folder that `out` names is refused
+    where it has an evaluation. Raises SpecError, RunError.
     """
+    _refuse_written(settings.out)
+    with enabled_for_run(settings.plugins, settings.limits, overrides):
+        return _evaluation(settings, overrides)
+
+
+def _evaluation(settings: EvalSettings, overrides: Sequence[str]) -> Evaluation:
     device = find_device(settings.device).torch
     subject = find_subject(settings, overrides)
     examples = _split(subject.data, settings.split)
@@ -175,23 +196,6 @@ def _metrics(measured: Measured, task: str) -> dict[str, float]:
 # Where it is told and kept
 
 
-def tell(found: Evaluation) -> None:
-    """The figures, the classes and the confusions, on the terminal."""
-    lines = [
-        *([f"weights     {line}" for line in found.loaded] or [f"checkpoint  {found.checkpoint}"]),
-        f"model       {found.model}, activations as {found.act}",
-        f"data        {found.data}: {found.examples:,} {found.split}",
-        f"device      {found.device}, {found.precision}",
-        "",
-        "  ".join(_figure(found, name, value) for name, value in found.metrics.items()),
-    ]
-    scores = found.scores()
-    if scores is not None and found.confusion is not None and found.classes is not None:
-        lines += ["", *score_lines(scores)]
-        lines += ["", *confusion_lines(found.confusion, found.classes)]
-    say("\n".join([*lines, ""]))
-
-
 def _figure(found: Evaluation, name: str, value: float) -> str:
     unit = " nats" if name == "loss" and found.task == "language" else ""
     return f"{name} {value:.4f}{unit}"
@@ -236,8 +240,12 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def write(found: Evaluation, folder: Path, overrides: Sequence[str]) -> None:
-    """evaluation.json. Raises RunError (NS706) where nothing can be written."""
+def write(found: Evaluation, out: str | None, overrides: Sequence[str]) -> Path:
+    """Write evaluation.json into the folder `out`, or a new one in the run's; gives the folder.
+
+    Raises RunError (NS706) where nothing can be written.
+    """
+    folder = _folder(out, found.checkpoint)
     scores = found.scores()
     plain = {
         **asdict(found),
@@ -250,3 +258,4 @@ def write(found: Evaluation, folder: Path, overrides: Sequence[str]) -> None:
         "written": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
     write_json(folder / EVALUATION, plain)
+    return folder

@@ -7,6 +7,7 @@ deletion in a spec as the value `"~"`. `weights=FILE` is one key of several, `we
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 
@@ -61,6 +62,35 @@ def as_written(override: str) -> str:
 def key_of(override: str) -> str:
     """The path that an override changes, without signs."""
     return override.partition("=")[0].lstrip("+~").partition("@")[0]
+
+
+def text_of_value(value: object) -> str:
+    """A plain value → what stands for it in an override. Raises RunError (NS702)."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, (str, os.PathLike)):
+        return quoted(os.fspath(value))
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(text_of_value, value))}]"
+    if isinstance(value, Mapping):
+        keys = [key for key in value if not re.fullmatch(r"[A-Za-z_]\w*", str(key))]
+        if not keys:
+            return f"{{{','.join(f'{k}:{text_of_value(item)}' for k, item in value.items())}}}"
+        fact, help = f"`{keys[0]}` can't be a key of a run's settings", "write it in a file"
+    else:
+        fact = f"a run's settings are plain values, and here is a {type(value).__name__}"
+        help = "numbers, texts, lists and mappings"
+    raise RunError(Diagnostic("NS702", fact, Span("the run's settings"), help=help))
+
+
+def quoted(text: str) -> str:
+    """A text as the value of an override."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def value_of(override: str) -> object:

@@ -16,14 +16,13 @@ from netspec.errors import SpecError
 from netspec.reporting.terminal import print_error
 from netspec.run.command import run_command, typed_overrides
 from netspec.run.overrides import key_of
-from netspec.run.run_folder_overrides import going_on, placed
+from netspec.run.run_folder_overrides import OF_FOLDER, going_on, placed
 from netspec.run.terminal import called, quiet, say, shown, tell_point, tell_result
 
 if TYPE_CHECKING:
     from netspec.run.sweeper_direction import Direction
 
 _CHECKED_SWEEPER = "hydra_plugins.netspec_plugin."  # which searches for nothing
-_OF_FOLDER = ("folder", "resume")
 
 
 def train_command(arguments: Sequence[str]) -> int:
@@ -54,7 +53,7 @@ def train_job(config: DictConfig) -> float | None:
     from netspec.run.training import train
 
     hydra = HydraConfig.get()
-    overrides = [text for text in typed_overrides() if key_of(text) not in _OF_FOLDER]
+    overrides = [text for text in typed_overrides() if key_of(text) not in OF_FOLDER]
     folder = shown(Path(hydra.runtime.output_dir))
     quiet()
     if hydra.mode == RunMode.MULTIRUN:
@@ -84,9 +83,7 @@ def _point(config: DictConfig, overrides: list[str], folder: Path, number: int) 
     tell_point(number, overrides)
     try:
         sought = _direction()
-        found = train(
-            read_settings(config, overrides), overrides, folder, brief=True, sought=sought
-        )
+        found = train(read_settings(config, overrides), overrides, folder, "brief", sought=sought)
     except Interrupted:
         raise KeyboardInterrupt from None  # ends the sweep too
     except Exception as error:
