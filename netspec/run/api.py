@@ -20,11 +20,12 @@ from netspec.errors import Diagnostic, RunError, Span
 from netspec.run import folder as files
 from netspec.run.checkpoint import load_checkpoint
 from netspec.run.command import Place, compose, config_folders, output_folder, without_hydra
-from netspec.run.evaluate import Evaluation, with_additions, write
+from netspec.run.eval_command import with_additions
+from netspec.run.evaluate import Evaluation, write
 from netspec.run.evaluate import evaluate as evaluate_settings
+from netspec.run.interruption import Interrupted
 from netspec.run.notebook import figures_html
 from netspec.run.overrides import for_hydra, key_of, last_of_each, text_of_value
-from netspec.run.run_callback import Interrupted
 from netspec.run.run_folder_overrides import OF_FOLDER, placed
 from netspec.run.settings import read_eval_settings, read_settings
 from netspec.run.terminal import Verbosity, figure_lines, quiet, shown

@@ -1,43 +1,33 @@
-"""`netspec eval`: a model on a split of some data → its metrics, classes and confusions."""
+"""A model on a split of some data → its metrics, classes and confusions."""
 
 from __future__ import annotations
 
 import errno
 import math
 import os
-import re
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from netspec.compiled import Compiled
-from netspec.errors import Diagnostic, RunError, Span, SpecError
-from netspec.reporting.terminal import print_error
+from netspec.errors import Diagnostic, RunError, Span
 from netspec.run.batch_sizes import check_evaluation
 from netspec.run.classification_report import ClassScore, class_scores, confusion_lines, score_lines
-from netspec.run.command import run_command, typed_overrides
 from netspec.run.data.dataset import Data, Examples
 from netspec.run.device import find_device
 from netspec.run.evaluate_split import Measured, measure_split
 from netspec.run.evaluation_target import find_subject
 from netspec.run.folder import CHECKPOINTS, exclusive_folder, told_if_full, write_json
 from netspec.run.metrics import check_metrics
-from netspec.run.overrides import as_written, key_of, parsed
+from netspec.run.overrides import as_written, key_of
 from netspec.run.run_metadata import versions
 from netspec.run.run_plugins import enabled_for_run
-from netspec.run.settings import EvalSettings, read_eval_settings
-from netspec.run.terminal import quiet, say
+from netspec.run.settings import EvalSettings
 
 EVALUATION = "evaluation.json"
 EVALUATIONS = "evaluations"
-_OWN_CHANGE = re.compile(r"(?:data|act)\.[^=]+=.*", re.S)
-_PATH = re.compile(r"(checkpoint|out|weights)=(.*)", re.S)
-_BARE = re.compile(r"[\w./~:+-]+")  # what Hydra takes without quotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,48 +70,6 @@ class Evaluation:
             lines += ["", *score_lines(scores)]
             lines += ["", *confusion_lines(self.confusion, self.classes)]
         return "\n".join(lines)
-
-
-def eval_command(arguments: Sequence[str]) -> int:
-    """Evaluate a checkpoint, or a spec with weights; gives the exit status."""
-    return run_command("eval", eval_job, [_quoted(text) for text in arguments], with_additions)
-
-
-def _quoted(argument: str) -> str:
-    """A path as Hydra takes it: one that has blanks, commas or `=` in quotes."""
-    match = _PATH.fullmatch(argument)
-    if match is None or _BARE.fullmatch(match[2]) or match[2][:1] in ("'", '"', ""):
-        return argument
-    escaped = match[2].replace("\\", "\\\\").replace('"', '\\"')
-    return f'{match[1]}="{escaped}"'
-
-
-def with_additions(overrides: Sequence[str], many: bool) -> list[str]:
-    """The overrides, with keys of data and act as additions: they may change what the checkpoint
-    has, which Hydra does not see."""
-    if many:
-        fact = "an evaluation is of one checkpoint: there is no sweep of them"
-        help = "call it once for each, or compare the runs with `netspec report`"
-        raise RunError(Diagnostic("NS702", fact, Span("-m"), help=help))
-    changes = [text for text in overrides if _OWN_CHANGE.fullmatch(text)]
-    for text in changes:
-        parsed(text)
-    return [f"++{text}" if text in changes else text for text in overrides]
-
-
-def eval_job(config: DictConfig) -> None:
-    """The job that Hydra starts: evaluates, tells, and writes evaluation.json."""
-    quiet()
-    overrides = [text.removeprefix("++") for text in typed_overrides()]
-    try:
-        settings = read_eval_settings(config, overrides)
-        found = evaluate(settings, overrides)
-        say(f"{found}\n")
-        folder = write(found, settings.out, overrides)
-    except SpecError as error:
-        print_error(error)
-        sys.exit(1)
-    say(f"folder  {folder}")
 
 
 def evaluate(settings: EvalSettings, overrides: Sequence[str]) -> Evaluation:

@@ -16,10 +16,13 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
 
 from netspec.errors import Diagnostic, RunError, Span
+from netspec.find import spec_names
+from netspec.run.folder import METRICS
 
 OPEN_GROUPS = ("model", "loss", "optimizer", "scheduler")
 DELETED = "~"
 _WEIGHTS, _FILE = "weights=", "weights.file="
+_SCHEDULER = "scheduler="
 _OPEN = re.compile(
     rf"(?P<sign>~|\+*)(?P<path>(?:{'|'.join(OPEN_GROUPS)})\.[^=]+)(?P<rest>=.*)?", re.S
 )
@@ -29,6 +32,9 @@ def for_hydra(override: str) -> str:
     """One override as Hydra takes it; rewriting it twice changes nothing."""
     if override.startswith(_WEIGHTS) and not override.startswith(f"{_WEIGHTS}{{"):
         return f"{_FILE}{override.removeprefix(_WEIGHTS)}"
+    if override.startswith(_SCHEDULER):  # Hydra has no option that is null
+        names = override.removeprefix(_SCHEDULER).split(",")
+        return _SCHEDULER + ",".join("none" if name == "null" else name for name in names)
     match = _OPEN.fullmatch(override)
     if match is None:
         return override
@@ -111,13 +117,22 @@ def not_an_override(override: str, said: str) -> Diagnostic:
     if not re.match(r"[+~]*[\w/@]", override):
         fact, help = f"`{shown}` is not an override: it begins with no key", "write `key=value`"
     elif "=" not in override:
-        fact, help = f"`{shown}` is not an override: it has no `=`", "write `key=value`"
+        fact, help = f"`{shown}` is not an override: it has no `=`", _key_meant(override)
     else:
         stop = re.search(r"at input '([^']+)'$", said.partition("\n")[0])
         where = f": its value can't be read from `{stop[1]}` on" if stop else ""
         fact = f"`{shown}` is not an override{where}"
         help = "quote what has spaces, commas, brackets or `=` in it: 'key=\"a, b\"'"
     return Diagnostic("NS702", fact, Span("the command line"), help=help)
+
+
+def _key_meant(value: str) -> str:
+    """What to write for a value that was typed without its key."""
+    if value.endswith((".yaml", ".yml")) or value in spec_names():
+        return f"did you mean `model={value}`?"
+    if value.endswith(".safetensors") or os.path.isfile(os.path.join(value, METRICS)):
+        return f"did you mean `checkpoint={value}`?"
+    return "write `key=value`"
 
 
 def last_of_each(overrides: Sequence[str]) -> list[str]:

@@ -17,7 +17,8 @@ from netspec.recipe import Recipe
 from netspec.run.batch_sizes import check_batches
 from netspec.run.data.batches import epoch_length
 from netspec.run.data.dataset import Data, Wanted
-from netspec.run.data.sources import open_data, settings_of
+from netspec.run.data.settings import settings_of
+from netspec.run.data.sources import open_data
 from netspec.run.data_compatibility import input_order, run_placed, wanted_by
 from netspec.run.device import find_device
 from netspec.run.freezing import freeze_at

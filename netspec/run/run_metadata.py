@@ -20,10 +20,11 @@ from netspec.run import folder as files
 from netspec.run.device import Device
 from netspec.run.evaluate_split import Measured
 from netspec.run.initial_model import Start
+from netspec.run.interruption import Interrupted
 from netspec.run.overrides import as_written
 from netspec.run.preflight import Prepared
 from netspec.run.processes import rank
-from netspec.run.run_callback import Interrupted, Keeper
+from netspec.run.run_callback import Keeper
 from netspec.version import __version__
 from netspec.view.summary import summarize
 from netspec.view.table import summary_text

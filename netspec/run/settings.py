@@ -72,6 +72,18 @@ def _as_list(value: object) -> object:
     return [] if value is None else [value] if isinstance(value, str) else value
 
 
+def _as_metrics(value: object) -> object:
+    return [value] if isinstance(value, str) and value != "auto" else value
+
+
+def _as_group(value: object) -> object:
+    """A group without an option: `scheduler: null`."""
+    return {} if value is None else value
+
+
+Names = Annotated[list[str], BeforeValidator(_as_list)]
+
+
 class Settings(_Checked):
     """A run: each group's own part is checked where it is used."""
 
@@ -80,11 +92,11 @@ class Settings(_Checked):
     data: Plain
     loss: Plain
     optimizer: Plain
-    scheduler: Plain
+    scheduler: Annotated[Plain, BeforeValidator(_as_group)] = {}
     trainer: TrainerSettings
     experiment: Plain | None = None
     task: Literal["auto", TaskName] = "auto"
-    metrics: Literal["auto"] | list[str] = "auto"
+    metrics: Annotated[Literal["auto"] | list[str], BeforeValidator(_as_metrics)] = "auto"
     output: str | None = None
     monitor: str = "auto"
     device: str = "auto"
@@ -93,12 +105,12 @@ class Settings(_Checked):
     compile: bool = False
     threads: Threads | None = None
     weights: Annotated[WeightsSettings, BeforeValidator(_as_file)] = WeightsSettings()
-    freeze: Annotated[list[str], BeforeValidator(_as_list)] = []
+    freeze: Names = []
     resume: bool = False
     other_data: bool = False
     folder: str | None = None
     preflight: bool = True
-    plugins: list[str] = []
+    plugins: Names = []
     limits: dict[str, int] = {}
 
 
@@ -122,9 +134,9 @@ class EvalSettings(_Checked):
     precision: Precision | None = None
     compile: bool = False
     threads: Threads | None = None
-    metrics: Literal["auto"] | list[str] = "auto"
+    metrics: Annotated[Literal["auto"] | list[str], BeforeValidator(_as_metrics)] = "auto"
     out: str | None = None
-    plugins: list[str] = []
+    plugins: Names = []
     limits: dict[str, int] = {}
 
 

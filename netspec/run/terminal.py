@@ -27,7 +27,10 @@ def console() -> Console:
 
 
 def quiet() -> None:
-    """Lightning tells every choice; those are the run's, and stand in its configuration."""
+    """Lightning tells every choice; those are the run's, and stand in its configuration.
+
+    To be called once it is imported, which sets what it tells.
+    """
     for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for module in (r"lightning\..*", r"torch\..*", r"torchmetrics\..*"):

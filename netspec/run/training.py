@@ -19,7 +19,7 @@ from netspec.errors import Diagnostic, RunError, Span
 from netspec.run import folder as files
 from netspec.run.checkpoint import load_own, read_checkpoint
 from netspec.run.data.batches import Batches
-from netspec.run.data.sources import settings_of
+from netspec.run.data.settings import settings_of
 from netspec.run.device import Device, find_device
 from netspec.run.evaluate_split import Measured, measure_split
 from netspec.run.initial_model import Start, make_start
