@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from netspec import find
+from netspec.errors import RunError
 from netspec.run.checkpoint_path import find_checkpoint
 from netspec.run.data.paths import existing
 from netspec.run.data.settings import (
@@ -17,6 +18,7 @@ from netspec.run.data.settings import (
 )
 from netspec.run.data.table import column_number, header_of
 from netspec.run.evaluation_settings import as_run, refuse_both
+from netspec.run.loggers.settings import missing_packages
 from netspec.run.settings import EvalSettings, Settings, WeightsSettings, place_of
 
 
@@ -27,6 +29,14 @@ def look_up(settings: Settings, overrides: Sequence[str]) -> None:
         _spec(settings.model)
         _weights(settings.weights, overrides)
     _data(settings.data)
+    refuse_missing_loggers(settings, overrides)
+
+
+def refuse_missing_loggers(settings: Settings, overrides: Sequence[str]) -> None:
+    """Raises RunError (NS702) for each logger whose package is not installed."""
+    missing = missing_packages(settings.logger, place_of("logger", overrides))
+    if missing:
+        raise RunError(missing)
 
 
 def look_up_evaluated(settings: EvalSettings, overrides: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ from netspec.run.data_compatibility import input_order, run_placed, wanted_by
 from netspec.run.device import find_device
 from netspec.run.freezing import freeze_at
 from netspec.run.kept_spec import kept_spec
+from netspec.run.lookup import refuse_missing_loggers
 from netspec.run.metrics import Monitor, check_metrics, choose_metrics, choose_monitor
 from netspec.run.model import ModelChoice, compile_choice, read_choice
 from netspec.run.objective import Scoring, make_objective
@@ -61,6 +62,7 @@ def prepare(
     a loss, optimizer, schedule, metric or device that can't be.
     """
     _check_devices(settings, overrides)
+    refuse_missing_loggers(settings, overrides)
     choice = read_choice(settings.model, overrides)
     own = kept_spec(choice, folder) if settings.resume and folder is not None else None
     try:

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from netspec.errors import Diagnostic, RunError, Span, did_you_mean
+from netspec.run.loggers.settings import LoggerSettings
 from netspec.run.overrides import as_written, key_of
 
 Plain = dict[str, Any]
@@ -41,8 +42,15 @@ class TrainerSettings(_Checked):
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     devices: Devices = 1
     deterministic: bool = False
-    tensorboard: bool = False
     bar: Literal["auto"] | bool = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_tensorboard(cls, value: object) -> object:
+        """Settings of checkpoints from before there was the group `logger`."""
+        if isinstance(value, Mapping):
+            return {key: item for key, item in value.items() if key != "tensorboard"}
+        return value
 
 
 class ActSettings(_Checked):
@@ -94,6 +102,7 @@ class Settings(_Checked):
     optimizer: Plain
     scheduler: Annotated[Plain, BeforeValidator(_as_group)] = {}
     trainer: TrainerSettings
+    logger: Annotated[LoggerSettings, BeforeValidator(_as_group)] = LoggerSettings()
     experiment: Plain | None = None
     task: Literal["auto", TaskName] = "auto"
     metrics: Annotated[Literal["auto"] | list[str], BeforeValidator(_as_metrics)] = "auto"

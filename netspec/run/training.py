@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from netspec.run.data.settings import settings_of
 from netspec.run.device import Device, find_device
 from netspec.run.evaluate_split import Measured, measure_split
 from netspec.run.initial_model import Start, make_start
+from netspec.run.loggers.session import Trackers, best_figures, tracked
 from netspec.run.optim import Length
 from netspec.run.preflight import Prepared, prepare
 from netspec.run.processes import Workers, rank, world_size
@@ -93,11 +94,17 @@ def _train(prepared: Prepared, device: Device, folder: Path, told: Verbosity) ->
     loaders = _loaders(prepared)
     record = Record(folder, prepared, info, device)
     keeper = Keeper(folder, prepared, info)
-    with record.told_how_it_ends(keeper):
+    trackers: Trackers | None = None  # the first process's
+    with ExitStack() as stack:
+        stack.enter_context(record.told_how_it_ends(keeper))
         if not rank():
             write_start(folder, prepared, start, record, resumed is not None)
             if told == "full":
                 tell_start(_start_lines(prepared, start, record, folder))
+            going_on = resumed is not None
+            loggers = tracked(settings.logger, folder, info["run"], going_on, prepared.overrides)
+            trackers = stack.enter_context(loggers)
+            keeper.listeners.append(trackers.log)
         trainer = _trainer(prepared, device, folder, keeper, info, told)
         options = settings_of(settings.data)
         length = _length(settings, loaders.train)
@@ -113,7 +120,11 @@ def _train(prepared: Prepared, device: Device, folder: Path, told: Verbosity) ->
             if resumed is None or keeper.begun:
                 raise
             raise RunError(_unrestored(resumed, error)) from None
-        return {} if rank() else _finish(prepared, device, folder, keeper, record, told)
+        if trackers is None:
+            return {}
+        metrics = _finish(prepared, device, folder, keeper, record, told)
+        trackers.best = best_figures(metrics)
+        return metrics
 
 
 # What is raised where a checkpoint has another state than a run's.
@@ -252,7 +263,7 @@ def _trainer(
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
-            logger=_logger(options.tensorboard, folder, keeper),
+            logger=False,
             callbacks=[bar, keeper],
             plugins=[SafeIO(prepared, info)],
             default_root_dir=folder,
@@ -271,29 +282,6 @@ def _view(asked: Literal["auto"] | bool) -> View:
         return NotebookView(bool(asked))
     visible = terminal.is_terminal if asked == "auto" else asked
     return TerminalBar(terminal) if visible else Lines(terminal)
-
-
-def _logger(asked: bool, folder: Path, keeper: Keeper) -> Any:
-    """A writer of TensorBoard's events, which gets each row of metrics.csv."""
-    if not asked:
-        return False
-    try:
-        from lightning.pytorch.loggers import TensorBoardLogger
-
-        logger = TensorBoardLogger(str(folder), name="", version="tensorboard")
-    except ModuleNotFoundError:
-        fact = "trainer.tensorboard needs a package that is not installed"
-        help = "pip install tensorboard"
-        raise RunError(
-            Diagnostic("NS702", fact, Span("from trainer.tensorboard=true"), help=help)
-        ) from None
-
-    def log(_: Trainer, row: Mapping[str, float | None]) -> None:
-        known = {k: v for k, v in row.items() if v is not None and k not in ("epoch", "step")}
-        logger.log_metrics(known, int(row["step"] or 0))
-
-    keeper.listeners.append(log)
-    return logger
 
 
 def _write_sample(

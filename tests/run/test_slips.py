@@ -81,7 +81,11 @@ def test_help_calls_the_command_as_its_user_does(capsys: pytest.CaptureFixture[s
     for command in ("train", "eval"):
         assert main([command, "--help"]) == 0
         told = capsys.readouterr().out
-        assert f"netspec {command} " in told and "python train" not in told and "python eval" not in told
+        assert (
+            f"netspec {command} " in told
+            and "python train" not in told
+            and "python eval" not in told
+        )
 
 
 def test_one_name_needs_no_brackets(
