@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from netspec.registration import register
     from netspec.run.api import evaluate, train
     from netspec.run.checkpoint import load_checkpoint
+    from netspec.run.data.registered import register_data
     from netspec.run.freezing import freeze
     from netspec.run.weights import load_weights
 
 __all__ = [
     "Analysis", "Diagnostic", "RunError", "Spec", "SpecError", "analyse", "build", "check", "dump",
     "evaluate", "freeze", "load", "load_checkpoint", "load_weights", "loads", "notes",
-    "register", "to_python", "train", "verify",
+    "register", "register_data", "to_python", "train", "verify",
 ]  # fmt: skip
 
 # Each public name, the module that has it, and its name there: torch is imported when it is needed.
@@ -45,6 +46,7 @@ _HOMES = {
     "load_checkpoint": ("netspec.run.checkpoint", "load_checkpoint"),
     "loads": ("netspec.api", "loads"),
     "notes": ("netspec.api", "notes"),
+    "register_data": ("netspec.run.data.registered", "register_data"),
     "register": ("netspec.registration", "register"),
     "to_python": ("netspec.api", "to_python"),
     "verify": ("netspec.proof.verify", "verify"),

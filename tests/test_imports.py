@@ -43,7 +43,8 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "spec_source": BELOW_CHECK | {"find", "plugins"},
     "compiled": BELOW_PIPELINE | {"recipe"},
     "in_place_form": BELOW_CHECK | {"checks", "emit"},
-    "plugins": {"errors", "ops"},
+    "data_registry": {"ops"},
+    "plugins": {"errors", "ops", "data_registry"},
     "registration": {"language", "ops", "ir"},
     "pipeline": BELOW_PIPELINE
     | {"file_trace", "find", "recipe", "plugins", "spec_source", "in_place_form", "compiled"},
@@ -57,7 +58,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     | {"api", "file_trace", "find", "reporting", "proof", "plugins", "__init__"},
     "run": BELOW_PIPELINE
     | OF_A_SPEC
-    | {"find", "recipe", "reporting", "plugins", "__init__", "version"},
+    | {"find", "recipe", "reporting", "plugins", "data_registry", "__init__", "version"},
     "cli": {"display", "errors", "__init__", "commands", "run"},
 }
 ONLY_IN: Mapping[str, set[str]] = {
@@ -128,7 +129,7 @@ def import_faults(module: Module, package: str) -> Iterator[tuple[int, str]]:
 
 
 # What a module may fill: the caches, and the tables of what was registered.
-MUTABLE = {"caches.py", "ops/registry.py", "plugins.py"}
+MUTABLE = {"caches.py", "ops/registry.py", "plugins.py", "data_registry.py"}
 
 
 def mutable_in(module: Module) -> Iterator[tuple[int, str]]:

@@ -27,6 +27,7 @@ from netspec.run.interruption import Interrupted
 from netspec.run.notebook import figures_html
 from netspec.run.overrides import for_hydra, key_of, last_of_each, text_of_value
 from netspec.run.run_folder_overrides import OF_FOLDER, placed
+from netspec.run.run_plugins import load_for_data
 from netspec.run.settings import read_eval_settings, read_settings
 from netspec.run.terminal import Verbosity, figure_lines, quiet, shown
 from netspec.run.training import train as train_settings
@@ -178,6 +179,7 @@ def _composed(
     """The configuration with these overrides, and the overrides as Hydra was given them."""
     with config_folders(name) as (primary, searchpath):
         typed = place(last_of_each([for_hydra(text) for text in given]), False)
+        load_for_data(typed)
         more = [f"hydra.searchpath=[{','.join(searchpath)}]"] if searchpath else []
         config = compose(primary, name, [*typed, *more])
         yield config, [text for text in typed if not key_of(text).startswith("hydra.")]

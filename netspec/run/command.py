@@ -37,6 +37,7 @@ from netspec.run.overrides import (
     parsed,
     quoted,
 )
+from netspec.run.run_plugins import load_for_data
 
 PACKAGE = Path(__file__).resolve().parent.parent
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -76,6 +77,7 @@ def run_command(
                 others = [Path(p.removeprefix("file://")) for p in searchpath[:-1]]
                 sys.stdout.write(help_text(name, [folder, *others]))
                 return 0
+            load_for_data(overrides)
             if searchpath:
                 overrides.append(f"hydra.searchpath=[{','.join(searchpath)}]")
             if is_question(options) and not options.cfg:

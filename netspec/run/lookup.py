@@ -10,6 +10,7 @@ from netspec.errors import RunError
 from netspec.run.checkpoint_path import find_checkpoint
 from netspec.run.data.paths import existing
 from netspec.run.data.settings import (
+    KINDS,
     CsvSettings,
     FolderSettings,
     NpzSettings,
@@ -64,6 +65,8 @@ def _weights(weights: WeightsSettings, overrides: Sequence[str]) -> None:
 
 
 def _data(settings: Mapping[str, object]) -> None:
+    if settings.get("source") not in KINDS:  # a plugin's, or none: told when plugins are loaded
+        return
     options = settings_of(settings)
     if isinstance(options, CsvSettings):
         _columns(existing(options.root, "root", "file"), options)

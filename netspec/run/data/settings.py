@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from netspec import data_registry
 from netspec.errors import Diagnostic, RunError, did_you_mean
 from netspec.run.data.validation_errors import diagnose, override_span
 
@@ -222,8 +223,17 @@ def settings_of(settings: Mapping[str, object]) -> Settings:
     Raises RunError: NS605.
     """
     source = settings.get("source")
+    found = data_registry.find(source) if isinstance(source, str) else None
+    if found is not None:
+        model = found.options
+        assert issubclass(model, Settings), "it is made so where data is registered"
+        return read_settings(model, settings)
     if not isinstance(source, str) or source not in KINDS:
-        help = did_you_mean(str(source), KINDS) or f"there are {', '.join(KINDS)}"
+        names = (*KINDS, *data_registry.visible())
+        help = did_you_mean(str(source), names) or f"there are {', '.join(names)}"
+        loaded = data_registry.find_loaded(str(source))
+        if loaded is not None:
+            help = f"plugins=[{loaded.plugin}] has it"
         fact = f"there is no source of data `{source}`"
         raise RunError(Diagnostic("NS605", fact, override_span("source", source), help=help))
     return read_settings(KINDS[source], settings)

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
+from netspec import data_registry
 from netspec.errors import Diagnostic, RunError
 from netspec.run.data.cifar import cifar_data
 from netspec.run.data.dataset import Data, Wanted
 from netspec.run.data.idx import embedded_data, idx_data
 from netspec.run.data.npz import npz_data
 from netspec.run.data.random_data import random_data
+from netspec.run.data.registered import registered_data
 from netspec.run.data.settings import FolderSettings, RandomSettings, settings_of
 from netspec.run.data.tabular import csv_data
 from netspec.run.data.text import python_docs_data, text_data
@@ -54,4 +56,5 @@ def open_data(settings: Mapping[str, object], wanted: Wanted | None = None) -> D
     if isinstance(options, RandomSettings):
         assert wanted is not None, "random data is made for a model, whose sizes are to be given"
         return random_data(options, wanted)
-    return _READERS[options.source](options)
+    found = data_registry.find(options.source)
+    return _READERS[options.source](options) if found is None else registered_data(found, options)
