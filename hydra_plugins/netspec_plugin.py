@@ -26,7 +26,8 @@ ConfigStore.instance().store(
 
 
 class SpecSource(ConfigSource):
-    """The group `model`: every option is a spec's name or path, and no spec is opened for it.
+    """The group `model`: every option is a spec's name or path, and no spec is opened for it. And
+    options of the group `data` that Python code registered.
 
     Hydra gets `{spec: NAME}` and nothing that is in the file, so that no header, defaults list or
     interpolation in a spec can reach the configuration. The node is open: what overrides say of the
@@ -38,8 +39,12 @@ class SpecSource(ConfigSource):
         return "netspec"
 
     def load_config(self, config_path: str) -> ConfigResult:
-        config = OmegaConf.create({"spec": config_path.removeprefix("model/")})
-        OmegaConf.set_struct(config, False)
+        registered = _registered_data(config_path)
+        if registered is not None:
+            config = OmegaConf.create(registered)
+        else:
+            config = OmegaConf.create({"spec": config_path.removeprefix("model/")})
+            OmegaConf.set_struct(config, False)
         return ConfigResult(
             self.provider, f"netspec://{self.path}", config, header={"package": None}
         )
@@ -51,6 +56,8 @@ class SpecSource(ConfigSource):
         return config_path.rstrip("/") == "model"
 
     def is_config(self, config_path: str) -> bool:
+        if config_path.startswith("data/"):
+            return _registered_data(config_path) is not None
         return config_path.startswith("model/") and config_path != "model/"
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
@@ -61,6 +68,20 @@ class SpecSource(ConfigSource):
 
             return spec_names()
         return []
+
+
+def _registered_data(config_path: str) -> dict[str, Any] | None:
+    """The options of data that is registered, with their defaults; None where there is none."""
+    if not config_path.startswith("data/"):
+        return None
+    from netspec import data_registry
+
+    name = config_path.removeprefix("data/")
+    found = data_registry.find_loaded(name)
+    if found is None:
+        return None
+    fields = found.options.model_fields.items()
+    return {"source": name, **{key: field.default for key, field in fields if key != "source"}}
 
 
 class CheckedSweeper(Sweeper):

@@ -19,6 +19,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
+from netspec import data_registry
 from netspec.errors import Diagnostic, Origin, Span, SpecError, did_you_mean
 from netspec.ops import registry
 
@@ -89,7 +90,8 @@ def _load(name: str) -> Diagnostic | None:
     home = found.__name__ if isinstance(found, ModuleType) else name
     if not registry.owned_by(name):
         registry.reassign(name, home)
-    if not registry.owned_by(name) and not _registered_itself(home):
+    own = registry.owned_by(name) or data_registry.owned_by(name)
+    if not own and not _registered_itself(home):
         fact = f"the plugin `{name}` registers no layers"
         return _diagnostic(name, fact, "it calls `netspec.register` where it is imported")
     _loaded[name] = found

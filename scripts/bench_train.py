@@ -31,7 +31,8 @@ import netspec
 from netspec.run.checkpoint import read_checkpoint
 from netspec.run.command import compose, config_folders
 from netspec.run.data.batches import Batches
-from netspec.run.data.sources import open_data, settings_of
+from netspec.run.data.settings import settings_of
+from netspec.run.data.sources import open_data
 from netspec.run.folder import LAST
 from netspec.run.settings import Settings, read_settings
 from netspec.run.terminal import quiet

@@ -23,6 +23,7 @@ BELOW_CHECK = {"display", "caches", "errors", "limits", "source", "language", "o
 BELOW_PIPELINE = BELOW_CHECK | {"checks", "emit", "view", "explain", "request", "sizes"}
 OF_A_SPEC = {"compiled", "pipeline", "spec_source"}
 MAY_IMPORT: Mapping[str, set[str]] = {
+    "version": set(),
     "display": set(),
     "errors": {"display"},
     "caches": set(),
@@ -43,13 +44,15 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "spec_source": BELOW_CHECK | {"find", "plugins"},
     "compiled": BELOW_PIPELINE | {"recipe"},
     "in_place_form": BELOW_CHECK | {"checks", "emit"},
-    "plugins": {"errors", "ops"},
+    "data_registry": {"ops"},
+    "plugins": {"errors", "ops", "data_registry"},
     "registration": {"language", "ops", "ir"},
     "pipeline": BELOW_PIPELINE
     | {"file_trace", "find", "recipe", "plugins", "spec_source", "in_place_form", "compiled"},
     "api": BELOW_PIPELINE | OF_A_SPEC | {"find"},
     "analysis": BELOW_PIPELINE | OF_A_SPEC | {"file_trace", "find"},
-    "__init__": BELOW_PIPELINE | {"analysis", "api", "drawing", "proof", "registration", "run"},
+    "__init__": BELOW_PIPELINE
+    | {"analysis", "api", "drawing", "proof", "registration", "run", "version"},
     "reporting": {"display", "errors", "__init__"},
     "drawing": {"display", "errors", "language", "request", "view", "analysis"},
     "lsp": BELOW_PIPELINE - {"checks", "emit", "explain"}
@@ -69,7 +72,9 @@ MAY_IMPORT: Mapping[str, set[str]] = {
         "plugins",
         "__init__",
     },
-    "run": BELOW_PIPELINE | OF_A_SPEC | {"find", "recipe", "reporting", "plugins", "__init__"},
+    "run": BELOW_PIPELINE
+    | OF_A_SPEC
+    | {"find", "recipe", "reporting", "plugins", "data_registry", "__init__", "version"},
     "cli": {"display", "errors", "__init__", "commands", "run"},
 }
 ONLY_IN: Mapping[str, set[str]] = {
@@ -142,7 +147,7 @@ def import_faults(module: Module, package: str) -> Iterator[tuple[int, str]]:
 
 
 # What a module may fill: the caches, and the tables of what was registered.
-MUTABLE = {"caches.py", "ops/registry.py", "plugins.py"}
+MUTABLE = {"caches.py", "ops/registry.py", "plugins.py", "data_registry.py"}
 
 
 def mutable_in(module: Module) -> Iterator[tuple[int, str]]:

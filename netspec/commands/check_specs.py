@@ -6,7 +6,7 @@ import os
 import sys
 import sysconfig
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,11 @@ from netspec.file_trace import Trace, traced
 from netspec.limits import current
 from netspec.request import read_dtype
 
+# What a run's data gives where a spec leaves it null, and with what such a spec is checked.
+_OF_DATA = {
+    "num_classes": 10, "in_channels": 3, "image_size": 224, "image_height": 224, "image_width": 224,
+    "num_features": 16, "vocab_size": 100, "context": 16,
+}  # fmt: skip
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
 
@@ -42,7 +47,11 @@ def check_specs(
         with traced() as trace:
             file_trace.add(typed)
             file_trace.add(looked)
-            answers[file] = _check(spec, replace(changes, args=args[spec.name]), dtype)
+            taken = {
+                n: _OF_DATA[n] for n in spec.left if n in _OF_DATA and n not in args[spec.name]
+            }
+            own = replace(changes, args={**args[spec.name], **taken})
+            answers[file] = _with_taken(_check(spec, own, dtype), taken)
             told = not options.plugin or _read_modules()
         if cache is not None and told:
             cache.keep(file, answers[file], trace)
@@ -68,6 +77,16 @@ def _check(spec: Checked, changes: Changes, dtype: torch.dtype | None) -> Answer
         return Answer(spec.name, notes=notes_of(compiled))
     except SpecError as error:
         return Answer(spec.name, error.diagnostics)
+
+
+def _with_taken(answer: Answer, taken: Mapping[str, object]) -> Answer:
+    """An answer whose mistakes tell with which args of the data they were found."""
+    if not taken:
+        return answer
+    shown = ", ".join(f"{name}={value}" for name, value in taken.items())
+    note = f"checked with {shown}, which a run's data gives; --arg checks others"
+    problems = tuple(replace(found, notes=(*found.notes, note)) for found in answer.found)
+    return replace(answer, found=problems)
 
 
 def _read_modules() -> bool:

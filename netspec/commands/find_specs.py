@@ -27,6 +27,7 @@ class Checked:
     given: str
     name: str
     args: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()  # args that have to be given
     alone: bool = True
     problems: tuple[Diagnostic, ...] = ()
 
@@ -63,7 +64,8 @@ def look_at(file: str) -> Checked:
     value = text.value
     if isinstance(value, dict) and "blocks" in value and not any(k in value for k in _OWN_KEYS):
         return Checked(file, name, alone=False, problems=_problems_of_blocks(plain_source(text)))
-    return Checked(file, name, tuple(args_of(text)))
+    args = args_of(text)
+    return Checked(file, name, tuple(args), tuple(n for n, value in args.items() if value is None))
 
 
 def _problems_of_blocks(source: Source) -> tuple[Diagnostic, ...]:

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from netspec.compiled import Compiled
-from netspec.errors import Diagnostic, RunError, Span, did_you_mean
+from netspec.errors import Diagnostic, RunError, Span
 from netspec.ir.lower.session import Activation
 from netspec.language.files import Kept
 from netspec.language.overrides import Override
@@ -32,7 +32,8 @@ from netspec.pipeline import compile_recipe
 from netspec.plugins import enabled, how_to_enable, is_enabled
 from netspec.recipe import Recipe, recipe_key
 from netspec.request import Act, hashable, read_activation
-from netspec.run.folder import BEST, LAST, replace_file
+from netspec.run.checkpoint_path import find_checkpoint
+from netspec.run.folder import replace_file
 from netspec.run.state_codec import flatten, restore
 from netspec.run.state_dict_diff import compare
 from netspec.run.tensors import STATE, read_safetensors
@@ -88,23 +89,6 @@ def load_checkpoint(
     """
     with enabled(plugins), raised(read_limits(limits)):
         return read_checkpoint(find_checkpoint(path)).build(act).eval()
-
-
-def find_checkpoint(name: str | os.PathLike[str], span: Span | None = None) -> Path:
-    """The file that a name means, which stands at `span`. Raises RunError (NS703)."""
-    path = Path(name)
-    tries = [path, path.parent / f"{path.name}.safetensors", path / BEST, path / LAST]
-    for candidate in tries:
-        if os.path.isfile(candidate):  # False for what can't be a path, too
-            return candidate
-    here = path.parent if os.path.isdir(path.parent) else Path(".")
-    near = did_you_mean(path.name, [f.name for f in here.iterdir() if f.name != path.name])
-    fact = f"there is no checkpoint `{name}`"
-    if os.path.isdir(path):
-        fact, near = f"the folder `{name}` has no {BEST}", None
-    help = near or "name a file like outputs/…/checkpoints/best.safetensors, or a run's folder"
-    place = span or Span(f"from checkpoint={name}")
-    raise RunError(Diagnostic("NS703", fact, place, help=help))
 
 
 def write_checkpoint(

@@ -21,7 +21,7 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from netspec.errors import Diagnostic, RunError, Span, SpecError, did_you_mean, nearest
@@ -35,8 +35,9 @@ from netspec.run.overrides import (
     last_of_each,
     not_an_override,
     parsed,
+    quoted,
 )
-from netspec.run.run_folder_overrides import quoted
+from netspec.run.run_plugins import load_for_data
 
 PACKAGE = Path(__file__).resolve().parent.parent
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -76,6 +77,7 @@ def run_command(
                 others = [Path(p.removeprefix("file://")) for p in searchpath[:-1]]
                 sys.stdout.write(help_text(name, [folder, *others]))
                 return 0
+            load_for_data(overrides)
             if searchpath:
                 overrides.append(f"hydra.searchpath=[{','.join(searchpath)}]")
             if is_question(options) and not options.cfg:
@@ -87,7 +89,8 @@ def run_command(
             if options.multirun:
                 overrides = complete(overrides, composed)
             many = bool(options.multirun)
-            with output_folder(composed, many) as own:
+            with output_folder(composed, many) as made:
+                own = f"hydra.{'sweep' if many else 'run'}.dir={quoted(str(made))}"
                 return call_hydra(folder, name, task, [*flags, *overrides, own], many)
     except SpecError as error:
         print_error(error)
@@ -122,12 +125,11 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
 
 
 @contextmanager
-def output_folder(config: DictConfig, many: bool) -> Iterator[str]:
+def output_folder(config: DictConfig, many: bool) -> Iterator[Path]:
     """Makes the folder of the run, or of the sweep, and takes it away again if it stays empty.
 
     A folder that is called by the clock is this run's alone: what starts in the same second gets
-    another one, with a number. Gives the override that names it: Hydra composes anew, and its clock
-    goes on. Raises RunError (NS702, NS706).
+    another one, with a number. Raises RunError (NS702, NS706).
     """
     node = config.hydra.sweep if many else config.hydra.run
     try:
@@ -145,7 +147,7 @@ def output_folder(config: DictConfig, many: bool) -> Iterator[str]:
         help = "choose another one: folder=…"
         raise RunError(Diagnostic("NS706", fact, Span(str(node.dir)), help=help)) from None
     try:
-        yield f"hydra.{'sweep' if many else 'run'}.dir={quoted(str(path))}"
+        yield path
     finally:
         if made is not None:
             remove_unused(path)
@@ -184,14 +186,19 @@ def config_folders(name: str) -> Iterator[tuple[Path, list[str]]]:
 def compose(folder: Path, name: str, overrides: Sequence[str]) -> DictConfig:
     """The configuration with these overrides, Hydra's own part included.
 
-    Raises RunError (NS701, NS702) for what Hydra can't find or read.
+    Raises RunError (NS701, NS702) for what Hydra can't find or read. A program around that uses
+    Hydra itself finds it as it was.
     """
+    before = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
-    with (
-        told(overrides, folder, name),
-        hydra.initialize_config_dir(config_dir=str(folder), version_base="1.3"),
-    ):
-        return hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
+    try:
+        with (
+            told(overrides, folder, name),
+            hydra.initialize_config_dir(config_dir=str(folder), version_base="1.3"),
+        ):
+            return hydra.compose(name, overrides=list(overrides), return_hydra_config=True)
+    finally:
+        GlobalHydra.instance().hydra = before
 
 
 @contextmanager
@@ -335,6 +342,13 @@ def call_hydra(
         if full is None:
             os.environ.pop(_FULL_ERROR, None)
     return 0
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """A composed configuration without Hydra's own part, which it loses."""
+    with open_dict(config):
+        del config["hydra"]
+    return config
 
 
 def typed_overrides() -> list[str]:

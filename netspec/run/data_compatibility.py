@@ -110,13 +110,14 @@ def _misfit(compiled: Compiled, data: Data, port: Port, field: Field) -> Diagnos
             f"the input `{port.name}` takes examples of [{shown}], "
             f"and {data.name} has {list(field.shape)}"
         )
-        help = f"{port.name}: [N, {', '.join(map(str, field.shape))}]"
+        help = f"'model.inputs.{port.name}=[N, {', '.join(map(str, field.shape))}]'"
         return Diagnostic("NS603", fact, span, help=help)
     wanted_dtype = known[0].dtype
     if wanted_dtype != field.dtype:
         own, theirs = _name(wanted_dtype), _name(field.dtype)
         fact = f"the input `{port.name}` is {own}, and {data.name} has {theirs}"
-        help = f"declare it: `{{shape: […], dtype: {theirs}}}`"
+        shape = ", ".join(["N", *map(str, field.shape)])
+        help = f"'model.inputs.{port.name}={{shape: [{shape}], dtype: {theirs}}}'"
         return Diagnostic("NS603", fact, span, help=help)
     return None
 

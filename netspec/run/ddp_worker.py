@@ -13,7 +13,7 @@ def main() -> int:
     told = json.load(sys.stdin)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's to answer
     from netspec.errors import SpecError
-    from netspec.run.run_callback import Interrupted
+    from netspec.run.interruption import Interrupted
     from netspec.run.settings import Settings
     from netspec.run.terminal import quiet
     from netspec.run.training import train

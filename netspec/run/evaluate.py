@@ -1,43 +1,33 @@
-"""`netspec eval`: a model on a split of some data → its metrics, classes and confusions."""
+"""A model on a split of some data → its metrics, classes and confusions."""
 
 from __future__ import annotations
 
 import errno
 import math
 import os
-import re
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from netspec.compiled import Compiled
-from netspec.errors import Diagnostic, RunError, Span, SpecError
-from netspec.reporting.terminal import print_error
+from netspec.errors import Diagnostic, RunError, Span
 from netspec.run.batch_sizes import check_evaluation
 from netspec.run.classification_report import ClassScore, class_scores, confusion_lines, score_lines
-from netspec.run.command import run_command, typed_overrides
 from netspec.run.data.dataset import Data, Examples
 from netspec.run.device import find_device
 from netspec.run.evaluate_split import Measured, measure_split
 from netspec.run.evaluation_target import find_subject
 from netspec.run.folder import CHECKPOINTS, exclusive_folder, told_if_full, write_json
 from netspec.run.metrics import check_metrics
-from netspec.run.overrides import as_written, key_of, parsed
+from netspec.run.overrides import as_written, key_of
 from netspec.run.run_metadata import versions
 from netspec.run.run_plugins import enabled_for_run
-from netspec.run.settings import EvalSettings, read_eval_settings
-from netspec.run.terminal import quiet, say
+from netspec.run.settings import EvalSettings
 
 EVALUATION = "evaluation.json"
 EVALUATIONS = "evaluations"
-_OWN_CHANGE = re.compile(r"(?:data|act)\.[^=]+=.*", re.S)
-_PATH = re.compile(r"(checkpoint|out|weights)=(.*)", re.S)
-_BARE = re.compile(r"[\w./~:+-]+")  # what Hydra takes without quotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,58 +54,37 @@ class Evaluation:
             return None
         return class_scores(self.confusion, self.classes)
 
-
-def eval_command(arguments: Sequence[str]) -> int:
-    """Evaluate a checkpoint, or a spec with weights; gives the exit status."""
-    return run_command("eval", eval_job, [_quoted(text) for text in arguments], _placed)
-
-
-def _quoted(argument: str) -> str:
-    """A path as Hydra takes it: one that has blanks, commas or `=` in quotes."""
-    match = _PATH.fullmatch(argument)
-    if match is None or _BARE.fullmatch(match[2]) or match[2][:1] in ("'", '"', ""):
-        return argument
-    escaped = match[2].replace("\\", "\\\\").replace('"', '\\"')
-    return f'{match[1]}="{escaped}"'
-
-
-def _placed(overrides: Sequence[str], many: bool) -> list[str]:
-    """The overrides, with keys of data and act as additions: they may change what the checkpoint
-    has, which Hydra does not see."""
-    if many:
-        fact = "an evaluation is of one checkpoint: there is no sweep of them"
-        help = "call it once for each, or compare the runs with `netspec report`"
-        raise RunError(Diagnostic("NS702", fact, Span("-m"), help=help))
-    changes = [text for text in overrides if _OWN_CHANGE.fullmatch(text)]
-    for text in changes:
-        parsed(text)
-    return [f"++{text}" if text in changes else text for text in overrides]
-
-
-def eval_job(config: DictConfig) -> None:
-    """The job that Hydra starts: evaluates, tells, and writes evaluation.json."""
-    quiet()
-    overrides = [text.removeprefix("++") for text in typed_overrides()]
-    try:
-        settings = read_eval_settings(config, overrides)
-        _refuse_written(settings.out)
-        with enabled_for_run(settings.plugins, settings.limits, overrides):
-            found = evaluate(settings, overrides)
-        tell(found)
-        folder = _folder(settings.out, found.checkpoint)
-        write(found, folder, overrides)
-    except SpecError as error:
-        print_error(error)
-        sys.exit(1)
-    say(f"folder  {folder}")
+    def __str__(self) -> str:
+        """The figures, the classes and the confusions, as the command tells them."""
+        told = [f"weights     {line}" for line in self.loaded]
+        lines = [
+            *(told or [f"checkpoint  {self.checkpoint}"]),
+            f"model       {self.model}, activations as {self.act}",
+            f"data        {self.data}: {self.examples:,} {self.split}",
+            f"device      {self.device}, {self.precision}",
+            "",
+            "  ".join(_figure(self, name, value) for name, value in self.metrics.items()),
+        ]
+        scores = self.scores()
+        if scores is not None and self.confusion is not None and self.classes is not None:
+            lines += ["", *score_lines(scores)]
+            lines += ["", *confusion_lines(self.confusion, self.classes)]
+        return "\n".join(lines)
 
 
 def evaluate(settings: EvalSettings, overrides: Sequence[str]) -> Evaluation:
     """A checkpoint, or a spec with weights, on one split.
 
     A checkpoint on the data of training, with the same batch size, device and precision, has the
-    figures of its run to the last digit. Raises SpecError, RunError.
+    figures of its run to the last digit. Nothing is written; a folder that `out` names is refused
+    where it has an evaluation. Raises SpecError, RunError.
     """
+    _refuse_written(settings.out)
+    with enabled_for_run(settings.plugins, settings.limits, overrides):
+        return _evaluation(settings, overrides)
+
+
+def _evaluation(settings: EvalSettings, overrides: Sequence[str]) -> Evaluation:
     device = find_device(settings.device).torch
     subject = find_subject(settings, overrides)
     examples = _split(subject.data, settings.split)
@@ -175,23 +144,6 @@ def _metrics(measured: Measured, task: str) -> dict[str, float]:
 # Where it is told and kept
 
 
-def tell(found: Evaluation) -> None:
-    """The figures, the classes and the confusions, on the terminal."""
-    lines = [
-        *([f"weights     {line}" for line in found.loaded] or [f"checkpoint  {found.checkpoint}"]),
-        f"model       {found.model}, activations as {found.act}",
-        f"data        {found.data}: {found.examples:,} {found.split}",
-        f"device      {found.device}, {found.precision}",
-        "",
-        "  ".join(_figure(found, name, value) for name, value in found.metrics.items()),
-    ]
-    scores = found.scores()
-    if scores is not None and found.confusion is not None and found.classes is not None:
-        lines += ["", *score_lines(scores)]
-        lines += ["", *confusion_lines(found.confusion, found.classes)]
-    say("\n".join([*lines, ""]))
-
-
 def _figure(found: Evaluation, name: str, value: float) -> str:
     unit = " nats" if name == "loss" and found.task == "language" else ""
     return f"{name} {value:.4f}{unit}"
@@ -236,8 +188,12 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def write(found: Evaluation, folder: Path, overrides: Sequence[str]) -> None:
-    """evaluation.json. Raises RunError (NS706) where nothing can be written."""
+def write(found: Evaluation, out: str | None, overrides: Sequence[str]) -> Path:
+    """Write evaluation.json into the folder `out`, or a new one in the run's; gives the folder.
+
+    Raises RunError (NS706) where nothing can be written.
+    """
+    folder = _folder(out, found.checkpoint)
     scores = found.scores()
     plain = {
         **asdict(found),
@@ -250,3 +206,4 @@ def write(found: Evaluation, folder: Path, overrides: Sequence[str]) -> None:
         "written": datetime.now().astimezone().isoformat(timespec="seconds"),
     }
     write_json(folder / EVALUATION, plain)
+    return folder

@@ -12,23 +12,23 @@ from torch import nn
 
 from netspec.compiled import Compiled, check_dtype
 from netspec.errors import Diagnostic, RunError, Span
-from netspec.run.checkpoint import Checkpoint, find_checkpoint, load_own, read_checkpoint
+from netspec.run.checkpoint import Checkpoint, load_own, read_checkpoint
+from netspec.run.checkpoint_path import find_checkpoint
 from netspec.run.data.dataset import Data
 from netspec.run.data.settings import Settings as DataSettings
-from netspec.run.data.sources import open_data, settings_of
+from netspec.run.data.settings import settings_of
+from netspec.run.data.sources import open_data
 from netspec.run.data_compatibility import input_order, wanted_by
 from netspec.run.evaluation_data import check_same_classes, data_settings, with_own_characters
+from netspec.run.evaluation_settings import as_run, refuse_both
 from netspec.run.metrics import choose_metrics
 from netspec.run.model import read_choice
 from netspec.run.objective import Scoring, make_objective
 from netspec.run.precision import weights_dtype
 from netspec.run.preflight import compile_with_data
 from netspec.run.settings import (
-    ActSettings,
-    EvalActSettings,
     EvalSettings,
     Settings,
-    TrainerSettings,
     place_of,
 )
 from netspec.run.training_info import Trained, read_trained
@@ -53,7 +53,7 @@ def find_subject(settings: EvalSettings, overrides: Sequence[str]) -> Subject:
     """What the settings name. Raises SpecError, RunError for what can't be, or does not fit."""
     with torch.random.fork_rng(devices=[]):
         if settings.checkpoint is not None:
-            _refuse_both(settings, overrides)
+            refuse_both(settings, overrides)
             checkpoint = read_checkpoint(find_checkpoint(settings.checkpoint))
             return _of_checkpoint(checkpoint, settings, overrides)
         return _of_weights(settings, overrides)
@@ -78,57 +78,18 @@ def _of_checkpoint(
 
 def _of_weights(settings: EvalSettings, overrides: Sequence[str]) -> Subject:
     """A spec with the weights of a file, on data that has to be named."""
-    run = _as_run(settings)
+    run = as_run(settings)
     _use_threads(settings.threads)
     compiled, data = compile_with_data(read_choice(run.model, overrides), run)
     scoring = _scoring(compiled, data, run, settings.metrics, overrides)
     model = compiled.built.make()
     given = settings.weights
-    assert given.file is not None, "_as_run refuses an evaluation without"
+    assert given.file is not None, "as_run refuses an evaluation without"
     span = place_of("weights.file", overrides)
     loaded = load_for_run(model, given.file, given.strict, given.prefix, span)
     options, precision = settings_of(run.data), run.precision
     path = Path(loaded.file)
     return Subject(path, compiled, model, data, options, scoring, precision, loaded)
-
-
-def _as_run(settings: EvalSettings) -> Settings:
-    """The run whose model, data, loss and metrics these are. Raises RunError (NS702)."""
-    model, data = settings.model or {}, settings.data or {}
-    if "spec" not in model and settings.weights.file is None:
-        help = "python eval.py checkpoint=outputs/…, a run's folder or a .safetensors file; "
-        help += "or model=… weights=… data=…"
-        raise RunError(_missing("no checkpoint is named", help))
-    if "spec" not in model:
-        raise RunError(_missing("weights need a spec, and none is named", "model=…"))
-    if settings.weights.file is None:
-        raise RunError(_missing("a spec needs weights, and none are named", "weights=FILE"))
-    if "source" not in data:
-        raise RunError(_missing("weights do not tell on what they were trained", "data=…"))
-    act = settings.act or EvalActSettings()
-    return Settings(
-        model=dict(model),
-        act=ActSettings(form=act.form or "module", fn=act.fn),
-        data=dict(data),
-        loss={},
-        optimizer={},
-        scheduler={},
-        trainer=TrainerSettings(max_epochs=1),
-        precision=settings.precision or "32-true",
-    )
-
-
-def _missing(fact: str, help: str) -> Diagnostic:
-    return Diagnostic("NS702", fact, Span("the command line"), help=help)
-
-
-def _refuse_both(settings: EvalSettings, overrides: Sequence[str]) -> None:
-    """Raises RunError (NS702) where a checkpoint is given a spec or weights beside its own."""
-    for key, given in (("model", settings.model), ("weights.file", settings.weights.file)):
-        if given is not None:
-            fact = "a checkpoint has a spec and weights of its own"
-            help = "leave out `checkpoint`, or what takes the place of its parts"
-            raise RunError(Diagnostic("NS702", fact, place_of(key, overrides), help=help))
 
 
 def _use_threads(threads: int | None) -> None:

@@ -18,10 +18,11 @@ from netspec.errors import Diagnostic, RunError, Span
 RUN, SPEC, SUMMARY = "run.yaml", "spec.yaml", "summary.txt"
 METRICS, CURVES, HISTORY = "metrics.json", "curves.svg", "metrics.csv"
 SAMPLE = "sample.txt"  # of a language model
+LOGGERS = "loggers.json"  # by which each logger goes on with the run
 CHECKPOINTS = "checkpoints"
 BEST, LAST = f"{CHECKPOINTS}/best.safetensors", f"{CHECKPOINTS}/last.safetensors"
 STATUSES = ("running", "finished", "interrupted", "failed")
-_OWN = (METRICS, RUN, SPEC, SUMMARY, HISTORY, CURVES, SAMPLE, BEST, LAST)
+_OWN = (METRICS, RUN, SPEC, SUMMARY, HISTORY, CURVES, SAMPLE, LOGGERS, BEST, LAST)
 _PART = re.compile(r"\.[\w-]+\.(json|yaml|txt|csv|svg|html|safetensors)\.\d+\.part")
 _LOCK = ".lock"
 _NUMBERED = 10_000  # folders of the same name

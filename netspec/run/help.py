@@ -7,31 +7,32 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from netspec.find import spec_names
+from netspec.run.terminal import called
 
 _HEAD = {
     "train": """\
-Train and test a model: python train.py [GROUP=OPTION …] [KEY=VALUE …]   (or: netspec train …)
+Train and test a model: {called} [GROUP=OPTION …] [KEY=VALUE …]
 
-  python train.py model=lenet act=functional           one run, kept in outputs/
-  python train.py model=path/to/mine.yaml              a spec of your own
-  python train.py model.layers.conv1.out_channels=12   a change in it; ~model.layers.act4 deletes
-  python train.py -m act=module,functional seed=1,2    a sweep: checked first, a report at the end
-  python train.py resume=outputs/…                     go on with an interrupted run
-  python train.py model=resnet18 weights=FILE          start from weights (fine-tuning)
+  {called} model=lenet act=functional           one run, kept in outputs/
+  {called} model=path/to/mine.yaml              a spec of your own
+  {called} model.layers.conv1.out_channels=12   a change in it; ~model.layers.act4 deletes
+  {called} -m act=module,functional seed=1,2    a sweep: checked first, a report at the end
+  {called} resume=outputs/…                     go on with an interrupted run
+  {called} model=resnet18 weights=FILE          start from weights (fine-tuning)
 """,
     "eval": """\
-Evaluate a model: python eval.py checkpoint=PATH [KEY=VALUE …]   (or: netspec eval …)
+Evaluate a model: {called} checkpoint=PATH [KEY=VALUE …]
 
-  python eval.py checkpoint=outputs/…                  the best weights of a run on its test data
-  python eval.py checkpoint=outputs/… act=functional   the same weights in another form
-  python eval.py model=resnet18 weights=FILE data=…    weights of any origin
+  {called} checkpoint=outputs/…                  the best weights of a run on its test data
+  {called} checkpoint=outputs/… act=functional   the same weights in another form
+  {called} model=resnet18 weights=FILE data=…    weights of any origin
 """,
 }
 
 
 def help_text(name: str, folders: Sequence[Path]) -> str:
     """The help of a command whose configuration is looked for in these folders, in their order."""
-    parts = [_HEAD[name], "Groups\n"]
+    parts = [_HEAD[name].format(called=called(name)), "Groups\n"]
     groups = _groups(folders)
     for group, options in groups.items():
         if name == "train" or group in ("act", "data"):

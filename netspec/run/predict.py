@@ -17,7 +17,8 @@ from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.plugins import enabled
 from netspec.reporting.terminal import print_error
 from netspec.run.arguments import add_plugins, count
-from netspec.run.checkpoint import Checkpoint, find_checkpoint, read_checkpoint
+from netspec.run.checkpoint import Checkpoint, read_checkpoint
+from netspec.run.checkpoint_path import find_checkpoint
 from netspec.run.classification_report import aligned
 from netspec.run.data.decode import ENDINGS, Decoder
 from netspec.run.data.images import image_scale

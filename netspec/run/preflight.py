@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from netspec import data_registry
 from netspec.compiled import Compiled, check_dtype
 from netspec.errors import Diagnostic, RunError, SpecError
 from netspec.pipeline import compile_recipe
@@ -17,11 +18,14 @@ from netspec.recipe import Recipe
 from netspec.run.batch_sizes import check_batches
 from netspec.run.data.batches import epoch_length
 from netspec.run.data.dataset import Data, Wanted
-from netspec.run.data.sources import open_data, settings_of
+from netspec.run.data.settings import settings_of
+from netspec.run.data.sources import open_data
+from netspec.run.data.validation_errors import override_span
 from netspec.run.data_compatibility import input_order, run_placed, wanted_by
 from netspec.run.device import find_device
 from netspec.run.freezing import freeze_at
 from netspec.run.kept_spec import kept_spec
+from netspec.run.lookup import refuse_missing_loggers
 from netspec.run.metrics import Monitor, check_metrics, choose_metrics, choose_monitor
 from netspec.run.model import ModelChoice, compile_choice, read_choice
 from netspec.run.objective import Scoring, make_objective
@@ -60,12 +64,14 @@ def prepare(
     a loss, optimizer, schedule, metric or device that can't be.
     """
     _check_devices(settings, overrides)
+    refuse_missing_loggers(settings, overrides)
     choice = read_choice(settings.model, overrides)
     own = kept_spec(choice, folder) if settings.resume and folder is not None else None
     try:
         compiled, data = compile_with_data(own or choice, settings, read)
     except SpecError as error:
         raise SpecError([_with_act_placed(d, overrides) for d in error.diagnostics]) from None
+    _check_reach(settings)
     _check_task(settings, data, overrides)
     order = input_order(compiled, data)
     objective, classes = make_objective(compiled, data, order, settings, overrides)
@@ -151,6 +157,15 @@ def _check_devices(settings: Settings, overrides: Sequence[str]) -> None:
         span = place_of("trainer.devices", overrides)
         raise RunError(Diagnostic("NS702", fact, span, help=help))
     find_device(settings.device, options.devices)
+
+
+def _check_reach(settings: Settings) -> None:
+    """Raises RunError (NS605) for data that the other processes of a run would not find."""
+    found = data_registry.find(str(settings.data.get("source")))
+    if found is not None and found.plugin is None and world_size(settings) > 1:
+        fact = f"`{found.name}` is registered in this process, and the run has others"
+        help = "register it in a module, and enable that: plugins=[mylib]"
+        raise RunError(Diagnostic("NS605", fact, override_span("source", found.name), help=help))
 
 
 def _try_batch(compiled: Compiled, data: Data, order: Sequence[int]) -> None:

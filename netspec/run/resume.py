@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from netspec.errors import Diagnostic, RunError, Span
 from netspec.run import folder as files
-from netspec.run.checkpoint import read_checkpoint
+from netspec.run.checkpoint import Checkpoint, read_checkpoint
 from netspec.run.preflight import Prepared
 from netspec.run.settings import Settings, shown
 from netspec.run.training_info import Trained, read_trained
@@ -90,8 +90,26 @@ def resumable(prepared: Prepared, info: Mapping[str, Any], folder: Path) -> Path
     if before.recipe.texts() != prepared.compiled.recipe.texts():
         changed.append("the spec's text is another one")
     _refuse_differences(changed, folder)
+    _refuse_fewer_epochs(before, prepared.settings, folder)
     _refuse_other_data(trained, prepared, info, folder)
     return path
+
+
+def _refuse_fewer_epochs(before: Checkpoint, settings: Settings, folder: Path) -> None:
+    """Raises RunError (NS709) where more was trained already than is asked for."""
+    done, asked = _epochs_done(before.state or {}), settings.trainer.max_epochs
+    if done > asked:
+        fact = f"this run has trained {done} epochs, and trainer.max_epochs is {asked}"
+        help = f"go on to more of them: trainer.max_epochs={done + 1}"
+        raise RunError(Diagnostic("NS709", fact, Span(str(folder)), help=help))
+
+
+def _epochs_done(state: Mapping[str, Any]) -> int:
+    """The epochs that a training state has behind it; 0 where it does not say."""
+    try:
+        return int(state["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"])
+    except (KeyError, TypeError, ValueError):  # told where it is restored
+        return 0
 
 
 def _refuse_other_data(

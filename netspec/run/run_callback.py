@@ -23,16 +23,13 @@ from pydantic import BaseModel
 
 from netspec.run.checkpoint import read_checkpoint, write_checkpoint
 from netspec.run.folder import BEST, HISTORY, LAST, write_text
+from netspec.run.interruption import Interrupted
 from netspec.run.preflight import Prepared
 from netspec.run.processes import WORKER
 from netspec.run.task import Task
 
 Row = dict[str, float | None]
 _PREFIX = "model."
-
-
-class Interrupted(Exception):
-    """The user asked the run to stop; its last checkpoint is written."""
 
 
 class SafeIO(CheckpointIO):

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from netspec.errors import Diagnostic, RunError, Span
 from netspec.run.folder import METRICS, read_metrics
-from netspec.run.overrides import for_hydra, key_of, last_of_each, value_of
+from netspec.run.overrides import for_hydra, key_of, last_of_each, quoted, value_of
 
 SWEEP = "sweep.json"  # in the folder of a sweep: how it was called
+OF_FOLDER = ("folder", "resume")  # what is about the run's folder, not about the run
 _GO_ON = ("running", "interrupted", "failed")
 
 
@@ -23,8 +24,8 @@ def placed(overrides: Sequence[str], many: bool) -> list[str]:
     given now on top; `resume=true` means the run in `folder=…`, else the newest one that was not
     finished. Raises RunError (NS709) where there is nothing to go on with.
     """
-    given = {key_of(text): value_of(text) for text in overrides if key_of(text) in _KEYS}
-    rest = [text for text in overrides if key_of(text) not in _KEYS]
+    given = {key_of(text): value_of(text) for text in overrides if key_of(text) in OF_FOLDER}
+    rest = [text for text in overrides if key_of(text) not in OF_FOLDER]
     folder = given.get("folder")
     resume = given.get("resume", False)
     if resume is not False and resume is not None:
@@ -39,15 +40,6 @@ def placed(overrides: Sequence[str], many: bool) -> list[str]:
         raise RunError(Diagnostic("NS702", fact, Span(f"from the override folder={folder}")))
     key = "hydra.sweep.dir" if many else "hydra.run.dir"
     return [*rest, f"{key}={quoted(str(folder))}"]
-
-
-_KEYS = ("folder", "resume")
-
-
-def quoted(text: str) -> str:
-    """A text as the value of an override."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def going_on(folder: Path) -> str:

@@ -14,17 +14,18 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-import netspec
 from netspec.checks.inplace.messages import decisions_text
 from netspec.language.dump import dump_spec
 from netspec.run import folder as files
 from netspec.run.device import Device
 from netspec.run.evaluate_split import Measured
 from netspec.run.initial_model import Start
+from netspec.run.interruption import Interrupted
 from netspec.run.overrides import as_written
 from netspec.run.preflight import Prepared
 from netspec.run.processes import rank
-from netspec.run.run_callback import Interrupted, Keeper
+from netspec.run.run_callback import Keeper
+from netspec.version import __version__
 from netspec.view.summary import summarize
 from netspec.view.table import summary_text
 
@@ -51,7 +52,7 @@ def describe_run(prepared: Prepared) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     return {
-        "netspec": netspec.__version__,
+        "netspec": __version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
     }

@@ -14,7 +14,8 @@ from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.plugins import enabled
 from netspec.reporting.terminal import print_error
 from netspec.run.arguments import add_plugins, count, positive, whole
-from netspec.run.checkpoint import find_checkpoint, read_checkpoint
+from netspec.run.checkpoint import read_checkpoint
+from netspec.run.checkpoint_path import find_checkpoint
 from netspec.run.data_compatibility import named_outputs
 from netspec.run.device import find_device
 from netspec.run.terminal import say

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from netspec.errors import Diagnostic, RunError, Span, did_you_mean
+from netspec.run.loggers.settings import LoggerSettings
 from netspec.run.overrides import as_written, key_of
 
 Plain = dict[str, Any]
@@ -41,8 +42,15 @@ class TrainerSettings(_Checked):
     strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     devices: Devices = 1
     deterministic: bool = False
-    tensorboard: bool = False
     bar: Literal["auto"] | bool = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_tensorboard(cls, value: object) -> object:
+        """Settings of checkpoints from before there was the group `logger`."""
+        if isinstance(value, Mapping):
+            return {key: item for key, item in value.items() if key != "tensorboard"}
+        return value
 
 
 class ActSettings(_Checked):
@@ -72,6 +80,18 @@ def _as_list(value: object) -> object:
     return [] if value is None else [value] if isinstance(value, str) else value
 
 
+def _as_metrics(value: object) -> object:
+    return [value] if isinstance(value, str) and value != "auto" else value
+
+
+def _as_group(value: object) -> object:
+    """A group without an option: `scheduler: null`."""
+    return {} if value is None else value
+
+
+Names = Annotated[list[str], BeforeValidator(_as_list)]
+
+
 class Settings(_Checked):
     """A run: each group's own part is checked where it is used."""
 
@@ -80,11 +100,12 @@ class Settings(_Checked):
     data: Plain
     loss: Plain
     optimizer: Plain
-    scheduler: Plain
+    scheduler: Annotated[Plain, BeforeValidator(_as_group)] = {}
     trainer: TrainerSettings
+    logger: Annotated[LoggerSettings, BeforeValidator(_as_group)] = LoggerSettings()
     experiment: Plain | None = None
     task: Literal["auto", TaskName] = "auto"
-    metrics: Literal["auto"] | list[str] = "auto"
+    metrics: Annotated[Literal["auto"] | list[str], BeforeValidator(_as_metrics)] = "auto"
     output: str | None = None
     monitor: str = "auto"
     device: str = "auto"
@@ -93,12 +114,12 @@ class Settings(_Checked):
     compile: bool = False
     threads: Threads | None = None
     weights: Annotated[WeightsSettings, BeforeValidator(_as_file)] = WeightsSettings()
-    freeze: Annotated[list[str], BeforeValidator(_as_list)] = []
+    freeze: Names = []
     resume: bool = False
     other_data: bool = False
     folder: str | None = None
     preflight: bool = True
-    plugins: list[str] = []
+    plugins: Names = []
     limits: dict[str, int] = {}
 
 
@@ -122,9 +143,9 @@ class EvalSettings(_Checked):
     precision: Precision | None = None
     compile: bool = False
     threads: Threads | None = None
-    metrics: Literal["auto"] | list[str] = "auto"
+    metrics: Annotated[Literal["auto"] | list[str], BeforeValidator(_as_metrics)] = "auto"
     out: str | None = None
-    plugins: list[str] = []
+    plugins: Names = []
     limits: dict[str, int] = {}
 
 

@@ -14,14 +14,14 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 from pydantic import ValidationError
 
 from netspec.emit.text import write_text as write_source
 from netspec.errors import Diagnostic, RunError, Span, SpecError
 from netspec.reporting.terminal import print_error
 from netspec.run import folder as files
-from netspec.run.command import told
+from netspec.run.command import told, without_hydra
 from netspec.run.data.dataset import Data, Wanted
 from netspec.run.data.sources import open_data
 from netspec.run.overrides import as_written, key_of
@@ -154,9 +154,7 @@ def _check(
     point: Point, hydra_context: Any, config: DictConfig, read: Reader, folder: Path | None
 ) -> Point:
     try:
-        job = composed(hydra_context, config, point.overrides)
-        with open_dict(job):
-            del job["hydra"]
+        job = without_hydra(composed(hydra_context, config, point.overrides))
         overrides = [text for text in point.overrides if key_of(text) not in _NOT_OF_A_POINT]
         settings = read_settings(job, overrides)
         with enabled_for_run(settings.plugins, settings.limits, overrides):

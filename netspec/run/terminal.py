@@ -8,13 +8,16 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
 
 from netspec.display import visible
 from netspec.run.overrides import as_written
+
+Verbosity = Literal["full", "brief", "silent"]  # what a run says while it lasts
+_SCRIPTS = ("train.py", "eval.py")
 
 
 @cache
@@ -24,7 +27,10 @@ def console() -> Console:
 
 
 def quiet() -> None:
-    """Lightning tells every choice; those are the run's, and stand in its configuration."""
+    """Lightning tells every choice; those are the run's, and stand in its configuration.
+
+    To be called once it is imported, which sets what it tells.
+    """
     for name in ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for module in (r"lightning\..*", r"torch\..*", r"torchmetrics\..*"):
@@ -39,7 +45,7 @@ def say(text: str) -> None:
 def called(name: str) -> str:
     """How the user calls a command here: the script of a checkout, or the installed `netspec`."""
     script = Path(sys.argv[0])
-    return f"python {script.with_name(name)}.py" if script.suffix == ".py" else f"netspec {name}"
+    return f"python {script.with_name(name)}.py" if script.name in _SCRIPTS else f"netspec {name}"
 
 
 def shown(folder: Path) -> Path:
@@ -51,20 +57,25 @@ def shown(folder: Path) -> Path:
 def tell_start(lines: Mapping[str, str]) -> None:
     """What is trained on what, before it begins."""
     width = max(map(len, lines))
-    for name, value in lines.items():
-        console().print(f"[dim]{name:<{width}}[/]  {escape(visible(value))}", emoji=False)
+    told = [f"[dim]{n:<{width}}[/]  {escape(visible(value))}" for n, value in lines.items()]
+    console().print("\n".join(told), emoji=False)  # at once: a notebook frames each print
 
 
-def tell_result(metrics: Mapping[str, Any], folder: Path) -> None:
-    """The figures of the best weights, and where everything is."""
+def figure_lines(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The figures of the best weights, each under its name."""
     best, test = metrics.get("best"), metrics.get("test")
     monitor = metrics["monitor"]["name"]
     lines = []
     if best is not None:
-        lines.append(f"best    epoch {int(best['epoch'])}, {monitor} {best[monitor]:.4f}")
+        lines.append(("best", f"epoch {int(best['epoch'])}, {monitor} {best[monitor]:.4f}"))
     if test is not None:
-        figures = "  ".join(f"{name} {value:.4f}" for name, value in test.items())
-        lines.append(f"test    {figures}")
+        lines.append(("test", "  ".join(f"{name} {value:.4f}" for name, value in test.items())))
+    return lines
+
+
+def tell_result(metrics: Mapping[str, Any], folder: Path) -> None:
+    """The figures of the best weights, and where everything is."""
+    lines = [f"{name}    {text}" for name, text in figure_lines(metrics)]
     lines.append(f"folder  {folder}")
     plugins = "".join(
         f" {text}" for text in metrics.get("overrides", ()) if text.startswith("plugins=")

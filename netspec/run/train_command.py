@@ -15,15 +15,18 @@ from omegaconf import DictConfig, OmegaConf
 from netspec.errors import SpecError
 from netspec.reporting.terminal import print_error
 from netspec.run.command import run_command, typed_overrides
+from netspec.run.folder import status_of
+from netspec.run.interruption import Interrupted
+from netspec.run.lookup import look_up
 from netspec.run.overrides import key_of
-from netspec.run.run_folder_overrides import going_on, placed
+from netspec.run.run_folder_overrides import OF_FOLDER, going_on, placed
+from netspec.run.settings import read_settings
 from netspec.run.terminal import called, quiet, say, shown, tell_point, tell_result
 
 if TYPE_CHECKING:
     from netspec.run.sweeper_direction import Direction
 
 _CHECKED_SWEEPER = "hydra_plugins.netspec_plugin."  # which searches for nothing
-_OF_FOLDER = ("folder", "resume")
 
 
 def train_command(arguments: Sequence[str]) -> int:
@@ -48,19 +51,18 @@ def train_job(config: DictConfig) -> float | None:
 
     In a sweep errors are raised, for the sweep to tell; else they are told here, and end all.
     """
-    from netspec.run.folder import status_of
-    from netspec.run.run_callback import Interrupted
-    from netspec.run.settings import read_settings
-    from netspec.run.training import train
-
     hydra = HydraConfig.get()
-    overrides = [text for text in typed_overrides() if key_of(text) not in _OF_FOLDER]
+    overrides = [text for text in typed_overrides() if key_of(text) not in OF_FOLDER]
     folder = shown(Path(hydra.runtime.output_dir))
-    quiet()
     if hydra.mode == RunMode.MULTIRUN:
         return _point(config, overrides, folder, int(hydra.job.num))
     try:
-        found = train(read_settings(config, overrides), overrides, folder)
+        settings = read_settings(config, overrides)
+        look_up(settings, overrides)
+        from netspec.run.training import train  # seconds of imports
+
+        quiet()
+        found = train(settings, overrides, folder)
     except SpecError as error:
         print_error(error)
         sys.exit(1)
@@ -76,17 +78,14 @@ def train_job(config: DictConfig) -> float | None:
 
 def _point(config: DictConfig, overrides: list[str], folder: Path, number: int) -> float | None:
     """One point of a sweep. What fails is written down before it is raised."""
-    from netspec.run.run_callback import Interrupted
     from netspec.run.run_metadata import write_failure
-    from netspec.run.settings import read_settings
     from netspec.run.training import train
 
+    quiet()
     tell_point(number, overrides)
     try:
         sought = _direction()
-        found = train(
-            read_settings(config, overrides), overrides, folder, brief=True, sought=sought
-        )
+        found = train(read_settings(config, overrides), overrides, folder, "brief", sought=sought)
     except Interrupted:
         raise KeyboardInterrupt from None  # ends the sweep too
     except Exception as error:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Trainer
@@ -19,14 +19,15 @@ from netspec.errors import Diagnostic, RunError, Span
 from netspec.run import folder as files
 from netspec.run.checkpoint import load_own, read_checkpoint
 from netspec.run.data.batches import Batches
-from netspec.run.data.sources import settings_of
+from netspec.run.data.settings import settings_of
 from netspec.run.device import Device, find_device
 from netspec.run.evaluate_split import Measured, measure_split
 from netspec.run.initial_model import Start, make_start
+from netspec.run.loggers.session import Trackers, best_figures, tracked
 from netspec.run.optim import Length
 from netspec.run.preflight import Prepared, prepare
 from netspec.run.processes import Workers, rank, world_size
-from netspec.run.progress import Bar
+from netspec.run.progress import Bar, Lines, TerminalBar, View
 from netspec.run.report.curves import curves_svg
 from netspec.run.resume import refuse_changed, refuse_taken, resumable
 from netspec.run.run_callback import Keeper, SafeIO
@@ -37,7 +38,7 @@ from netspec.run.settings import Settings
 from netspec.run.strategy import find_strategy
 from netspec.run.sweeper_direction import Direction, check_direction
 from netspec.run.task import Task
-from netspec.run.terminal import console, say, shown, tell_start
+from netspec.run.terminal import Verbosity, console, say, shown, tell_start
 
 Metrics = dict[str, Any]
 _SAMPLE = 400  # characters that a language model writes at the end
@@ -55,20 +56,20 @@ def train(
     settings: Settings,
     overrides: Sequence[str],
     folder: Path,
-    brief: bool = False,
+    told: Verbosity = "full",
     sought: Direction | None = None,
 ) -> Metrics:
     """Train, test the best weights, and leave everything in the folder; gives its metrics.json.
 
-    `brief` leaves out what is told of the start and of each epoch; `sought` is which way a sweeper
-    that is given the best figure looks.
+    `told` is what is said on the way: a brief run leaves out its start and its epochs; `sought` is
+    which way a sweeper that is given the best figure looks.
 
     A folder that has a finished run is refused, unless the run is resumed: then its results are
     given as they are. Raises SpecError and RunError for what can't be, Interrupted for Ctrl-C.
     """
     if settings.resume and files.status_of(folder) == "finished":
         refuse_changed(folder, settings)
-        if not brief:
+        if told == "full":
             say(f"{shown(folder)} is finished already; its results:")
         return files.read_metrics(folder) or {}
     if settings.threads:
@@ -78,14 +79,14 @@ def train(
         prepared = prepare(settings, overrides, folder=folder)
         check_direction(sought, prepared.monitor, overrides)
         if rank():
-            return _train(prepared, device, folder, brief)
+            return _train(prepared, device, folder, told)
         with files.held(folder):
             refuse_taken(folder, settings)
             with Workers(settings, overrides, folder):
-                return _train(prepared, device, folder, brief)
+                return _train(prepared, device, folder, told)
 
 
-def _train(prepared: Prepared, device: Device, folder: Path, brief: bool) -> Metrics:
+def _train(prepared: Prepared, device: Device, folder: Path, told: Verbosity) -> Metrics:
     settings = prepared.settings
     info = describe_run(prepared)
     resumed = resumable(prepared, info, folder)
@@ -93,12 +94,18 @@ def _train(prepared: Prepared, device: Device, folder: Path, brief: bool) -> Met
     loaders = _loaders(prepared)
     record = Record(folder, prepared, info, device)
     keeper = Keeper(folder, prepared, info)
-    with record.told_how_it_ends(keeper):
+    trackers: Trackers | None = None  # the first process's
+    with ExitStack() as stack:
+        stack.enter_context(record.told_how_it_ends(keeper))
         if not rank():
             write_start(folder, prepared, start, record, resumed is not None)
-            if not brief:
+            if told == "full":
                 tell_start(_start_lines(prepared, start, record, folder))
-        trainer = _trainer(prepared, device, folder, keeper, info, brief)
+            going_on = resumed is not None
+            loggers = tracked(settings.logger, folder, info["run"], going_on, prepared.overrides)
+            trackers = stack.enter_context(loggers)
+            keeper.listeners.append(trackers.log)
+        trainer = _trainer(prepared, device, folder, keeper, info, told)
         options = settings_of(settings.data)
         length = _length(settings, loaders.train)
         examples = prepared.data.train
@@ -113,7 +120,11 @@ def _train(prepared: Prepared, device: Device, folder: Path, brief: bool) -> Met
             if resumed is None or keeper.begun:
                 raise
             raise RunError(_unrestored(resumed, error)) from None
-        return {} if rank() else _finish(prepared, device, folder, keeper, record)
+        if trackers is None:
+            return {}
+        metrics = _finish(prepared, device, folder, keeper, record, told)
+        trackers.best = best_figures(metrics)
+        return metrics
 
 
 # What is raised where a checkpoint has another state than a run's.
@@ -225,16 +236,14 @@ def _trainer(
     folder: Path,
     keeper: Keeper,
     info: Mapping[str, Any],
-    brief: bool,
+    told: Verbosity,
 ) -> Trainer:
     settings = prepared.settings
     options = settings.trainer
     batch_size = settings_of(settings.data).batch_size
-    terminal = console()
-    visible = terminal.is_terminal if options.bar == "auto" else options.bar
-    bar = Bar(terminal, batch_size, prepared.monitor.name, visible and not rank())
+    bar = Bar(_view(options.bar and told != "silent"), batch_size, prepared.monitor.name)
     if not rank():
-        keeper.listeners.append(bar.note if brief else bar.show)
+        keeper.listeners.append(bar.show if told == "full" else bar.note)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice is about choices that are the run's
         return Trainer(
@@ -254,7 +263,7 @@ def _trainer(
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
-            logger=_logger(options.tensorboard, folder, keeper),
+            logger=False,
             callbacks=[bar, keeper],
             plugins=[SafeIO(prepared, info)],
             default_root_dir=folder,
@@ -262,40 +271,34 @@ def _trainer(
         )
 
 
-def _logger(asked: bool, folder: Path, keeper: Keeper) -> Any:
-    """A writer of TensorBoard's events, which gets each row of metrics.csv."""
-    if not asked:
-        return False
-    try:
-        from lightning.pytorch.loggers import TensorBoardLogger
+def _view(asked: Literal["auto"] | bool) -> View:
+    """Where the run is drawn: a notebook's cell, a terminal, or the lines of a file."""
+    terminal = console()
+    if rank():
+        return Lines(terminal)
+    if terminal.is_jupyter:
+        from netspec.run.notebook import NotebookView
 
-        logger = TensorBoardLogger(str(folder), name="", version="tensorboard")
-    except ModuleNotFoundError:
-        fact = "trainer.tensorboard needs a package that is not installed"
-        help = "pip install tensorboard"
-        raise RunError(
-            Diagnostic("NS702", fact, Span("from trainer.tensorboard=true"), help=help)
-        ) from None
-
-    def log(_: Trainer, row: Mapping[str, float | None]) -> None:
-        known = {k: v for k, v in row.items() if v is not None and k not in ("epoch", "step")}
-        logger.log_metrics(known, int(row["step"] or 0))
-
-    keeper.listeners.append(log)
-    return logger
+        return NotebookView(bool(asked))
+    visible = terminal.is_terminal if asked == "auto" else asked
+    return TerminalBar(terminal) if visible else Lines(terminal)
 
 
-def _write_sample(prepared: Prepared, model: nn.Module, folder: Path, device: Device) -> None:
+def _write_sample(
+    prepared: Prepared, model: nn.Module, folder: Path, device: Device, told: Verbosity
+) -> None:
     facts = prepared.data.facts
     if "characters" not in facts and "bytes" not in facts:
         return
     try:
         text = sample_text(model.to(device.torch), facts, length=_SAMPLE)
     except RunError as error:
-        say(f"\nno sample: {error.diagnostics[0].fact}")
+        if told != "silent":
+            say(f"\nno sample: {error.diagnostics[0].fact}")
         return
     files.write_text(folder / files.SAMPLE, text)
-    say(f"\na sample, as the model writes it:\n{text}\n")
+    if told != "silent":
+        say(f"\na sample, as the model writes it:\n{text}\n")
 
 
 def _finish(
@@ -304,6 +307,7 @@ def _finish(
     folder: Path,
     keeper: Keeper,
     record: Record,
+    told: Verbosity,
 ) -> Metrics:
     """The best weights on the test split, the curves, and metrics.json."""
     best = folder / files.BEST
@@ -317,7 +321,7 @@ def _finish(
             prepared.scoring, fresh, prepared.data.test, options, device.torch, precision
         )
     if prepared.scoring.objective.task == "language":
-        _write_sample(prepared, fresh, folder, device)
+        _write_sample(prepared, fresh, folder, device, told)
     title = f"{prepared.compiled.program.name} on {prepared.data.name}"
     files.write_text(folder / files.CURVES, curves_svg(keeper.rows, title))
     return record.finished(keeper, tested)

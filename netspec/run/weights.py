@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from netspec.errors import Diagnostic, RunError, Span
-from netspec.run.checkpoint import find_checkpoint
+from netspec.run.checkpoint_path import find_checkpoint
 from netspec.run.state_dict_diff import StateDictDiff, compare, own_tensors
 from netspec.run.tensors import TensorFile, read_tensors
 

@@ -149,12 +149,12 @@ def test_max_minutes(tmp_path: Path) -> None:
 
 def test_tensorboard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "run"
-    arguments = [*TINY, small(tmp_path), "trainer.tensorboard=true", f"folder={run}"]
+    arguments = [*TINY, small(tmp_path), "logger=tensorboard", f"folder={run}"]
     status = main(["train", *arguments])
     if find_spec("tensorboard") or find_spec("tensorboardX"):
         assert status == 0 and list(run.rglob("events.out.*"))
     else:
-        assert status == 1 and "pip install tensorboard" in capsys.readouterr().err
+        assert status == 1 and "pip install 'netspec[tensorboard]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "64-true", "bf16-true"])

@@ -21,6 +21,7 @@ from netspec.run.data.paths import existing
 from netspec.run.data.settings import FolderSettings
 from netspec.run.data.split import held_out, limited
 
+_TESTED = 0.2
 _SPLITS = {"train": ("train",), "validation": ("val", "validation", "valid"), "test": ("test",)}
 _MOST_BYTES = 1 << 30  # of decoded images, for `in_memory: auto`
 _SAMPLE = 1000  # so many images are measured where not all are in memory
@@ -83,7 +84,7 @@ def folder_data(settings: FolderSettings) -> Data:
     else:
         found = {name: _masked(folder, settings) for name, folder in roots.items()}
         classes = ()
-    splits = _splits(found, settings)
+    splits = _splits(found, settings, divided=roots["train"] != root)
     images = [path for files in splits.values() for path in files.images]
     decoder = Decoder(settings.channels, size_for(images, settings.size))
     if settings.masks is not None:
@@ -163,20 +164,31 @@ def _roots(root: Path) -> Mapping[str, Path]:
     return found
 
 
-def _splits(found: Mapping[str, _Files], settings: FolderSettings) -> Mapping[str, _Files]:
+def _splits(
+    found: Mapping[str, _Files], settings: FolderSettings, divided: bool
+) -> Mapping[str, _Files]:
+    """The splits that are there, and those that are taken from what there is to train on."""
     splits = dict(found)
-    train = splits["train"]
-    if "validation" not in splits and settings.validation:
-        kept, taken = held_out(
-            len(train.images), settings.validation, settings.split_seed, train.labels
-        )
+    wanted = {"test": _test_share(settings, divided), "validation": settings.validation}
+    for split, share in wanted.items():
+        if split in found or not share:
+            continue
+        train = splits["train"]
+        kept, taken = held_out(len(train.images), share, settings.split_seed, train.labels, split)
         splits["train"] = train.at(kept)
         if len(taken):
-            splits["validation"] = train.at(taken)
+            splits[split] = train.at(taken)
     return {
         name: files.at(limited(torch.arange(len(files.images)), settings.limit))
         for name, files in splits.items()
     }
+
+
+def _test_share(settings: FolderSettings, divided: bool) -> float | int:
+    """`auto`: a fifth of a folder that nobody has divided into train and the others."""
+    if settings.test != "auto":
+        return settings.test
+    return 0 if divided else _TESTED
 
 
 def _images_in(folder: Path) -> list[Path]:

@@ -10,8 +10,9 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from netspec.errors import RunError
-from netspec.run.data.validation_errors import diagnose
+from netspec import data_registry
+from netspec.errors import Diagnostic, RunError, did_you_mean
+from netspec.run.data.validation_errors import diagnose, override_span
 
 _COUNT = "a whole number from 1"
 _SHARE = "a fraction below 1, or a number of examples"
@@ -95,6 +96,7 @@ class CifarSettings(ImageSettings):
 
 class FolderSettings(ImageSettings):
     root: Path = None
+    test: Annotated[Literal["auto"] | Share, Field(description=f"`auto`, or {_SHARE}")] = 0
     size: Annotated[
         Pixels | Annotated[list[Pixels], Field(min_length=2, max_length=2)] | None,
         Field(description="a number of pixels, `[height, width]` or `null`"),
@@ -189,6 +191,18 @@ class RandomSettings(Settings):
     seed: Seed = 0
 
 
+KINDS: Mapping[str, type[Settings]] = {
+    "mnist5k": ImageSettings,
+    "idx": IdxSettings,
+    "cifar10": CifarSettings,
+    "cifar100": CifarSettings,
+    "image_folder": FolderSettings,
+    "csv": CsvSettings,
+    "npz": NpzSettings,
+    "text": TextSettings,
+    "python_docs": LanguageSettings,
+    "random": RandomSettings,
+}
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
@@ -201,3 +215,25 @@ def read_settings(model: type[AnySettings], settings: Mapping[str, object]) -> A
         return model.model_validate(dict(settings))
     except ValidationError as error:
         raise RunError(diagnose(error, settings, model)) from None
+
+
+def settings_of(settings: Mapping[str, object]) -> Settings:
+    """The options, checked, as the model of their kind: `batch_size`, `workers` and so on.
+
+    Raises RunError: NS605.
+    """
+    source = settings.get("source")
+    found = data_registry.find(source) if isinstance(source, str) else None
+    if found is not None:
+        model = found.options
+        assert issubclass(model, Settings), "it is made so where data is registered"
+        return read_settings(model, settings)
+    if not isinstance(source, str) or source not in KINDS:
+        names = (*KINDS, *data_registry.visible())
+        help = did_you_mean(str(source), names) or f"there are {', '.join(names)}"
+        loaded = data_registry.find_loaded(str(source))
+        if loaded is not None:
+            help = f"plugins=[{loaded.plugin}] has it"
+        fact = f"there is no source of data `{source}`"
+        raise RunError(Diagnostic("NS605", fact, override_span("source", source), help=help))
+    return read_settings(KINDS[source], settings)

@@ -12,6 +12,7 @@ from netspec.errors import Diagnostic, RunError, Span, did_you_mean
 from netspec.run.data.paths import bytes_of
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+_MOST_HEADER = 1 << 20  # characters
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,28 @@ class Table:
 
     def number_of(self, column: str | int) -> int:
         """A column's number. Raises RunError: NS605 where there is no such column."""
-        if isinstance(column, int) and -len(self.names) <= column < len(self.names):
-            return column % len(self.names)
-        if isinstance(column, str) and column in self.names:
-            return self.names.index(column)
-        help = did_you_mean(str(column), self.names) or f"there are {', '.join(self.names)}"
-        fact = f"there is no column `{column}`"
-        raise RunError(Diagnostic("NS605", fact, Span(self.path), help=help))
+        return column_number(self.names, column, self.path)
+
+
+def column_number(names: Sequence[str], column: str | int, path: str) -> int:
+    """The number of a column among these. Raises RunError: NS605 where there is none."""
+    if isinstance(column, int) and -len(names) <= column < len(names):
+        return column % len(names)
+    if isinstance(column, str) and column in names:
+        return names.index(column)
+    help = did_you_mean(str(column), names) or f"there are {', '.join(names)}"
+    raise RunError(Diagnostic("NS605", f"there is no column `{column}`", Span(path), help=help))
+
+
+def header_of(path: Path, delimiter: str) -> tuple[str, ...] | None:
+    """The names in a file's first row; None where it has none that can be read."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader([file.readline(_MOST_HEADER)], delimiter=delimiter, strict=True)
+            row = next(rows, None)
+    except (OSError, ValueError, csv.Error):
+        return None
+    return None if row is None else tuple(name.strip() for name in row)
 
 
 def is_missing(cell: str) -> bool:

@@ -9,7 +9,8 @@ import torch
 
 from netspec.errors import RunError
 from netspec.run.data.dataset import Field, Wanted
-from netspec.run.data.sources import open_data, settings_of
+from netspec.run.data.settings import settings_of
+from netspec.run.data.sources import open_data
 from netspec.source import read_source
 
 CONFIGS = sorted((Path(__file__).resolve().parents[3] / "configs/run/data").glob("*.yaml"))
