@@ -29,6 +29,7 @@ from netspec.sizes.text import value_text
 
 _ROUNDS = 8  # in which constraints without which the model is as well are left out
 _TRIES = 3  # sizes at which one is broken
+_MOST_STEPS = 100_000  # of all runs together
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,17 +169,24 @@ def _is_in(needed: NeededBy, harmless: set[Predicate]) -> bool:
     return all(reduced(part) in harmless for part in split(needed.need.predicate))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Runs:
-    """Runs of the whole model with numbers, next to what its formulas say."""
+    """Runs of the whole model with numbers, next to what its formulas say.
+
+    A large model is run a few times: what is needed of sizes then stays as it was found.
+    """
 
     program: Program
     module: nn.Module
     shapes: Shapes
     by_mode: Mapping[bool, Followed]
+    _steps: int = _MOST_STEPS
 
     def at(self, sizes: Mapping[str, int], training: bool) -> bool | None:
         """Whether all is as the formulas say; None where it does not run."""
+        self._steps -= len(self.by_mode[training].given)
+        if self._steps < 0:
+            return False
         values = run_model(self.program, self.module, self.shapes, sizes, training)
         return None if values is None else says_the_same(self.by_mode[training], values, sizes)
 

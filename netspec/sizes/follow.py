@@ -20,9 +20,13 @@ from netspec.sizes.formula import Formula, Symbol, constant, replaced, symbol, v
 from netspec.sizes.from_sympy import NotSymbolic
 from netspec.sizes.indices import limits_of_indices, numbers_of
 from netspec.sizes.predicate import Predicate, names_in, replace_in
-from netspec.sizes.question import Need, Number, leaves, make_question, mapped
+from netspec.sizes.question import Answer, Need, Number, leaves, make_question, mapped
 from netspec.sizes.symbolic import with_order
 from netspec.sizes.values import Shaped, Size, SizedType, number_of, python_call
+
+# What is looked at before the rest is left open: all calls, and those that differ.
+MOST_CALLS = 50_000
+MOST_ANSWERS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ def follow(
     try:
         found = walk(program, module, inputs, follower)  # type: ignore[arg-type]
         follower.found.output = _data(found)
-    except (Refuses, NotSymbolic) as reason:
+    except (Refuses, NotSymbolic, ArithmeticError, TypeError, ValueError) as reason:
         follower.found.stopped = str(reason)
         follower.found.stopped_at = follower.steps[-1] if follower.steps else None
     return follower.found
@@ -100,6 +104,8 @@ def _known(tensor: torch.Tensor) -> SizedType:
 class _Follower(RunsInSteps):
     found: Followed = field(default_factory=lambda: Followed({}))
     _tried: str = ""
+    _calls: int = 0
+    _answers: dict[int, Answer] = field(default_factory=dict)
 
     def value(self, formula: Formula) -> int:
         found = value_at(formula, self.found.sizes)
@@ -156,6 +162,10 @@ class _Follower(RunsInSteps):
     ) -> Any:
         question, sizes = make_question(target, key, args, tuple(kwargs.items()), self.value)
         answer = answer_to(question, own)
+        self._calls += 1
+        self._answers[id(answer)] = answer  # the same for the same question
+        if self._calls > MOST_CALLS or len(self._answers) > MOST_ANSWERS:
+            raise Refuses("the network makes more calls than are looked at")
         by_number = {f"s{number}": size for number, size in enumerate(sizes)}
 
         def back(one: Symbol) -> Formula | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -116,8 +117,7 @@ def number_of(formula: Formula, follower: Follower) -> Any:
 def _formula(value: Any) -> Formula | None:
     if isinstance(value, Size):
         return value.formula
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return constant(value) if whole else None
+    return constant(int(value)) if isinstance(value, int) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +130,9 @@ class Size:
     def _with(
         self, other: Any, make: Callable[[Formula, Formula], Formula], turned: bool = False
     ) -> Any:
+        if isinstance(other, (float, Fraction)):
+            numbers = (float(other), float(self)) if turned else (float(self), float(other))
+            return _OF_FLOATS[make](*numbers)
         found = _formula(other)
         if found is None:
             return NotImplemented
@@ -149,8 +152,6 @@ class Size:
         return self._with(other, minus, turned=True)
 
     def __mul__(self, other: Any) -> Any:
-        if isinstance(other, float):
-            return float(self) * other
         return self._with(other, times)
 
     def __rmul__(self, other: Any) -> Any:
@@ -242,6 +243,10 @@ class Size:
         return float(self.__index__())
 
 
+_OF_FLOATS: dict[Any, Callable[[float, float], float]] = {
+    add: operator.add, minus: operator.sub, times: operator.mul,
+    floor_div: operator.floordiv, modulo: operator.mod,
+}  # fmt: skip
 _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 _PYTHON: dict[str, Callable[[Any, Any], bool]] = {
     "==": lambda a, b: a == b, "!=": lambda a, b: a != b, "<": lambda a, b: a < b,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from netspec.pipeline import AnySource, compile_spec
+from netspec.sizes import follow
 from netspec.sizes.find import Sizes, find_sizes
 
 
@@ -107,3 +108,17 @@ def test_a_case_from_outside() -> None:
     """The last batch of one, of a batch norm behind a linear layer."""
     layers = {"fc": {"module": "Linear", "out_features": 16}, "bn": "BatchNorm1d"}
     assert lines(of(layers, x=["N", 8])) == ["in training, N: at least 2 (bn)"]
+
+
+def test_numbers_that_are_no_whole_ones_are_followed() -> None:
+    layers = {"a": "=x * ((x.shape[0] > 1) + x.shape[0])", "b": "=a * (x.shape[1] + 0.5)"}
+    found = of({name: {"value": text} for name, text in layers.items()}, x=["N", "T"])
+    assert found.open == ""
+
+
+def test_of_a_network_with_very_many_calls_the_rest_stays_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(follow, "MOST_CALLS", 5)
+    found = of({f"l{n}": {"call": "relu"} for n in range(8)}, x=["N", "T"])
+    assert "l5" in found.open and "more calls than are looked at" in found.open
