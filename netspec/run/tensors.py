@@ -44,6 +44,8 @@ _UNREADABLE = (
 )
 
 
+_REPLACED = 100  # times that a file is read again
+
 # What safetensors raises, and torch at a header whose sizes are no tensor's.
 _NOT_SAFETENSORS = (
     SafetensorError,
@@ -84,15 +86,39 @@ def read_tensors(path: Path) -> TensorFile:
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """The metadata and the tensors of a safetensors file. Raises RunError (NS703)."""
+    """The metadata and the tensors of a safetensors file. Raises RunError (NS703).
+
+    A run may put another file in its place meanwhile; `safe_open` opens it several times.
+    """
+    before, found = _identity(path), _read_or_error(path)
+    for _ in range(_REPLACED):
+        now = _identity(path)
+        if now == before:
+            break
+        before, found = now, _read_or_error(path)
+    if not isinstance(found, Exception):
+        return found
+    said = str(found).partition("\n")[0].removeprefix("Error while deserializing header: ")
+    fact = f"`{path.name}` is not a whole safetensors file of {_size(path)}: {said}"
+    raise RunError(Diagnostic("NS703", fact, Span(str(path))))
+
+
+def _read_or_error(path: Path) -> tuple[dict[str, str], dict[str, Tensor]] | Exception:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             return metadata, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except _NOT_SAFETENSORS as error:
-        said = str(error).partition("\n")[0].removeprefix("Error while deserializing header: ")
-        fact = f"`{path.name}` is not a whole safetensors file of {_size(path)}: {said}"
-        raise RunError(Diagnostic("NS703", fact, Span(str(path)))) from None
+        return error
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What another file in the same place has another one of."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def _read_saved(path: Path) -> TensorFile:

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import netspec
 from netspec.errors import RunError
+from netspec.run import tensors
 from netspec.run.tensors import read_tensors
 
 _SPEC = """\
@@ -464,3 +466,24 @@ def test_patterns_of_nothing_are_told() -> None:
         "  = help: did you mean `head`?"
     )
     assert all(p.requires_grad for p in model.parameters())
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run writes another checkpoint in the place of the one that somebody reads."""
+    path, other = tmp_path / "last.safetensors", tmp_path / "other"
+    save_file({"a": torch.zeros(3)}, path)
+    save_file({"a": torch.ones(3), "b": torch.ones(2)}, other)
+    opened: list[Path] = []
+
+    def replaced(given: Path, framework: str) -> object:
+        opened.append(given)
+        found = safe_open(given, framework=framework)
+        if len(opened) == 1:
+            os.replace(other, path)
+        return found
+
+    monkeypatch.setattr(tensors, "safe_open", replaced)
+    assert sorted(tensors.read_safetensors(path)[1]) == ["a", "b"]
+    assert len(opened) == 2
