@@ -241,7 +241,7 @@ def _trainer(
     settings = prepared.settings
     options = settings.trainer
     batch_size = settings_of(settings.data).batch_size
-    bar = Bar(_view(options.bar and told != "silent"), batch_size, prepared.monitor.name)
+    bar = Bar(_view(options.bar if told != "silent" else False), batch_size, prepared.monitor.name)
     if not rank():
         keeper.listeners.append(bar.show if told == "full" else bar.note)
     with warnings.catch_warnings():

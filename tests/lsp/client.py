@@ -102,6 +102,16 @@ class Editor:
 
         return self.wait(told())
 
+    def told_of(self, uri: str) -> lsp.PublishDiagnosticsParams:
+        """What is told of a file that is not open, once it is."""
+
+        async def told() -> lsp.PublishDiagnosticsParams:
+            while uri not in self.diagnostics:
+                await asyncio.sleep(0.002)
+            return self.diagnostics[uri]
+
+        return self.wait(told())
+
     def ask(self, method: str, parameters: Any) -> Any:
         async def answered() -> Any:
             return await self.client.protocol.send_request_async(method, parameters)

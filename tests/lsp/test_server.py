@@ -98,7 +98,7 @@ def test_a_mistake_in_an_included_file_is_shown_there(editor: Editor, folder: Pa
     (folder / "slip.yaml").write_text(BLOCKS.replace("Conv2d", "Conv2"), encoding="utf-8")
     uri = editor.open("slips.yaml", TEXT.replace("blocks.yaml", "slip.yaml"))
     assert editor.problems(uri) == []
-    there = editor.diagnostics[editor.uri("slip.yaml")]
+    there = editor.told_of(editor.uri("slip.yaml"))
     assert [d.code for d in there.diagnostics] == ["NS206"]
     editor.close_file(uri)
     hints_of(editor, editor.open("right.yaml", TEXT))  # messages come in their order

@@ -12,6 +12,7 @@ from hypothesis import event
 
 from netspec.compiled import Compiled
 from netspec.errors import SpecError
+from netspec.ir.graph import ByMode, NewGraph
 from netspec.pipeline import compile_spec
 from netspec.sizes.find import Sizes, declared_shapes, find_sizes
 from netspec.sizes.formula import value_at
@@ -27,6 +28,11 @@ QUICK = ("unet", "resnet18", "encoder_block", "gpt", "tied", "sdpa_block", "lstm
 NEED_ARGS: Mapping[str, Mapping[str, object]] = {"char_gpt": {"vocab_size": 9, "context": 12}}
 
 
+def _graph_outputs(compiled: Compiled) -> object:
+    new = compiled.program.root.new
+    return new.graph.outputs if isinstance(new, NewGraph) else None
+
+
 class Network:
     """A compiled spec with what is told of its sizes, and its model on the CPU."""
 
@@ -34,6 +40,11 @@ class Network:
         self.compiled = compiled
         self.sizes: Sizes = find_sizes(compiled.program, compiled.built.empty())
         self.model = compiled.built.make()
+
+    @property
+    def gives_others_in_eval(self) -> bool:
+        """What is told of the output is of train mode; in eval mode it has another structure."""
+        return isinstance(_graph_outputs(self.compiled), ByMode)
 
     def run(self, sizes: Mapping[str, int], training: bool) -> Any:
         """The shapes of what the model gives, or the error."""
@@ -86,6 +97,8 @@ def hold(network: Network, most: int = 70) -> None:
     for training in (True, False):
         inside = network.inside(training, most, seed=training)
         assert inside or not network.sizes.free
+        if not training and network.gives_others_in_eval:
+            continue
         for sizes in inside:
             assert network.run(sizes, training) == network.expected(sizes), (sizes, training)
         for line, sizes in network.outside(training, most, seed=training).items():
@@ -110,6 +123,8 @@ def test_each_named_network_is(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("small", SMALL, ids=str)
 def test_each_of_the_zoo_is(small: Small) -> None:
+    if str(small) == "roberta":
+        pytest.xfail("its positions follow what the tokens are, and their table's end is not told")
     hold(Network(compile_spec(small.spec, **small.given)), most=130)  # type: ignore[arg-type]
 
 
