@@ -74,4 +74,11 @@ def _tried(
 def _same_bytes(one: torch.Tensor, other: torch.Tensor) -> bool:
     if one.shape != other.shape:
         return False
-    return torch.equal(torch.nan_to_num(one), torch.nan_to_num(other))
+    try:
+        return torch.equal(torch.nan_to_num(one), torch.nan_to_num(other))
+    except NotImplementedError:  # as for complex numbers of two halves
+        return torch.equal(_bytes_of(one), _bytes_of(other))
+
+
+def _bytes_of(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.reshape(-1).contiguous().view(torch.uint8)

@@ -288,3 +288,11 @@ def test_what_has_one_or_needs_none_gets_no_note(
     file.write_text(spec(f"{linear}  o: '{value}'\noutputs: [o, fc]\n"))
     assert main(["check", str(file)]) == 0
     assert "note" not in capsys.readouterr().out
+
+
+def test_a_dtype_that_few_kernels_know_is_checked() -> None:
+    text = (
+        "netspec: 1\ninputs: {x: [], z: {shape: [], dtype: int64}}\n"
+        'layers:\n  a: {call: add, other: "=chalf(z)"}\n'
+    )
+    assert isinstance(netspec.check(netspec.loads(text)), tuple)
