@@ -56,6 +56,7 @@ class Analysis:
     _read: Source | None  # from which that was found; another text where only comments changed
     _asked: _Asked
     _trace: Trace
+    _is_whole: bool  # whether all of its text could be read
     _library: Mapping[str, Definition] | None = None  # the blocks of a text that has only blocks
 
     @cached_property
@@ -228,8 +229,8 @@ def _analyse(
     asked = _Asked(args or {}, act, overrides, tuple(plugins or ()), limits, registry.state())
     text, problems = _read(source, path, limits)
     if text is None:
-        return Analysis(problems, None, Examined(problems), None, asked, {})
-    if before is not None and not problems and before._asked == asked:
+        return Analysis(problems, None, Examined(problems), None, asked, {}, False)
+    if before is not None and before._is_whole and not problems and before._asked == asked:
         kept = moved(before.source, text, before.diagnostics) if before.source else None
         if kept is not None and file_trace.holds(before._trace):
             return replace(before, diagnostics=kept, source=text)
@@ -244,7 +245,7 @@ def _analyse(
             examined = examine(given, args, act, overrides, plugins, limits)
     found = problems if problems else examined.problems
     diagnostics = SpecError(found).diagnostics if found else ()
-    return Analysis(diagnostics, text, examined, text, asked, trace, library)
+    return Analysis(diagnostics, text, examined, text, asked, trace, not problems, library)
 
 
 def _read(

@@ -57,8 +57,6 @@ class Lines:
 
     def line(self, number: int) -> str:
         """The text of a line, without its break; all the mistakes on a long line share it."""
-        if number > len(self._starts):  # a place in a text that had more lines
-            return ""
         if self._last[0] != number:
             start, *end = self._starts[number - 1 : number + 1]
             self._last = (number, self.text[start : end[0] if end else None].rstrip(BREAKS))

@@ -364,3 +364,12 @@ def test_a_block_that_nothing_uses_is_no_part_of_the_model() -> None:
     assert list(types_of(analysed(text))) == [
         "x", "mask", "stem", "gate", "pool", "flat", "head", "side",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ["\n", "  # to come\n", ""])
+def test_a_mistake_goes_with_the_text_that_was_no_yaml(end: str) -> None:
+    """What is left of it, blank lines in the place of what was wrong, is another text."""
+    right = "netspec: 1\ninputs: {x: [N, 4]}\nlayers:\n  a: {module: Linear, out_features: 3}\n"
+    wrong = netspec.analyse(f"{right}  b: [\n", path="net.yaml")
+    assert [found.code for found in wrong.diagnostics] == ["NS101"]
+    assert netspec.analyse(right + end, path="net.yaml", before=wrong).diagnostics == ()
