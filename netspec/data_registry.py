@@ -7,7 +7,7 @@ all else is this process's own, and always there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -68,6 +68,14 @@ def visible() -> list[str]:
 def owned_by(plugin: str | None) -> list[RegisteredData]:
     """What a plugin registered, enabled or not; for None, this process's own."""
     return [registered for registered in _all.values() if registered.plugin == plugin]
+
+
+def reassign(plugin: str, module: str) -> None:
+    """What this module registered while another plugin was loaded is this plugin's as well."""
+    for registered in list(_all.values()):
+        own = f"{registered.function.__module__}.".startswith(f"{module}.")
+        if registered.plugin is not None and own:
+            add(replace(registered, plugin=plugin))
 
 
 def forget(name: str) -> None:

@@ -88,19 +88,26 @@ def _load(name: str) -> Diagnostic | None:
     except Exception as error:  # the plugin's own code
         return _failed(name, error)
     home = found.__name__ if isinstance(found, ModuleType) else name
-    if not registry.owned_by(name):
+    if not _owned_by(name):
         registry.reassign(name, home)
-    own = registry.owned_by(name) or data_registry.owned_by(name)
-    if not own and not _registered_itself(home):
+        data_registry.reassign(name, home)
+    if not _owned_by(name) and not _registered_itself(home):
         fact = f"the plugin `{name}` registers no layers"
         return _diagnostic(name, fact, "it calls `netspec.register` where it is imported")
     _loaded[name] = found
     return None
 
 
+def _owned_by(plugin: str) -> bool:
+    return bool(registry.owned_by(plugin) or data_registry.owned_by(plugin))
+
+
 def _registered_itself(module: str) -> bool:
-    """Whether a module was imported before, and registered its layers then."""
-    return any(registered.home == module for registered in registry.owned_by(None))
+    """Whether a module was imported before, and registered its layers or data then."""
+    data = data_registry.owned_by(None)
+    return any(registered.home == module for registered in registry.owned_by(None)) or any(
+        registered.function.__module__ == module for registered in data
+    )
 
 
 class _NotFound(Exception):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -184,3 +186,34 @@ def test_other_processes_would_not_find_it(
     more = ["trainer=ddp", f"folder={tmp_path / 'run'}", *QUICK]
     assert main(["train", f"model={spec}", "data=tests/here", *more]) == 1
     assert "is registered in this process, and the run has others" in capsys.readouterr().err
+
+
+def _modules(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`heaps`, which registers data, and `whole`, a plugin that imports it."""
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    (folder / "heaps.py").write_text(PLUGIN, encoding="utf-8")
+    (folder / "whole.py").write_text("import heaps\n", encoding="utf-8")
+    monkeypatch.delitem(sys.modules, "heaps", raising=False)
+    monkeypatch.setitem(plugins._loaded, "whole", sys)
+    del plugins._loaded["whole"]
+
+
+def test_a_module_that_was_imported_before_is_a_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _modules(tmp_path, monkeypatch)
+    importlib.import_module("heaps")
+    with plugins.enabled(["heaps"]):
+        assert "blobs" in data_registry.visible()
+
+
+def test_what_another_plugin_imported_is_a_plugin_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _modules(tmp_path, monkeypatch)
+    with plugins.enabled(["whole"]):
+        assert "blobs" in data_registry.visible()
+    with plugins.enabled(["heaps"]):
+        assert "blobs" in data_registry.visible()
+    assert "blobs" not in data_registry.visible()
