@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from torch import nn
 
@@ -57,6 +58,8 @@ from netspec.spec_source import (
     text_size,
 )
 from netspec.view.summary import Summary, summarize
+
+T = TypeVar("T")
 
 # The stages
 
@@ -225,28 +228,26 @@ def rebuild(recipe: Recipe, class_name: str) -> nn.Module:
 
 def summary_of(examined: Examined) -> Summary | None:
     """What each layer of a spec costs; None where something is wrong with it, or it is too much."""
-    program, recipe = examined.program, examined.recipe
-    if program is None or recipe is None:
+    try:
+        return _asked_of_model(examined, summarize)
+    except SpecError:
         return None
-    with one_thread(), without_collections(), silence():
-        built = compile_classes(_write(program), recipe, rebuild)
-        try:
-            return summarize(program, built.empty())
-        except SpecError:
-            return None
-        finally:
-            release(built)
 
 
 def sizes_of(examined: Examined) -> Sizes | None:
     """Which sizes a spec's network is valid for; None where something is wrong with it."""
+    return _asked_of_model(examined, find_sizes)
+
+
+def _asked_of_model(examined: Examined, ask: Callable[[Program, nn.Module], T]) -> T | None:
+    """What is asked of a program and its model on `meta`; no class of that is kept."""
     program, recipe = examined.program, examined.recipe
     if program is None or recipe is None:
         return None
     with one_thread(), without_collections(), silence():
         built = compile_classes(_write(program), recipe, rebuild)
         try:
-            return find_sizes(program, built.empty())
+            return ask(program, built.empty())
         finally:
             release(built)
 

@@ -24,6 +24,7 @@ BELOW_PIPELINE = BELOW_CHECK | {"checks", "emit", "view", "explain", "request", 
 OF_A_SPEC = {"compiled", "pipeline", "spec_source"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "version": set(),
+    "spec_text": set(),
     "display": set(),
     "errors": {"display"},
     "caches": set(),
@@ -56,7 +57,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "reporting": {"display", "errors", "__init__"},
     "drawing": {"display", "errors", "language", "request", "view", "analysis"},
     "lsp": BELOW_PIPELINE - {"checks", "emit", "explain"}
-    | {"analysis", "find", "reporting", "__init__"},
+    | {"analysis", "find", "reporting", "spec_text", "__init__"},
     "proof": BELOW_PIPELINE | OF_A_SPEC | {"plugins"},
     "commands": BELOW_PIPELINE
     | OF_A_SPEC
@@ -70,6 +71,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
         "reporting",
         "proof",
         "plugins",
+        "spec_text",
         "__init__",
     },
     "run": BELOW_PIPELINE

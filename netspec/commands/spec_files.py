@@ -6,16 +6,13 @@ Nothing here imports torch, nor reads YAML.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from netspec.limits import Limits
+from netspec.spec_text import says_it_is_a_spec
 
 STDIN = "-"
-
-# What makes a file of a folder one of ours; it need not be YAML to be told so.
-_VERSION_KEY = re.compile(rb"""(?:\A\s*\{\s*|^)(["']?)netspec\1\s*:""", re.MULTILINE)
 
 
 def spec_files(given: Iterable[str]) -> list[str]:
@@ -41,6 +38,6 @@ def _is_ours(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            return _VERSION_KEY.search(file.read(Limits().text)) is not None
+            return says_it_is_a_spec(file.read(Limits().text).decode(errors="replace"))
     except OSError:
         return True  # checking it tells why it can't be read

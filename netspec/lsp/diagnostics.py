@@ -10,6 +10,7 @@ from netspec.display import visible
 from netspec.errors import Diagnostic, Fix, Span
 from netspec.lsp.document import Document, same_file, uri_of
 from netspec.lsp.positions import Positions
+from netspec.reporting.data import message_of
 
 # Where a span of any file lies: its URI, its range there.
 Locate = Callable[[Span], lsp.Location]
@@ -39,7 +40,7 @@ def _as_lsp(
     page = pages.get(diagnostic.code)
     return lsp.Diagnostic(
         range=where,
-        message=message_of(diagnostic),
+        message=_shown(message_of(diagnostic, diagnostic.notes)),
         severity=lsp.DiagnosticSeverity.Error,
         code=diagnostic.code,
         code_description=None if page is None else lsp.CodeDescription(page),
@@ -52,12 +53,8 @@ def _as_lsp(
     )
 
 
-def message_of(diagnostic: Diagnostic) -> str:
-    """The fact, below it the notes and the help."""
-    lines = [diagnostic.fact, *(f"note: {note}" for note in diagnostic.notes)]
-    if diagnostic.help:
-        lines.append(f"help: {diagnostic.help}")
-    return "\n".join(visible(line) for text in lines for line in text.split("\n"))
+def _shown(text: str) -> str:
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def actions(

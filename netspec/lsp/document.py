@@ -16,9 +16,8 @@ from netspec.analysis.analyse import Analysis
 from netspec.analysis.model import Node
 from netspec.lsp.positions import Encoding, Positions
 from netspec.source import Path as TextPath
+from netspec.spec_text import says_it_is_a_spec
 from netspec.view.summary import Row, Summary
-
-_SPEC = re.compile(r"""^["']?netspec["']?\s*:""", re.MULTILINE)
 
 
 class Document:
@@ -38,7 +37,7 @@ class Document:
     @property
     def is_spec(self) -> bool:
         """Whether it says that it is one: other YAML files are left alone."""
-        return _SPEC.search(self.text) is not None
+        return says_it_is_a_spec(self.text)
 
 
 @dataclass(slots=True, eq=False)

@@ -29,6 +29,14 @@ class Found:
         return [*elsewhere, *self.diagnostic.notes]
 
 
+def message_of(diagnostic: Diagnostic, notes: Iterable[str]) -> str:
+    """The fact, the notes and the help, a line each, for what shows the place by itself."""
+    lines = [diagnostic.fact, *(f"note: {note}" for note in notes)]
+    if diagnostic.help:
+        lines.append(f"help: {diagnostic.help}")
+    return "\n".join(lines)
+
+
 def json_of(found: Iterable[Found], notes: Iterable[Note] = ()) -> list[dict[str, object]]:
     """One mapping a diagnostic, then one a note, which has no code.
 

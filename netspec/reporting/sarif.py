@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import netspec
 from netspec.errors import Diagnostic, Note, Span
-from netspec.reporting.data import Found, region
+from netspec.reporting.data import Found, message_of, region
 from netspec.reporting.pages import Page
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -52,15 +52,12 @@ def _rule(page: Page) -> dict[str, object]:
 
 def _result(found: Found, codes: list[str]) -> dict[str, object]:
     diagnostic = found.diagnostic
-    lines = [diagnostic.fact, *(f"note: {note}" for note in found.notes)]
-    if diagnostic.help:
-        lines.append(f"help: {diagnostic.help}")
     index = {"ruleIndex": codes.index(diagnostic.code)} if diagnostic.code in codes else {}
     return {
         "ruleId": diagnostic.code,
         **index,
         "level": diagnostic.severity,
-        "message": {"text": _escaped("\n".join(lines))},
+        "message": {"text": _escaped(message_of(diagnostic, found.notes))},
         "locations": [_location(found.place, diagnostic.span)],
         **_fixes(diagnostic),
     }

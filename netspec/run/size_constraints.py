@@ -33,7 +33,7 @@ def with_constraints(
         return diagnostic
     here = ", ".join(f"{name} = {size}" for name, size in found.items())
     mend = _mend(sizes, next(iter(shapes.values())), found, training)
-    valid = [f"it is valid for {one.line}" for one in broken]
+    valid = [f"valid for: {one.line}" for one in broken]
     notes = (*diagnostic.notes, f"the sizes are {here}", *valid)
     return replace(diagnostic, notes=notes, help=mend or diagnostic.help)
 

@@ -18,7 +18,7 @@ from netspec.caches import Cache
 from netspec.sizes.alike import answer_like, like_of
 from netspec.sizes.from_sympy import NotSymbolic
 from netspec.sizes.predicate import Predicate, holds, names_in, split
-from netspec.sizes.question import Answer, Need, Question
+from netspec.sizes.question import Answer, Need, Question, by_name
 from netspec.sizes.real import NoSuchSizes, agrees, run_at
 from netspec.sizes.symbolic import ask_symbolic, loops
 from netspec.sizes.tries import find_by_tries
@@ -37,7 +37,7 @@ def answer_to(question: Question, own: bool = False) -> Answer:
 
     Raises NotSymbolic where nothing is known, as what is refused at the question's own sizes.
     """
-    hints = _named(question.hints)
+    hints = by_name(question.hints)
     known = [] if own else _answers.get(question.key, [])
     for answer in known:
         if all(holds(need.predicate, hints) for need in answer.needs):
@@ -46,10 +46,6 @@ def answer_to(question: Question, own: bool = False) -> Answer:
     if not own:
         _answers.keep(question.key, [*known, answer])
     return answer
-
-
-def _named(sizes: Sequence[int]) -> dict[str, int]:
-    return {f"s{number}": size for number, size in enumerate(sizes)}
 
 
 def _asked(question: Question) -> Answer:
@@ -81,14 +77,14 @@ def _from_better_sizes(question: Question, here: Any) -> Answer | None:
             answer = _from_torch(other, there) if there is not None else None
             if answer is None or answer.tried or not agrees(answer.value, here, question.hints):
                 continue
-            if all(holds(need.predicate, _named(question.hints)) for need in answer.needs):
+            if all(holds(need.predicate, by_name(question.hints)) for need in answer.needs):
                 return answer
     return None
 
 
 def _is_right(question: Question, answer: Answer) -> bool:
     """Whether an answer is right at its own sizes and some others, and needs what it says."""
-    here = _named(question.hints)
+    here = by_name(question.hints)
     if not all(holds(need.predicate, here) for need in answer.needs):
         return False
     if not _right_within(question, answer.value, answer.needs, _CHECKED_ALIKE):
@@ -98,7 +94,7 @@ def _is_right(question: Question, answer: Answer) -> bool:
     for sizes in _candidates(question, predicates):
         if not unseen:
             break
-        named = _named(sizes)
+        named = by_name(sizes)
         broken = {number for number, one in enumerate(predicates) if not holds(one, named)}
         if not broken & unseen:
             continue
@@ -121,7 +117,7 @@ def _from_torch(question: Question, here: Any) -> Answer:
     if not agrees(value, here, question.hints):
         return find_by_tries(question, here, "symbols and numbers disagree")
     each = dict.fromkeys(part for one in assumed for part in split(one))
-    here_ = _named(question.hints)
+    here_ = by_name(question.hints)
     assumed = [one for one in each if names_in(one) and holds(one, here_)]
     needs = _needed(question, value, assumed)
     doubtful = [need for need in needs if not need.fails]
@@ -149,7 +145,7 @@ def _needed(question: Question, value: Any, assumed: Sequence[Predicate]) -> tup
     runs: list[_Run] = []
     counts = [0] * len(assumed)
     for sizes in _candidates(question, assumed):
-        named = _named(sizes)
+        named = by_name(sizes)
         broken = [number for number, one in enumerate(assumed) if not holds(one, named)]
         if not broken or all(counts[number] >= _BREAKING for number in broken):
             continue
@@ -182,7 +178,7 @@ def _right_within(
     """Whether the answer is right at other sizes for which it says so."""
     checked = 0
     for sizes in _candidates(question, [need.predicate for need in needs]):
-        if not all(holds(need.predicate, _named(sizes)) for need in needs):
+        if not all(holds(need.predicate, by_name(sizes)) for need in needs):
             continue
         try:
             found = run_at(question, sizes)
@@ -237,7 +233,7 @@ def _breaking(one: Predicate, index: int, question: Question) -> list[int]:
     if name not in names_in(one):
         return []
     sizes = torch.arange(question.least[index], max(_FAR, 3 * hint))
-    found = holds(one, {**_named(question.hints), name: sizes})
+    found = holds(one, {**by_name(question.hints), name: sizes})
     broken = sizes[~found] if isinstance(found, torch.Tensor) else sizes[:0]
     if not len(broken):
         return []

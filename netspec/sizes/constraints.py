@@ -279,12 +279,13 @@ def _independent(needs: Sequence[_Need], known: Sequence[Predicate]) -> list[_Ne
     before = torch.ones(size, dtype=torch.bool)
     for one in known:
         if names_in(one) <= grid.keys():
-            before &= _on(one, grid, size)
-    vectors = [_on(need.predicate, grid, size) for need in needs]
+            before &= on_grid(one, grid, size)
+    vectors = [on_grid(need.predicate, grid, size) for need in needs]
     return [needs[number] for number in _minimal(before, vectors)]
 
 
-def _on(one: Predicate, grid: Mapping[str, torch.Tensor], size: int) -> torch.Tensor:
+def on_grid(one: Predicate, grid: Mapping[str, torch.Tensor], size: int) -> torch.Tensor:
+    """Whether a predicate holds, at each point of a grid."""
     found = holds(one, grid)
     if isinstance(found, bool):
         return torch.full((size,), found)

@@ -18,6 +18,7 @@ from netspec.sizes.constraints import (
     Source,
     constraints_of,
     grid_of,
+    on_grid,
     reduced,
     source_of,
 )
@@ -220,10 +221,10 @@ def _breaking(
     size = len(next(iter(grid.values())))
     fits = torch.ones(size, dtype=torch.bool)
     for predicate in others:
-        fits &= _over(predicate, grid, size)
+        fits &= on_grid(predicate, grid, size)
     broken = torch.zeros(size, dtype=torch.bool)
     for predicate in one.predicates:
-        broken |= ~_over(predicate, grid, size)
+        broken |= ~on_grid(predicate, grid, size)
     points = torch.stack([grid[name][fits & broken] for name in names], dim=1)
     if not len(points):
         return
@@ -233,11 +234,3 @@ def _breaking(
     picked = [near[0], small[0], near[len(near) // 3], near[len(near) // 2]]
     for index in list(dict.fromkeys(map(int, picked)))[:_TRIES]:
         yield dict(zip(names, map(int, points[index]), strict=True))
-
-
-def _over(one: Predicate, grid: Mapping[str, torch.Tensor], size: int) -> torch.Tensor:
-    value = holds(one, grid)
-    if isinstance(value, bool):
-        return torch.full((size,), value)
-    assert isinstance(value, torch.Tensor), "a predicate of tensors"
-    return value

@@ -20,7 +20,7 @@ from netspec.sizes.formula import Formula, Symbol, constant, replaced, symbol, v
 from netspec.sizes.from_sympy import NotSymbolic
 from netspec.sizes.indices import limits_of_indices, numbers_of
 from netspec.sizes.predicate import Predicate, names_in, replace_in
-from netspec.sizes.question import Answer, Need, Number, leaves, make_question, mapped
+from netspec.sizes.question import Answer, Need, Number, by_name, leaves, make_question, mapped
 from netspec.sizes.symbolic import with_order
 from netspec.sizes.values import Shaped, Size, SizedType, number_of, python_call
 
@@ -77,7 +77,7 @@ def follow(
     try:
         found = walk(program, module, inputs, follower)  # type: ignore[arg-type]
         follower.found.output = _data(found)
-    except (Refuses, NotSymbolic, ArithmeticError, TypeError, ValueError) as reason:
+    except (Refuses, NotSymbolic, ArithmeticError, ValueError) as reason:
         follower.found.stopped = str(reason)
         follower.found.stopped_at = follower.steps[-1] if follower.steps else None
     return follower.found
@@ -166,7 +166,7 @@ class _Follower(RunsInSteps):
         self._answers[id(answer)] = answer  # the same for the same question
         if self._calls > MOST_CALLS or len(self._answers) > MOST_ANSWERS:
             raise Refuses("the network makes more calls than are looked at")
-        by_number = {f"s{number}": size for number, size in enumerate(sizes)}
+        by_number = by_name(sizes)
 
         def back(one: Symbol) -> Formula | None:
             return by_number.get(one.name)

@@ -290,22 +290,20 @@ def replaced(formula: Formula, by: Callable[[Symbol], Formula | None]) -> Formul
             case Scaled(factor, of):
                 return scaled(factor, replaced(of, by))
 
-    found = constant(0)
-    for product, factor in formula.terms:
-        term = constant(factor)
-        for one in product:
-            term = times(term, of_atom(one))
-        found = add(found, term)
-    return found
+    return _with_atoms(formula, of_atom)
 
 
 def of_filled(stride: Formula) -> Formula:
     """A stride of a tensor that is not empty: there `max(1, H)` is `H`."""
+    return _with_atoms(stride, _filled)
+
+
+def _with_atoms(formula: Formula, change: Callable[[Atom], Formula]) -> Formula:
     found = constant(0)
-    for product, factor in stride.terms:
+    for product, factor in formula.terms:
         term = constant(factor)
         for one in product:
-            term = times(term, _filled(one))
+            term = times(term, change(one))
         found = add(found, term)
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -14,6 +14,8 @@ from netspec.sizes.formula import Formula, Symbol, atom, constant, symbol, symbo
 from netspec.sizes.formula import add as plus
 from netspec.sizes.predicate import Predicate
 from netspec.sizes.values import Fraction, Shaped, Size, SizedType
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,11 @@ class Numbering:
     def type_of(self, sized: SizedType) -> SizedType:
         strides = None if sized.strides is None else tuple(map(self.of, sized.strides))
         return replace(sized, dims=tuple(map(self.of, sized.dims)), strides=strides)
+
+
+def by_name(sizes: Sequence[T]) -> dict[str, T]:
+    """Sizes by what a question calls them: `s0`, `s1`, …"""
+    return {f"s{number}": size for number, size in enumerate(sizes)}
 
 
 def make_question(

@@ -10,7 +10,7 @@ import torch
 
 from netspec.ir.walk.run_operator import Refuses, ask
 from netspec.sizes.formula import Formula, value_at
-from netspec.sizes.question import Number, Question, mapped
+from netspec.sizes.question import Number, Question, by_name, mapped
 from netspec.sizes.values import SizedType
 
 _MOST_ELEMENTS = 1 << 40
@@ -34,7 +34,7 @@ def run_at(question: Question, sizes: Sequence[int]) -> Any:
 
     Raises NoSuchSizes.
     """
-    values = {f"s{number}": size for number, size in enumerate(sizes)}
+    values = by_name(sizes)
 
     def leaf(one: Any) -> Any:
         if isinstance(one, Number):
@@ -57,7 +57,7 @@ def run_at(question: Question, sizes: Sequence[int]) -> Any:
             value, _ = ask(question.target, args, kwargs)
     except Refuses:
         return None
-    return mapped(_plain(value), _found)
+    return mapped(value, _found)
 
 
 def _size(formula: Formula, values: dict[str, int]) -> int:
@@ -68,13 +68,6 @@ def _size(formula: Formula, values: dict[str, int]) -> int:
     return size
 
 
-def _plain(value: Any) -> Any:
-    """Named tuples as tuples."""
-    if isinstance(value, tuple):
-        return tuple([_plain(item) for item in value])
-    return value
-
-
 def _found(one: Any) -> Any:
     if isinstance(one, torch.Tensor):
         return Found(tuple(one.shape), tuple(one.stride()), one.dtype)
@@ -83,7 +76,7 @@ def _found(one: Any) -> Any:
 
 def agrees(value: Any, found: Any, sizes: Sequence[int]) -> bool:
     """Whether what came out at these sizes is what the answer's value says."""
-    values = {f"s{number}": size for number, size in enumerate(sizes)}
+    values = by_name(sizes)
     match value, found:
         case SizedType(), Found():
             if value.dtype != found.dtype or len(value.dims) != len(found.dims):

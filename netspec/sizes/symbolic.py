@@ -12,7 +12,7 @@ from netspec.ops.torch_internals import DispatchMode, SymbolicSizes, quiet_fakes
 from netspec.sizes.formula import Formula, constant, of_filled, symbol, times, value_at
 from netspec.sizes.from_sympy import NotSymbolic, formula_of, predicate_of
 from netspec.sizes.predicate import Predicate
-from netspec.sizes.question import Number, Question, leaves, mapped
+from netspec.sizes.question import Number, Question, by_name, leaves, mapped
 from netspec.sizes.real import NoSuchSizes, run_at
 from netspec.sizes.values import SizedType, dense_strides
 
@@ -27,7 +27,7 @@ def ask_symbolic(question: Question) -> tuple[Any, list[Predicate]]:
     symbolic = SymbolicSizes()
     sizes = [symbolic.size(f"s{i}", hint) for i, hint in enumerate(question.hints)]
     symbols = {str(sympy_of(size)): symbol(f"s{i}") for i, size in enumerate(sizes)}
-    given = {f"s{i}": size for i, size in enumerate(sizes)}
+    given = by_name(sizes)
     try:
         with symbolic.mode(), torch.no_grad(), quiet_fakes():
             leaf = lambda one: _argument(one, given)  # noqa: E731
@@ -38,7 +38,7 @@ def ask_symbolic(question: Question) -> tuple[Any, list[Predicate]]:
         raise NotSymbolic(_reason(error)) from None
     try:
         assumed = [predicate_of(expr, symbols) for expr in symbolic.assumed()]
-        return mapped(_plain(value), lambda one: _result(one, symbols)), assumed
+        return mapped(value, lambda one: _result(one, symbols)), assumed
     except RecursionError:
         raise NotSymbolic("a formula that is too long") from None
 
@@ -56,12 +56,6 @@ def _argument(one: Any, sizes: Mapping[str, Any]) -> Any:
     dims = [value_at(dim, sizes) for dim in one.dims]
     strides = [value_at(stride, sizes) for stride in one.all_strides]
     return torch.empty_strided(dims, strides, dtype=one.dtype, device="meta")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple([_plain(item) for item in value])
-    return value
 
 
 def _result(one: Any, symbols: Mapping[str, Formula]) -> Any:

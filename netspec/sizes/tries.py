@@ -18,7 +18,7 @@ from netspec.sizes.formula import (
 )
 from netspec.sizes.from_sympy import NotSymbolic
 from netspec.sizes.predicate import All, Predicate, compare, equal
-from netspec.sizes.question import Answer, Need, Number, Question
+from netspec.sizes.question import Answer, Need, Number, Question, by_name
 from netspec.sizes.real import Found, NoSuchSizes, run_at
 from netspec.sizes.values import SizedType
 
@@ -119,7 +119,7 @@ def _fitted(
             return None
         parts.append(part)
     for found in _joined(parts, home):
-        named = [({f"s{i}": size for i, size in enumerate(one.sizes)}, one) for one in every]
+        named = [(by_name(one.sizes), one) for one in every]
         if all(value_at(found, sizes) == one.values[position] for sizes, one in named):
             return found
     return None

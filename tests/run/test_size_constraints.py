@@ -27,7 +27,7 @@ def test_the_constraint_and_a_mend_are_told(tmp_path: Path) -> None:
     assert diagnostic.span.line == 23
     assert diagnostic.notes == (
         "the sizes are N = 2, H = 30, W = 30",
-        "it is valid for H, W: multiples of 4 (cat1, unet.yaml:26)",
+        "valid for: H, W: multiples of 4 (cat1, unet.yaml:26)",
     )
     assert diagnostic.help == "H = 32, W = 32 would do: data.size=32 resizes the images of a folder"
 
