@@ -13,7 +13,7 @@ from netspec.commands.output_file import refuses, write_result
 from netspec.commands.spec_argument import Changes, compile_given, read_changes, with_given
 from netspec.compiled import notes_of
 from netspec.display import visible
-from netspec.drawing.graph import graph_of
+from netspec.drawing.graph import drawing_of
 from netspec.drawing.mermaid import mermaid_text
 from netspec.drawing.page import page_html
 from netspec.errors import SpecError
@@ -86,7 +86,7 @@ def _draw(options: Namespace, changes: Changes) -> int:
         print_error(error)
         return 1
     if options.mermaid:
-        text = mermaid_text(graph_of(found), options.depth or 1)
+        text = mermaid_text(drawing_of(found), options.depth or 1)
     else:
         text = page_html(found)
     status = write_result(text, options)

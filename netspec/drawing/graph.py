@@ -40,7 +40,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Graph:
+class Drawing:
     """All that is drawn, and what is wrong."""
 
     name: str
@@ -50,7 +50,7 @@ class Graph:
     costs: Summary | None
 
 
-def graph_of(analysis: Analysis) -> Graph:
+def drawing_of(analysis: Analysis) -> Drawing:
     """The picture of a spec; of a wrong one as far as it is known."""
     costs = analysis.costs()
     rows = {} if costs is None else {row.path: row for row in costs.rows}
@@ -63,7 +63,7 @@ def graph_of(analysis: Analysis) -> Graph:
     value = None if analysis.source is None else analysis.source.value
     named = value.get("name") if isinstance(value, dict) else None
     name = costs.name if costs is not None else named if isinstance(named, str) else "network"
-    return Graph(name, cards, tuple(lines), analysis.diagnostics, costs)
+    return Drawing(name, cards, tuple(lines), analysis.diagnostics, costs)
 
 
 def _parent(path: str, known: Mapping[str, Node]) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from netspec.display import visible
-from netspec.drawing.graph import Card, Graph
+from netspec.drawing.graph import Card, Drawing
 
 _ESCAPED = str.maketrans({c: f"#{ord(c)};" for c in "\"'`<>&#;|[]{}()\\%*_~"})
 
 
-def mermaid_text(graph: Graph, depth: int = 1) -> str:
+def mermaid_text(graph: Drawing, depth: int = 1) -> str:
     """A flowchart of the outermost levels; what is deeper is in the card around it."""
     lines = ["flowchart TD"]
     ids: dict[str, str] = {}

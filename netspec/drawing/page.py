@@ -12,7 +12,7 @@ from pathlib import Path
 
 from netspec.analysis.analyse import Analysis
 from netspec.display import visible
-from netspec.drawing.graph import Card, Graph, graph_of
+from netspec.drawing.graph import Card, Drawing, drawing_of
 
 HERE = Path(__file__).parent
 _MOST_TEXT = 2_000_000  # characters of the spec's files that travel with the page
@@ -24,7 +24,7 @@ def page_html(analysis: Analysis) -> str:
     What the spec says reaches it as data alone: no text of it is ever read as markup, and only the
     page's own scripts run.
     """
-    graph = graph_of(analysis)
+    graph = drawing_of(analysis)
     data = json.dumps(_data(graph, analysis), separators=(",", ":"), ensure_ascii=True)
     data = data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     style = (HERE / "page.css").read_text(encoding="utf-8")
@@ -63,7 +63,7 @@ def _hash(script: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def _data(graph: Graph, analysis: Analysis) -> dict[str, object]:
+def _data(graph: Drawing, analysis: Analysis) -> dict[str, object]:
     costs = graph.costs
     return {
         "name": visible(graph.name),

@@ -16,7 +16,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundName:
     """A name: its definition, its places in all texts, and the one that was pointed at."""
 
     name: Name
@@ -26,7 +26,7 @@ class Found:
 
 def find_name(
     analysis: Analysis, line: int, column: int, others: Iterable[Analysis]
-) -> Found | None:
+) -> FoundName | None:
     """The name at a place; `others` are the analyses of texts that may use it, too."""
     name = name_at(analysis, line, column)
     if name is None or analysis.source is None:
@@ -44,7 +44,7 @@ def find_name(
         and span.line == line
         and span.column <= column <= span.column + span.width
     )
-    return Found(name, at, tuple(distinct.values()))
+    return FoundName(name, at, tuple(distinct.values()))
 
 
 def _is_same(a: Span, b: Span) -> bool:

@@ -20,7 +20,7 @@ from netspec.lsp.cursor import cursor_at
 from netspec.lsp.definition import file_named
 from netspec.lsp.document import Document, Opened, rows_by_path, uri_of
 from netspec.lsp.hover import hover
-from netspec.lsp.references import Found, find_name, name_alone, renamed, unfit, why_not
+from netspec.lsp.references import FoundName, find_name, name_alone, renamed, unfit, why_not
 from netspec.lsp.signature import signature_help
 from netspec.lsp.workspace import Settings, Workspace
 from netspec.reporting.pages import read_pages
@@ -278,7 +278,7 @@ def _tell_of_names(server: SpecServer) -> None:
     """Names over all texts that know them."""
     specs = server.specs
 
-    async def found_at(uri: str, position: lsp.Position, everywhere: bool) -> Found | None:
+    async def found_at(uri: str, position: lsp.Position, everywhere: bool) -> FoundName | None:
         opened = server.opened(uri)
         if not opened.document.is_spec:
             return None
@@ -289,7 +289,7 @@ def _tell_of_names(server: SpecServer) -> None:
             return alone
         home = alone.name.definition.file
 
-        def ask() -> Found | None:
+        def ask() -> FoundName | None:
             others = [*specs.including(home, alone.name.name)]
             own = specs.text_of(home)
             if own is not None:
@@ -343,7 +343,7 @@ def _tell_of_names(server: SpecServer) -> None:
         return lsp.WorkspaceEdit(changes=changes)
 
 
-def _renaming(specs: Workspace, found: Found, new: str) -> dict[str, list[lsp.TextEdit]] | str:
+def _renaming(specs: Workspace, found: FoundName, new: str) -> dict[str, list[lsp.TextEdit]] | str:
     """The edits by file that give a name another one, or why it can't have that."""
     name = found.name
     reason = why_not(name, new)

@@ -14,7 +14,7 @@ from netspec.ir.graph import NewModule
 from netspec.sizes.formula import Formula, Quotient, atoms_of, constant
 from netspec.sizes.predicate import formulas_in
 from netspec.sizes.question import Answer, Number
-from netspec.sizes.real import Found
+from netspec.sizes.real import TensorLayout
 from netspec.sizes.values import SizedType
 
 _LEAST_CHANNELS = 9  # smaller numbers are kernels, strides and such
@@ -51,7 +51,7 @@ def answer_like(model: Answer, here: Any) -> Answer | None:
 
 def _with_numbers(value: Any, here: Any) -> Any:
     match value, here:
-        case SizedType(), Found():
+        case SizedType(), TensorLayout():
             if value.strides is not None or len(value.dims) != len(here.dims):
                 return None
             dims = []

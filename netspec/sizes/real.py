@@ -21,7 +21,7 @@ class NoSuchSizes(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TensorLayout:
     """A tensor's sizes, strides and dtype as they came out."""
 
     dims: tuple[int, ...]
@@ -30,7 +30,7 @@ class Found:
 
 
 def run_at(question: Question, sizes: Sequence[int]) -> Any:
-    """What comes out, with a Found for each tensor; None where torch refuses.
+    """What comes out, with a TensorLayout for each tensor; None where torch refuses.
 
     Raises NoSuchSizes.
     """
@@ -70,7 +70,7 @@ def _size(formula: Formula, values: dict[str, int]) -> int:
 
 def _found(one: Any) -> Any:
     if isinstance(one, torch.Tensor):
-        return Found(tuple(one.shape), tuple(one.stride()), one.dtype)
+        return TensorLayout(tuple(one.shape), tuple(one.stride()), one.dtype)
     return one
 
 
@@ -78,7 +78,7 @@ def agrees(value: Any, found: Any, sizes: Sequence[int]) -> bool:
     """Whether what came out at these sizes is what the answer's value says."""
     values = by_name(sizes)
     match value, found:
-        case SizedType(), Found():
+        case SizedType(), TensorLayout():
             if value.dtype != found.dtype or len(value.dims) != len(found.dims):
                 return False
             return tuple(value_at(dim, values) for dim in value.dims) == found.dims

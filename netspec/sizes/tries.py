@@ -19,7 +19,7 @@ from netspec.sizes.formula import (
 from netspec.sizes.from_sympy import NotSymbolic
 from netspec.sizes.predicate import All, Predicate, compare, equal
 from netspec.sizes.question import Answer, Need, Number, Question, by_name
-from netspec.sizes.real import Found, NoSuchSizes, run_at
+from netspec.sizes.real import NoSuchSizes, TensorLayout, run_at
 from netspec.sizes.values import SizedType
 
 _STEPS = 14  # sizes in a row, from each of the question's
@@ -221,7 +221,7 @@ def _built(here: Any, formulas: Sequence[Formula]) -> Any:
 
 def _collect(found: Any, size: Callable[[int], Any]) -> Any:
     match found:
-        case Found(dims, strides, dtype):
+        case TensorLayout(dims, strides, dtype):
             order = _order_of(dims, strides)
             sized = tuple([size(dim) for dim in dims])
             return SizedType(sized, dtype, order)

@@ -14,7 +14,7 @@ import pytest
 
 import netspec
 from netspec.cli import main
-from netspec.drawing.graph import Card, graph_of
+from netspec.drawing.graph import Card, drawing_of
 from netspec.drawing.mermaid import mermaid_text
 from netspec.drawing.page import page_html
 
@@ -57,7 +57,7 @@ def shape_of(cards: tuple[Card, ...] | list[Card]) -> list[Any]:
 
 
 def test_equal_copies_are_drawn_once() -> None:
-    graph = graph_of(analysed(TEXT))
+    graph = drawing_of(analysed(TEXT))
     assert shape_of(graph.cards) == [
         ("x", 1, []),
         ("body", 1, [("body.0", 3, [("body.0.fc", 1, []), ("body.0.out", 1, [])])]),
@@ -78,7 +78,7 @@ def test_copies_that_differ_are_drawn_each() -> None:
     text = TEXT.replace("    layers:\n      fc:", "    args: {bias: true}\n    layers:\n      fc:")
     text = text.replace("out_features: 8}", "out_features: 8, bias: =bias}")
     text = text.replace("repeat: 3}", 'repeat: 3, bias: "=i != 1"}')
-    body = graph_of(analysed(text)).cards[1]
+    body = drawing_of(analysed(text)).cards[1]
     assert [(card.node.path, card.times) for card in body.inner] == [
         ("body.0", 1), ("body.1", 1), ("body.2", 1),
     ]  # fmt: skip
@@ -134,7 +134,7 @@ def test_only_the_pages_own_scripts_run() -> None:
 
 def test_mermaid() -> None:
     assert (
-        mermaid_text(graph_of(analysed(TEXT)))
+        mermaid_text(drawing_of(analysed(TEXT)))
         == """\
 flowchart TD
   n0["x<br/>input<br/>#91;N, 8#93;"]
@@ -150,9 +150,9 @@ flowchart TD
   n2 -.- n3
 """
     )
-    deep = mermaid_text(graph_of(analysed(TEXT)), 3)
+    deep = mermaid_text(drawing_of(analysed(TEXT)), 3)
     assert 'subgraph n2["body.0 × 3<br/>Twice' in deep and "    end" in deep
-    hostile = mermaid_text(graph_of(analysed(WRONG)))
+    hostile = mermaid_text(drawing_of(analysed(WRONG)))
     assert "<img" not in hostile and "class n2 refused" in hostile
 
 
