@@ -152,7 +152,7 @@ def kinds(folder: Path) -> dict[str, list[str]]:
     return {
         "csv": [f"data.root={folder / 't.csv'}", "data.test=0", *none],
         "npz": [f"data.root={folder / 'a.npz'}", "data.test=0", *none],
-        "image_folder": [*image, *none],
+        "image_folder": [*image, "data.test=0", *none],
         "random": ["data.train=9", "data.test=0", *none, "model.args.num_classes=2"],
     }
 
