@@ -9,7 +9,7 @@ import torch
 
 from netspec.ops import execution_limits
 from netspec.ops.process_state import own_random_state, silence
-from netspec.ops.torch_internals import tree_map
+from netspec.ops.torch_internals import import_dynamo_late, tree_map
 from netspec.ops.types import Fact, OperatorRejects, TensorType, elements, has_tensor
 from netspec.ops.values import MANY, UNIT, fact_of, go_back, has_whole_numbers, in_a_graph, to_value
 
@@ -20,6 +20,7 @@ def on_meta(
     target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
 ) -> object:
     """What a call gives on `meta`. Raises whatever the operator raises."""
+    import_dynamo_late()
     positional = [to_value(a) for a in args]
     named = {name: to_value(value) for name, value in kwargs.items()}
     large = execution_limits.is_large((*positional, *named.values()))

@@ -6,12 +6,18 @@ Each is held by a test of its own, which names it when a version of torch has it
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
+from types import FunctionType
 from typing import Any
 
 import torch
+import torch._decomp.decompositions
+import torch._refs.nn.functional
+import torch._refs.special
+from torch._compile import _disable_dynamo
 from torch._jit_internal import boolean_dispatched
 from torch.nn.modules.batchnorm import _NormBase as NormBase
 from torch.nn.modules.conv import _ConvNd as ConvNd
@@ -28,6 +34,7 @@ __all__ = [
     "NormBase",
     "SymbolicSizes",
     "boolean_dispatched",
+    "import_dynamo_late",
     "is_one_of_several",
     "quiet_fakes",
     "schemas_for",
@@ -55,6 +62,42 @@ class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+
+
+@cache
+def import_dynamo_late() -> None:
+    """What computes facts on `meta` imports `torch._dynamo` no more.
+
+    Much of it is kept out of what `torch.compile` traces, and its first call imports the compiler
+    for that, which takes a second. Where nobody has imported it, nothing is traced.
+    """
+    modules = (torch._refs, torch._refs.nn.functional, torch._refs.special)
+    stack = [f for m in (*modules, torch._decomp.decompositions) for f in vars(m).values()]
+    seen: set[int] = set()
+    while stack:
+        function = stack.pop()
+        if not isinstance(function, FunctionType) or id(function) in seen:
+            continue
+        seen.add(id(function))
+        around = [cell.cell_contents for cell in function.__closure__ or ()]
+        stack += around
+        if function.__code__ is _KEPT_OUT:
+            kept_out = around[function.__code__.co_freevars.index("fn")]
+            if not hasattr(kept_out, "__dynamo_disable"):
+                kept_out.__dynamo_disable = _imports_late(kept_out, function)
+
+
+_KEPT_OUT = _disable_dynamo(lambda: None).__code__
+
+
+def _imports_late(kept_out: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if "torch._dynamo" not in sys.modules:
+            return kept_out(*args, **kwargs)
+        vars(kept_out).pop("__dynamo_disable", None)  # and torch makes its own
+        return function(*args, **kwargs)
+
+    return call
 
 
 def without_modes() -> AbstractContextManager[object]:

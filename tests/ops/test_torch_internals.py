@@ -88,11 +88,34 @@ def test_without_functions() -> None:
 
 
 def test_the_first_check_of_a_process_does_not_import_dynamo() -> None:
-    """It takes half a second; torch does so for modes of kernels, and for many a decomposition."""
+    """It takes a second; torch does so for modes of kernels, and for many a decomposition."""
     code = (
         "import sys, netspec\n"
-        "netspec.check('lenet')\n"
+        "for name in ('lenet', 'resnet18', 'gpt2', 'efficientnet_b0', 'lstm_lm'):\n"
+        "    netspec.check(name)\n"
         "assert 'torch._decomp' in sys.modules and 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+def test_import_dynamo_late() -> None:
+    """Facts are computed without it; behind its import torch keeps what it wants out of traces."""
+    code = (
+        "import sys, torch\n"
+        "from netspec.ops.torch_internals import import_dynamo_late\n"
+        "import_dynamo_late()\n"
+        "kept_out = torch._refs.exp\n"
+        "while not hasattr(kept_out, '__dynamo_disable'):\n"
+        "    around = [cell.cell_contents for cell in kept_out.__closure__]\n"
+        "    kept_out = next(each for each in around if isinstance(each, type(lambda: 0)))\n"
+        "x = torch.empty(2, device='meta')\n"
+        "ours = kept_out.__dynamo_disable\n"
+        "assert torch._refs.exp(x).shape == (2,)\n"
+        "assert kept_out.__dynamo_disable is ours and 'torch._dynamo' not in sys.modules\n"
+        "import torch._dynamo\n"
+        "assert torch._refs.exp(x).shape == (2,)\n"
+        "assert kept_out.__dynamo_disable is not ours\n"
+        "assert kept_out.__dynamo_disable._torchdynamo_disable\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
 

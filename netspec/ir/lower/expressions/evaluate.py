@@ -71,6 +71,7 @@ from netspec.language.expressions import (
     literal,
     parse_expression,
 )  # fmt: skip
+from netspec.limits import spend
 from netspec.ops import catalog, registry
 from netspec.ops.types import Slice, TensorType, has_tensor
 
@@ -85,6 +86,7 @@ _OPS: dict[type[ast.AST], str] = {
 _CONSTANTS = {"inf": math.inf, "pi": math.pi}
 _ATTRIBUTES = ("shape", "ndim", "dtype", "device", "T", "mT")
 _SIZES = ("size", "dim", "numel")
+_A_PART = 25  # the work of one name, number or operator
 
 
 def evaluate(text: str, scope: Scope, place: Place) -> Operand:
@@ -191,6 +193,7 @@ def _each(
 
 def _reference(node: ast.expr, scope: Scope, place: Place) -> Operand | Module:
     """An operand, or a module where the node names one that gives no value of its own."""
+    spend(_A_PART)
     place = place.of(node)
     match node:
         case ast.Constant(value=value):
