@@ -11,7 +11,16 @@ from netspec.ops import execution_limits
 from netspec.ops.process_state import own_random_state, silence
 from netspec.ops.torch_internals import import_dynamo_late, tree_map
 from netspec.ops.types import Fact, OperatorRejects, TensorType, elements, has_tensor
-from netspec.ops.values import MANY, UNIT, fact_of, go_back, has_whole_numbers, in_a_graph, to_value
+from netspec.ops.values import (
+    MANY,
+    UNIT,
+    fact_of,
+    go_back,
+    has_whole_numbers,
+    in_a_graph,
+    to_value,
+    with_floats,
+)
 
 MAX_TINY = 1_000_000  # elements of a call that the CPU is asked
 
@@ -50,8 +59,7 @@ def on_cpu(
         raise OperatorRejects("it has no `meta` facts, and the inputs are too large to try it on")
     found: list[Fact] = []
     refusal: Exception | None = None
-    # A backward pass looks at the numbers of indexes, offsets and lengths, and these are made up.
-    backward = backward and not any(map(has_whole_numbers, (*args, *kwargs.values())))
+    backward = backward and _takes_numbers_alone(target, args, kwargs, bounds)
     # Only zeros and ones where several tensors have to agree: ctc_loss trusts its lengths.
     alone = sum(isinstance(a, (TensorType, tuple)) for a in (*args, *kwargs.values())) == 1
     fills = (0, 1, MANY) if alone else (0, 1)
@@ -78,6 +86,26 @@ def on_cpu(
     if any(fact != found[0] for fact in found):
         raise OperatorRejects("the shape of its result depends on the values of its input")
     return found[0]
+
+
+def _takes_numbers_alone(
+    target: Callable[..., object],
+    args: tuple[Fact, ...],
+    kwargs: Mapping[str, Fact],
+    bounds: Callable[[], AbstractContextManager[object]],
+) -> bool:
+    """Whether no tensor has indexes, offsets or lengths: it may as well be of floats.
+
+    A backward pass looks at the numbers of those, and these are made up.
+    """
+    if not any(map(has_whole_numbers, (*args, *kwargs.values()))):
+        return True
+    floats = {name: with_floats(value) for name, value in kwargs.items()}
+    try:
+        on_cpu(target, tuple(map(with_floats, args)), floats, bounds, one=True)
+    except OperatorRejects:
+        return False
+    return True
 
 
 def first_line(error: Exception) -> str:

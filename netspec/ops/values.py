@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from netspec.ops.execution_limits import check_count
@@ -21,6 +23,15 @@ def has_whole_numbers(fact: Fact) -> bool:
     return isinstance(fact, TensorType) and not (
         fact.dtype.is_floating_point or fact.dtype.is_complex
     )
+
+
+def with_floats(fact: Fact) -> Fact:
+    """A fact with floats in the place of tensors of integers and booleans."""
+    if isinstance(fact, tuple):
+        return tuple(map(with_floats, fact))
+    if isinstance(fact, TensorType) and has_whole_numbers(fact):
+        return replace(fact, dtype=torch.float32)
+    return fact
 
 
 def in_a_graph(value: object) -> object:

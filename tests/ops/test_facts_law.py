@@ -412,9 +412,11 @@ def test_pythons_operators_on_tensors() -> None:
         assert found.compared > 0, index
         differ |= {(str(key), kind): example for kind, example in found.differs.items()}
     # The CPU has no bits of floats, and takes no bool from them. Floor division keeps turned
-    # dimensions on `meta` only.
+    # dimensions on `meta` only. The backward pass of `x ** mask` subtracts from the mask: refused.
     bits = {(symbol, "accepted") for symbol in "&|^-"}
-    assert differ.keys() <= {*bits, ("//", "stride")}, differ
+    assert differ.keys() <= {*bits, ("//", "stride"), ("**", "refused")}, differ
+    with pytest.raises(RuntimeError, match="Subtraction"):
+        (tensors[0].requires_grad_() ** tensors[-1]).sum().backward()
 
 
 # The law

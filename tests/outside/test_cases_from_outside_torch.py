@@ -64,6 +64,38 @@ def test_train_mode_is_asked_of_what_has_a_mode(inputs: str, layer: str) -> None
         netspec.build(netspec.loads(spec(f"  a: {layer}\n", inputs)))
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "{call: addr, from: [x, y, x]}",
+        "{call: select_scatter, from: [m, y], dim: 0, index: 1}",
+        '"=y ** (x > 0)"',
+    ],
+)
+def test_a_backward_pass_is_asked_where_whole_numbers_are_no_indexes(layer: str) -> None:
+    inputs = "x: {shape: [4], dtype: int32}, y: [4], m: {shape: [2, 4], dtype: int64}"
+    with pytest.raises(SpecError, match="NS301"):
+        netspec.build(netspec.loads(spec(f"  a: {layer}\n  b: =a * y\n  c: =x + m\n", inputs)))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "{call: gather, from: [m, x], dim: 1}",
+        "{call: index_select, from: [m, x], dim: 1}",
+        "{call: embedding, from: [x, m]}",
+        '"=m ** 2 * x"',
+        '"=where(x > 0, y, 0.0)"',
+    ],
+)
+def test_and_not_where_they_are(layer: str) -> None:
+    inputs = "x: {shape: [2, 4], dtype: int64}, y: [4], m: [2, 4]"
+    if "index_select" in layer or "embedding" in layer:
+        inputs = inputs.replace("x: {shape: [2, 4]", "x: {shape: [2]")
+    text = spec(f"  a: {layer}\n  b: =(y * 1)\n  c: =x * 1\n  d: =m * 1\n", inputs)
+    netspec.build(netspec.loads(text + "outputs: [a, b, c, d]\n"))
+
+
 def test_a_free_batch_is_no_batch_of_one() -> None:
     netspec.build(netspec.loads(spec("  a: BatchNorm1d\n")))
     netspec.build(netspec.loads(spec("  a: BatchNorm2d\n", "x: [N, 8, 1, 1]")))

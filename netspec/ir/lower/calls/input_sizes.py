@@ -54,8 +54,8 @@ def infer(
 
     Of torch's classes the names tell which they are, of registered ones what was registered.
     `scope` is where the inputs come from, None where there are none.
-    Raises Refused: NS301 where a given size is not the input's, NS302 where a left-out one cannot
-    be told.
+    Reports NS301 where a given size is not the input's, NS302 where a left-out one cannot be told;
+    those are unknown then, so that the other arguments are checked yet.
     """
     question = _Question(context, name, operator, given, inputs, place, scope)
     tell = question.by_name if operator.registered is None else question.by_rule
@@ -64,18 +64,16 @@ def infer(
     for parameter in signature.parameters:
         if parameter.name not in rules or (operator.registered is None and not parameter.required):
             continue
-        size = tell(parameter.name)
-        if parameter.name in given:
+        with context.problems:
+            size = tell(parameter.name)
+            if parameter.name in given:
+                continue
+            if size is not None:
+                found[parameter.name] = size
+            elif parameter.required:
+                raise question.not_called(parameter.name)
             continue
-        if size is not None:
-            found[parameter.name] = size
-        elif parameter.required:
-            fact = f"`{parameter.name}` of `{name}` cannot be told: it is not called here"
-            condition = context.readings.condition(place)
-            help = f"give `{parameter.name}`"
-            if condition is not None:
-                help = f"write `when: {as_expression(condition)}`: only then something calls it"
-            raise refuse("NS302", fact, place.key_span(), help)
+        found[parameter.name] = context.unknown
     return found
 
 
@@ -97,6 +95,15 @@ class _Question:
     inputs: Sequence[Operand]
     place: Place
     scope: Scope | None
+
+    def not_called(self, parameter: str) -> Refused:
+        """Why nothing tells the size."""
+        fact = f"`{parameter}` of `{self.name}` cannot be told: it is not called here"
+        condition = self.context.readings.condition(self.place)
+        help = f"give `{parameter}`"
+        if condition is not None:
+            help = f"write `when: {as_expression(condition)}`: only then something calls it"
+        return refuse("NS302", fact, self.place.key_span(), help)
 
     def by_name(self, parameter: str) -> Operand | None:
         """By the convention of torch.nn. Raises Refused."""
