@@ -70,9 +70,9 @@ def type_of(tensor: torch.Tensor) -> TensorType:
 
 def has_tensor(fact: Fact) -> bool:
     """Whether a tensor is in a value."""
-    return isinstance(fact, TensorType) or (
-        isinstance(fact, tuple) and any(has_tensor(item) for item in fact)
-    )
+    if isinstance(fact, tuple):
+        return any(map(has_tensor, fact))
+    return isinstance(fact, TensorType)
 
 
 def count_tensors(fact: Fact) -> int:
@@ -94,8 +94,13 @@ def elements(fact: Fact) -> int:
     return sum(elements(item) for item in fact) if isinstance(fact, tuple) else 0
 
 
+_OWN_KEYS = frozenset({TensorType, int, str, type(None)})  # the most frequent of them
+
+
 def memo_key(fact: object) -> object:
     """A key that tells 1, 1.0 and True apart."""
+    if type(fact) in _OWN_KEYS:
+        return fact
     if isinstance(fact, tuple):
         return tuple([memo_key(item) for item in fact])
     if isinstance(fact, float):

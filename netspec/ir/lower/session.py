@@ -120,6 +120,10 @@ class Context:
     readings: Readings = field(default_factory=Readings)
     none_inputs: set[str] = field(default_factory=set)  # whose default came to be None
     seen_at: tuple[int, ...] | None = None  # at which probe each one's facts are looked up
+    unknown: Operand = field(init=False)  # in the place of a value that was refused
+
+    def __post_init__(self) -> None:
+        self.unknown = Operand(Value(-1), (UNKNOWN,) * len(self.probes), sized=False)
 
     def enter(self, name: str, place: Place) -> None:
         """Into a block or container; `leave` comes after. Raises Refused where there is no end."""
@@ -140,11 +144,6 @@ class Context:
             yield
         finally:
             self.at_layer = around
-
-    @property
-    def unknown(self) -> Operand:
-        """In the place of a value that was refused."""
-        return Operand(Value(-1), (UNKNOWN,) * len(self.probes), sized=False)
 
     @contextmanager
     def narrowed(self, condition: Operand | None, truth: bool = True) -> Iterator[None]:

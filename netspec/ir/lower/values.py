@@ -62,7 +62,8 @@ def same(a: Fact, b: Fact) -> bool:
 
 def are_same(facts: Sequence[Fact]) -> bool:
     """Whether a value is the same at each probe."""
-    return all(same(fact, facts[0]) for fact in facts)
+    first = facts[0]
+    return all(fact is first or same(fact, first) for fact in facts)
 
 
 def join(operands: Sequence[Operand]) -> tuple[bool, bool]:

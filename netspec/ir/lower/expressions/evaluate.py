@@ -603,7 +603,6 @@ def _count_of_items(node: ast.Call, scope: Scope) -> int | None:
 def _call_name(
     name: str, args: list[Operand], kwargs: dict[str, Operand], scope: Scope, place: Place
 ) -> Operand:
-    tensors = any(has_tensor(fact) for arg in args for fact in arg.facts)
     if name == "len" and len(args) == 1 and not kwargs and args[0].is_tensor:
         return _size("size", args[0], [scope.context.const(0)], scope, place)
     if name == "len" and len(args) == 1 and isinstance(args[0].facts[0], tuple):
@@ -611,9 +610,14 @@ def _call_name(
     unknown = any(operand.is_unknown for operand in args)
     if name in BUILTINS and unknown:
         return scope.context.unknown
-    if name in BUILTINS and not kwargs and not tensors:
+    if name in BUILTINS and not kwargs and not any(_holds_tensor(arg) for arg in args):
         return compute(name, BUILTINS[name], args, lambda *a: Builtin(name, a), scope, place)
     return call_function(name, args, kwargs, scope, place)
+
+
+def _holds_tensor(operand: Operand) -> bool:
+    """Whether a tensor is it, or in it, at any probe."""
+    return any(map(has_tensor, operand.facts[:1] if operand.static else operand.facts))
 
 
 def _size(name: str, receiver: Operand, args: list[Operand], scope: Scope, place: Place) -> Operand:

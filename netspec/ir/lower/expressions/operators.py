@@ -84,6 +84,8 @@ def is_plain(fact: Fact) -> bool:
 
 
 def pick(fact: Fact, key: Fact) -> Fact:
+    if type(fact) is tuple and type(key) is int and -len(fact) <= key < len(fact):
+        return fact[key]
     if isinstance(key, Slice):
         key = slice(key.start, key.stop, key.step)
     if isinstance(fact, Mapped):
