@@ -29,7 +29,7 @@ class Origin:
     `written` is how messages call it: `args={'width': …}`, `the override layers.a.p=0.1`.
     """
 
-    kind: Literal["act", "arg", "dtype", "limit", "option", "override", "plugin"]
+    kind: Literal["act", "arg", "dtype", "limit", "option", "override", "plugin", "size"]
     name: str
     written: str
 

@@ -16,7 +16,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from netspec.errors import Diagnostic, RunError, Span
+from netspec.errors import Diagnostic, Origin, RunError, Span
 from netspec.run import folder as files
 from netspec.run.checkpoint import load_checkpoint
 from netspec.run.command import Place, compose, config_folders, output_folder, without_hydra
@@ -164,7 +164,9 @@ def _settings_of_data(data: Mapping[str, object]) -> list[str]:
     if not isinstance(source, str):
         fact = "settings of data name their `source`"
         help = "like {'source': 'csv', 'root': 'table.csv'}"
-        raise RunError(Diagnostic("NS605", fact, Span("from data={…}"), help=help))
+        raise RunError(
+            Diagnostic("NS605", fact, Span.of(Origin("option", "data", "data={…}")), help=help)
+        )
     rest = {key: value for key, value in data.items() if key != "source"}
     return [
         f"data={text_of_value(source)}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from netspec.errors import Diagnostic, RunError, Span, did_you_mean
+from netspec.errors import Diagnostic, Origin, RunError, Span, did_you_mean
 from netspec.run.folder import BEST, LAST
 
 
@@ -22,5 +22,5 @@ def find_checkpoint(name: str | os.PathLike[str], span: Span | None = None) -> P
     if os.path.isdir(path):
         fact, near = f"the folder `{name}` has no {BEST}", None
     help = near or "name a file like outputs/…/checkpoints/best.safetensors, or a run's folder"
-    place = span or Span(f"from checkpoint={name}")
+    place = span or Span.of(Origin("override", "checkpoint", f"checkpoint={name}"))
     raise RunError(Diagnostic("NS703", fact, place, help=help))

@@ -24,7 +24,7 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from netspec.errors import Diagnostic, RunError, Span, SpecError, did_you_mean, nearest
+from netspec.errors import Diagnostic, Origin, RunError, Span, SpecError, did_you_mean, nearest
 from netspec.reporting.terminal import print_error
 from netspec.run.folder import exclusive_folder, remove_unused
 from netspec.run.help import help_text
@@ -222,7 +222,7 @@ def told(
                 raise RunError(not_an_override(text, "")) from None
             if _names_no_option(text, name):
                 fact = f"`{key_of(text)}` takes the name of an option"
-                place = Span(f"from {as_written(text)}")
+                place = Span.of(Origin("override", key_of(text), as_written(text)))
                 raise RunError(Diagnostic("NS702", fact, place)) from None
         span = Span("the command line")
         raise RunError(Diagnostic("NS702", _first_line(error), span)) from None
@@ -255,7 +255,9 @@ def _missing(error: MissingConfigException) -> Diagnostic:
     options = [str(name) for name in error.options or ()]
     near = did_you_mean(option, options) or (f"there are {', '.join(options)}" if options else None)
     fact = f"the group `{group}` has no option `{option}`" if group else f"no file `{option}`"
-    return Diagnostic("NS701", fact, Span(f"from {group}={option}"), help=near)
+    return Diagnostic(
+        "NS701", fact, Span.of(Origin("override", group, f"{group}={option}")), help=near
+    )
 
 
 def _refused(
@@ -268,7 +270,7 @@ def _refused(
     for text in sorted(overrides, key=len, reverse=True):
         key = key_of(text)
         if f"'{key}'" in said or text in said:
-            span = Span(f"from the override {as_written(text)}")
+            span = Span.of(Origin("override", key, f"the override {as_written(text)}"))
             if "Ambiguous value" in str(error.__cause__ or error):
                 fact = f"`{key}` has several values, and this is no sweep"
                 help = f"-m runs one after another; one value with commas is quoted: '{key}=\"…\"'"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from netspec.errors import Diagnostic, RunError, Span
+from netspec.errors import Diagnostic, Origin, RunError, Span
 
 _PER_CORE = 8  # processes that may share one
 
@@ -61,4 +61,8 @@ def _refused(name: str, fact: str) -> RunError:
     help = f"this machine has {shown}; `auto` takes the best of them"
     if not torch.cuda.is_available() and name.startswith("cuda") and torch.version.cuda is None:
         help += f"; this torch ({torch.__version__}) is a build without CUDA"
-    return RunError(Diagnostic("NS705", fact, Span(f"from device={name}"), help=help))
+    return RunError(
+        Diagnostic(
+            "NS705", fact, Span.of(Origin("override", "device", f"device={name}")), help=help
+        )
+    )

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from netspec.compiled import Compiled
-from netspec.errors import Diagnostic, RunError, Span
+from netspec.errors import Diagnostic, Origin, RunError, Span
 from netspec.run.batch_sizes import check_evaluation
 from netspec.run.classification_report import ClassScore, class_scores, confusion_lines, score_lines
 from netspec.run.data.dataset import Data, Examples
@@ -130,7 +130,9 @@ def _split(data: Data, name: str) -> Examples:
     there = [f"split={key}" for key, value in splits.items() if value is not None]
     fact = f"{data.name} has no {name} split"
     help = f"there is {' and '.join(there)}"
-    raise RunError(Diagnostic("NS601", fact, Span(f"from split={name}"), help=help))
+    raise RunError(
+        Diagnostic("NS601", fact, Span.of(Origin("override", "split", f"split={name}")), help=help)
+    )
 
 
 def _metrics(measured: Measured, task: str) -> dict[str, float]:

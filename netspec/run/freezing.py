@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
-from netspec.errors import Diagnostic, RunError, Span, did_you_mean
+from netspec.errors import Diagnostic, Origin, RunError, Span, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def freeze_at(model: nn.Module, patterns: Sequence[str], span: Span | None) -> F
         chosen.update(dict.fromkeys(names))
         if not names:
             fact = f"`{pattern}` freezes nothing: no parameter has such a path"
-            place = span or Span(f"from {pattern!r}")
+            place = span or Span.of(Origin("option", "patterns", repr(pattern)))
             help = did_you_mean(pattern, sorted(paths)) or _top(own)
             problems.append(Diagnostic("NS713", fact, place, help=help))
     if problems:

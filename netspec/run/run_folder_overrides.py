@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from netspec.errors import Diagnostic, RunError, Span
+from netspec.errors import Diagnostic, Origin, RunError, Span
 from netspec.run.folder import METRICS, read_metrics
 from netspec.run.overrides import for_hydra, key_of, last_of_each, quoted, value_of
 
@@ -37,7 +37,7 @@ def placed(overrides: Sequence[str], many: bool) -> list[str]:
         return rest
     if folder == "" or isinstance(folder, (bool, list, dict)):
         fact = "`folder` takes the path of a folder"
-        raise RunError(Diagnostic("NS702", fact, Span(f"from the override folder={folder}")))
+        raise RunError(Diagnostic("NS702", fact, _span("folder", folder)))
     key = "hydra.sweep.dir" if many else "hydra.run.dir"
     return [*rest, f"{key}={quoted(str(folder))}"]
 
@@ -61,7 +61,7 @@ def _folder_to_resume(resume: object, folder: object, many: bool) -> Path:
             return file.parent
     fact = f"no run below {top}/ waits to be gone on with"
     help = "name its folder: resume=FOLDER"
-    raise RunError(Diagnostic("NS709", fact, Span("from the override resume=true"), help=help))
+    raise RunError(Diagnostic("NS709", fact, _span("resume", "true"), help=help))
 
 
 def _called_with(folder: Path, many: bool) -> list[str]:
@@ -71,5 +71,9 @@ def _called_with(folder: Path, many: bool) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError):
         what = "sweep" if many else "run"
         fact = f"there is no {what} in {folder} to go on with"
-        span = Span(f"from the override resume={folder}")
+        span = _span("resume", folder)
         raise RunError(Diagnostic("NS709", fact, span)) from None
+
+
+def _span(key: str, value: object) -> Span:
+    return Span.of(Origin("override", key, f"the override {key}={value}"))

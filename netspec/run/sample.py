@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netspec.errors import Diagnostic, RunError, Span, SpecError
+from netspec.errors import Diagnostic, Origin, RunError, Span, SpecError
 from netspec.plugins import enabled
 from netspec.reporting.terminal import print_error
 from netspec.run.arguments import add_plugins, count, positive, whole
@@ -42,7 +42,11 @@ class Vocabulary:
             shown = ", ".join(map(repr, strange[:12]))
             fact = f"the model was trained on a text without {shown}"
             help = f"it knows these characters: {self.characters!r}"
-            raise RunError(Diagnostic("NS702", fact, Span("from --prompt"), help=help))
+            raise RunError(
+                Diagnostic(
+                    "NS702", fact, Span.of(Origin("option", "--prompt", "--prompt")), help=help
+                )
+            )
         return [self.characters.index(character) for character in text]
 
     def text(self, numbers: Sequence[int]) -> str:

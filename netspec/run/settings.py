@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from netspec.errors import Diagnostic, RunError, Span, did_you_mean
+from netspec.errors import Diagnostic, Origin, RunError, Span, did_you_mean
 from netspec.run.loggers.settings import LoggerSettings
 from netspec.run.overrides import as_written, key_of
 
@@ -217,5 +217,5 @@ def place_of(key: str, overrides: Sequence[str]) -> Span:
     for text in reversed(overrides):
         own = key_of(text)
         if key == own or key.startswith(f"{own}.") or own.startswith(f"{key}."):
-            return Span(f"from the override {as_written(text)}")
+            return Span.of(Origin("override", own, f"the override {as_written(text)}"))
     return Span(f"the run's configuration, {key}")

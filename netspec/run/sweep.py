@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from pydantic import ValidationError
 
 from netspec.emit.text import write_text as write_source
-from netspec.errors import Diagnostic, RunError, Span, SpecError
+from netspec.errors import Diagnostic, Origin, RunError, Span, SpecError
 from netspec.reporting.terminal import print_error
 from netspec.run import folder as files
 from netspec.run.command import told, without_hydra
@@ -112,7 +112,9 @@ def _points(arguments: Sequence[str], hydra_context: Any) -> list[Point]:
     (jobs,) = BasicSweeper.split_arguments(overrides, None)
     if not jobs:
         fact = "a sweep over nothing: an override has no values"
-        raise RunError(Diagnostic("NS702", fact, Span(f"from {' '.join(arguments)}")))
+        raise RunError(
+            Diagnostic("NS702", fact, Span.of(Origin("option", arguments[0], " ".join(arguments))))
+        )
     swept = {o.get_key_element() for o in overrides if o.is_sweep_override()}
     return [
         Point(index, tuple(job), tuple(text for text in job if text.partition("=")[0] in swept))

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from netspec.errors import Diagnostic, RunError, Span
+from netspec.errors import Diagnostic, Origin, RunError, Span
 from netspec.run.checkpoint_path import find_checkpoint
 from netspec.run.state_dict_diff import StateDictDiff, compare, own_tensors
 from netspec.run.tensors import TensorFile, read_tensors
@@ -91,7 +91,7 @@ def load_weights(
     Raises RunError: NS703 where it is no whole file of weights, NS704 where it does not fit (with
     `strict=False`, where nothing does), NS712 where it needs code.
     """
-    path = find_checkpoint(file, Span(f"from {file}"))
+    path = find_checkpoint(file, Span.of(Origin("option", "file", str(file))))
     return _load(model, read_tensors(path), strict, prefix, in_python)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.errors import Diagnostic, Origin, Span, SpecError, did_you_mean
 from netspec.ir.graph import Port, Program
 from netspec.ir.walk.run_operator import Refuses
 from netspec.limits import (
@@ -153,7 +153,7 @@ def _asked_sizes(program: Program, given: Mapping[str, int]) -> Sizes:
     batch = _batch_of(program)
     problems = []
     for name, size in given.items():
-        span = Span(f"from {name}={size}")
+        span = Span.of(Origin("size", name, f"{name}={size}"))
         if name not in free:
             help = did_you_mean(name, free) or f"it has {', '.join(free) or 'none'}"
             fact = f"`{program.name}` has no free size `{name}`"
@@ -176,7 +176,9 @@ def _check_elements(program: Program, port: Port, sizes: Sizes) -> None:
         at = ", ".join(f"{name}={size}" for name, size in sizes.items())
         fact = f"input `{port.name}` has {elements:,} elements"
         help = raised_help("input_elements", most)
-        raise SpecError(Diagnostic("NS217", fact, Span(f"from {at}"), help=help))
+        raise SpecError(
+            Diagnostic("NS217", fact, Span.of(Origin("size", port.name, at)), help=help)
+        )
 
 
 def _batch_of(program: Program) -> set[int | str]:

@@ -16,7 +16,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from netspec.errors import Diagnostic, RunError, Span, did_you_mean
+from netspec.errors import Diagnostic, Origin, RunError, Span, did_you_mean
 from netspec.run.data.augment import Augment
 from netspec.run.data.dataset import Data, Field
 from netspec.run.data.images import (
@@ -309,5 +309,7 @@ def _augment(
         return augment_of(settings, scale or plain, shape[0])
     if augment_of(settings, plain, 1) is not None:
         fact = "only data with one input, and that of images, can be augmented"
-        raise RunError(Diagnostic("NS605", fact, Span("from data.augment")))
+        raise RunError(
+            Diagnostic("NS605", fact, Span.of(Origin("override", "data.augment", "data.augment")))
+        )
     return None

@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from netspec.errors import Diagnostic, Span, did_you_mean
+from netspec.errors import Diagnostic, Origin, Span, did_you_mean
 
 
 def override_span(key: str, value: object) -> Span:
     """The place of an option, as it would be written on the command line."""
-    return Span(f"from data.{key}={_shown(value)}")
+    return Span.of(Origin("override", f"data.{key}", f"data.{key}={_shown(value)}"))
 
 
 def diagnose(
