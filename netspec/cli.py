@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from io import TextIOWrapper
 
@@ -15,6 +16,7 @@ netspec: PyTorch models from YAML specs
 
   netspec check SPEC…                 all that is wrong with specs; --json and --sarif for programs
   netspec show SPEC                   shapes, parameters, FLOPs and bytes, layer by layer
+  netspec diff A B                    what differs between two networks; checkpoints for the other
   netspec verify SPEC                 all forms of a model, proved equal bit by bit
   netspec export SPEC [-o FILE]       the model as Python source
   netspec explain [CODE]              what an error code means, and its mend
@@ -32,7 +34,7 @@ netspec: PyTorch models from YAML specs
   netspec --version
 """
 _COMMANDS = (
-    "check", "show", "verify", "export", "explain", "schema", "list", "lsp",
+    "check", "show", "diff", "verify", "export", "explain", "schema", "list", "lsp",
     "train", "eval", "predict", "sample", "report",
 )  # fmt: skip
 
@@ -78,6 +80,11 @@ def _run_of_specs(command: str, given: list[str]) -> int:
         from netspec.commands.typed_limits import with_limits
 
         return with_limits(options, show_command)
+    if command == "diff":
+        options = parsers.diff_parser().parse_args(given)
+        from netspec.commands.typed_limits import with_limits
+
+        return with_limits(options, _diff)
     if command == "verify":
         options = parsers.verify_parser().parse_args(given)
         from netspec.commands.typed_limits import with_limits
@@ -109,6 +116,16 @@ def _run_of_specs(command: str, given: list[str]) -> int:
     from netspec.commands.schema import schema_command
 
     return schema_command(options)
+
+
+def _diff(options: Namespace) -> int:
+    from netspec.commands.diff import diff_command
+
+    if options.checkpoint is None:
+        return diff_command(options, None)
+    from netspec.run.carry import carry_checkpoint
+
+    return diff_command(options, carry_checkpoint)
 
 
 _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")

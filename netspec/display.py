@@ -20,7 +20,9 @@ _TAB = 4
 _WIDEST = 1_000  # columns of a line that are shown where there is no limit
 _NARROWEST = 20  # columns that a text gets, however narrow the terminal is
 
-Style = Literal["error", "strong", "margin", "note", "help", "dim", "code"]
+Style = Literal[
+    "error", "strong", "margin", "note", "help", "dim", "code", "added", "removed", "changed"
+]
 _SGR: dict[Style, str] = {
     "error": "1;31",
     "strong": "1",
@@ -29,6 +31,9 @@ _SGR: dict[Style, str] = {
     "help": "1;36",
     "dim": "2",
     "code": "36",
+    "added": "32",
+    "removed": "31",
+    "changed": "33",
 }
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import torch
 from torch import nn
 
 from netspec import file_trace, find
@@ -237,6 +238,16 @@ def summary_of(examined: Examined) -> Summary | None:
 def sizes_of(examined: Examined) -> Sizes | None:
     """Which sizes a spec's network is valid for; None where something is wrong with it."""
     return _asked_of_model(examined, find_sizes)
+
+
+def state_dict_of(examined: Examined) -> Mapping[str, torch.Tensor] | None:
+    """The state dict of a spec's model on `meta`, not detached; None where something is wrong."""
+
+    def ask(_: Program, module: nn.Module) -> dict[str, torch.Tensor]:
+        state = module.state_dict(keep_vars=True)
+        return {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
+
+    return _asked_of_model(examined, ask)
 
 
 def _asked_of_model(examined: Examined, ask: Callable[[Program, nn.Module], T]) -> T | None:

@@ -51,11 +51,12 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "pipeline": BELOW_PIPELINE
     | {"file_trace", "find", "recipe", "plugins", "spec_source", "in_place_form", "compiled"},
     "api": BELOW_PIPELINE | OF_A_SPEC | {"find"},
-    "analysis": BELOW_PIPELINE | OF_A_SPEC | {"file_trace", "find"},
+    "analysis": BELOW_PIPELINE | OF_A_SPEC | {"file_trace", "find", "recipe"},
     "__init__": BELOW_PIPELINE
     | {"analysis", "api", "drawing", "proof", "registration", "run", "version"},
     "reporting": {"display", "errors", "__init__"},
-    "drawing": {"display", "errors", "language", "request", "view", "analysis"},
+    "drawing": {"display", "errors", "language", "request", "view", "analysis", "comparison"},
+    "comparison": {"display", "analysis", "view"},
     "lsp": BELOW_PIPELINE - {"checks", "emit", "explain"}
     | {"analysis", "find", "reporting", "spec_text", "__init__"},
     "proof": BELOW_PIPELINE | OF_A_SPEC | {"plugins"},
@@ -64,6 +65,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     | {
         "analysis",
         "api",
+        "comparison",
         "drawing",
         "file_trace",
         "find",
@@ -76,6 +78,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     },
     "run": BELOW_PIPELINE
     | OF_A_SPEC
+    | {"analysis", "comparison"}
     | {"find", "recipe", "reporting", "plugins", "data_registry", "__init__", "version"},
     "cli": {"display", "errors", "__init__", "commands", "run"},
 }

@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path
 
 from netspec import file_trace, find
+from netspec.analysis.calls import LayerCall, calls_of
 from netspec.analysis.legible import read_tolerantly
-from netspec.analysis.model import Edge, Name, Node, Tie
+from netspec.analysis.model import Edge, Name, Node, Stored, Tie
 from netspec.analysis.moved import moved
 from netspec.analysis.names import names_of
-from netspec.analysis.nodes import Picture, picture_of
+from netspec.analysis.nodes import Picture, dtype_name, picture_of
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.file_trace import Trace
 from netspec.ir.graph import Place
@@ -22,7 +23,8 @@ from netspec.language.overrides import Overrides
 from netspec.limits import AnyLimits, bounded, read_limits
 from netspec.ops import registry
 from netspec.ops.process_state import without_collections
-from netspec.pipeline import Examined, examine, sizes_of, summary_of
+from netspec.pipeline import Examined, examine, sizes_of, state_dict_of, summary_of
+from netspec.recipe import Recipe
 from netspec.request import Act
 from netspec.sizes.find import Sizes
 from netspec.source import Source
@@ -126,6 +128,24 @@ class Analysis:
         """The nodes by their paths."""
         return {node.path: node for node in self.nodes}
 
+    @cached_property
+    def children(self) -> Mapping[str, Sequence[Node]]:
+        """The nodes that are inside of each one, by its path; the outermost ones by the empty path.
+
+        A layer's own name may have no dot, and what is around it need not be a node.
+        """
+        found: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            found.setdefault(self.around(node.path), []).append(node)
+        return found
+
+    def around(self, path: str) -> str:
+        """The path of the node that a layer, or a key, is inside of; or nothing."""
+        found = path.rpartition(".")[0]
+        while found and found not in self.by_path:
+            found = found.rpartition(".")[0]
+        return found
+
     def at(self, line: int, column: int) -> str | None:
         """The path of the layer or input at a position of the text, counted from 1.
 
@@ -144,6 +164,32 @@ class Analysis:
         """Where the text has the name of a layer or an input."""
         node = self.by_path.get(path)
         return None if node is None else node.place
+
+    @cached_property
+    def calls(self) -> Mapping[str, LayerCall]:
+        """What each layer calls with which arguments, by its path; empty where something is wrong.
+
+        What a graph gives stands below its own path, as `(outputs)`.
+        """
+        program = self._examined.program
+        return {} if program is None else calls_of(program)
+
+    @cached_property
+    def tensors(self) -> Mapping[str, Stored]:
+        """The keys of the model's state dict, in its order; nothing where something is wrong."""
+        state = state_dict_of(self._examined) or {}
+        first: dict[int, str] = {}
+        return {
+            key: Stored(
+                tuple(value.shape), dtype_name(value.dtype), first.setdefault(id(value), key)
+            )
+            for key, value in state.items()
+        }
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """All that the model is made from; None where something is wrong."""
+        return self._examined.recipe
 
     def costs(self) -> Summary | None:
         """FLOPs and bytes of each layer, as `netspec show` has them, by the nodes' paths.

@@ -61,6 +61,15 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """A tensor of the state dict; `first_key` is the first of the keys that have it, if tied."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    first_key: str
+
+
+@dataclass(frozen=True, slots=True)
 class InPlace:
     """Whether a call overwrites its input, and why, or why not."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -94,7 +94,7 @@ def _data(fact: Fact, other: Fact, sizes: Mapping[str, int], others: Mapping[str
             twin = twin if len(twin) == len(shape) else shape
             told = dimensions_text(shape, twin, sizes, others)
             named = [int(one) if one.isdigit() else one for one in told]
-            return Tensor(tuple(named), _dtype(dtype))
+            return Tensor(tuple(named), dtype_name(dtype))
         case tuple():
             twins = other if isinstance(other, tuple) and len(other) == len(fact) else fact
             return tuple(_data(a, b, sizes, others) for a, b in zip(fact, twins, strict=True))
@@ -112,7 +112,7 @@ def _data(fact: Fact, other: Fact, sizes: Mapping[str, int], others: Mapping[str
             return Other(str(fact))
 
 
-def _dtype(dtype: torch.dtype) -> str:
+def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
@@ -130,10 +130,14 @@ class _Builder:
     def add(self, inner: Sequence[Seen], prefix: str, passed: Mapping[str, Sequence[str]]) -> None:
         """The layers inside of one; `passed` has the paths from which its inputs come."""
         taken: set[str] = set()
-        for seen in inner:
+        listed = list(_registered_here(inner))
+        there = {seen.name for seen in listed if not seen.absent}
+        for seen in listed:
             path = f"{prefix}{seen.name}"
             if path in taken or len(self.nodes) >= _MOST:
                 continue  # the same layer, seen a second time
+            if seen.absent and seen.name in there:
+                continue  # it takes no number, and the next layer has the one that it would have
             taken.add(path)
             self.paths[seen] = path
             self._add(seen, path, passed)
@@ -162,21 +166,21 @@ class _Builder:
     def _sources(self, origin: Origin, passed: Mapping[str, Sequence[str]]) -> Sequence[str]:
         if isinstance(origin, str):
             return passed.get(origin, ())
-        path = self.paths.get(origin)
+        path = self.paths.get(_giving(origin))
         return () if path is None else (path,)
 
     def _parameters(self, seen: Seen) -> Iterator[Parameter]:
         if seen.kind in ("param", "buffer") and seen.value is not None:
             fact = seen.value.facts[0]
             if seen.kind == "param" and isinstance(fact, TensorType):
-                yield Parameter("", fact.shape, _dtype(fact.dtype))
+                yield Parameter("", fact.shape, dtype_name(fact.dtype))
             return
         new = seen.new() if seen.new is not None else None
         if new is None:
             return
         for name, fact in parameters_of(new).items():
             if isinstance(fact, TensorType):
-                yield Parameter(name, fact.shape, _dtype(fact.dtype))
+                yield Parameter(name, fact.shape, dtype_name(fact.dtype))
 
     def _in_place(self, path: str) -> InPlace | None:
         decision = self.decisions.get(path)
@@ -191,6 +195,25 @@ class _Builder:
         while around and ".".join([*around, first]) not in known:
             around.pop()
         return ".".join([*around, reference])
+
+
+def _registered_here(inner: Iterable[Seen]) -> Iterator[Seen]:
+    """The layers that have a place here: those of an inline group in the place of the group."""
+    for seen in inner:
+        if seen.inlined and not seen.refused and not seen.absent:
+            yield from _registered_here(seen.inner)
+        else:
+            yield seen
+
+
+def _giving(seen: Seen) -> Seen:
+    """The layer that a value comes from: of an inline group, which has no place, the last one."""
+    while seen.inlined:
+        last = next((one for one in reversed(seen.inner) if one.value and not one.absent), None)
+        if last is None:
+            break
+        seen = last
+    return seen
 
 
 def _state(seen: Seen) -> State:

@@ -67,6 +67,28 @@ def show_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def diff_parser() -> argparse.ArgumentParser:
+    parser = _parser(
+        "diff",
+        "What differs between two specs as networks, from A as it stands to B with what is typed: "
+        "layers, shapes, parameters, FLOPs, bytes, keys of checkpoints. The exit status is 0 if "
+        "nothing differs, 1 if something does, 2 if a spec or the command is wrong.",
+    )
+    parser.add_argument("a", metavar="A", help=_SPEC)
+    parser.add_argument("b", nargs="?", metavar="B", help="another one; without it A, changed")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="all of it as JSON")
+    form.add_argument("--html", metavar="FILE", help="both as one page, what differs in colour")
+    parser.add_argument("--force", action="store_true", help="overwrite that FILE if it is there")
+    parser.add_argument(
+        "--checkpoint", metavar="IN",
+        help="weights of A, or a run's folder: written anew with B's keys, as far as it has them",
+    )  # fmt: skip
+    parser.add_argument("--out", metavar="OUT", help="the file for them; none is overwritten")
+    _add_changes(parser)
+    return parser
+
+
 def verify_parser() -> argparse.ArgumentParser:
     parser = _parser(
         "verify",

@@ -11,6 +11,15 @@ from netspec.errors import Diagnostic
 from netspec.view.summary import Row, Summary
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How a layer differs from another spec's: in which way, by what, and its path there."""
+
+    kind: str
+    facts: tuple[str, ...] = ()
+    twin: str = ""
+
+
 @dataclass(slots=True, eq=False)
 class Card:
     """A layer or an input, `times` equal copies of it, and the layers inside of it."""
@@ -20,6 +29,7 @@ class Card:
     times: int = 1
     inner: list[Card] = field(default_factory=list)
     mistakes: tuple[str, ...] = ()
+    mark: Mark | None = None
 
     @property
     def parameters(self) -> int:
@@ -50,28 +60,17 @@ class Drawing:
     costs: Summary | None
 
 
-def drawing_of(analysis: Analysis) -> Drawing:
-    """The picture of a spec; of a wrong one as far as it is known."""
+def drawing_of(analysis: Analysis, marks: Mapping[str, Mark] | None = None) -> Drawing:
+    """The picture of a spec; of a wrong one as far as it is known. `marks` are by paths."""
     costs = analysis.costs()
     rows = {} if costs is None else {row.path: row for row in costs.rows}
-    children: dict[str, list[Node]] = {}
-    for node in analysis.nodes:
-        children.setdefault(_parent(node.path, analysis.by_path), []).append(node)
-    drawn = _Drawn(children, rows, _mistakes(analysis))
+    drawn = _Drawn(analysis.children, rows, _mistakes(analysis), marks or {})
     cards = tuple(drawn.cards(""))
     lines = dict.fromkeys(_lines(analysis, drawn.kept))
     value = None if analysis.source is None else analysis.source.value
     named = value.get("name") if isinstance(value, dict) else None
     name = costs.name if costs is not None else named if isinstance(named, str) else "network"
     return Drawing(name, cards, tuple(lines), analysis.diagnostics, costs)
-
-
-def _parent(path: str, known: Mapping[str, Node]) -> str:
-    """The path of what a node is inside of; a layer's own name may have no dot."""
-    around = path.rpartition(".")[0]
-    while around and around not in known:
-        around = around.rpartition(".")[0]
-    return around
 
 
 def _mistakes(analysis: Analysis) -> Mapping[tuple[str, int], list[str]]:
@@ -87,6 +86,7 @@ class _Drawn:
     children: Mapping[str, Sequence[Node]]
     rows: Mapping[str, Row]
     mistakes: Mapping[tuple[str, int], list[str]]
+    marks: Mapping[str, Mark]
     kept: dict[str, str] = field(default_factory=dict)  # an equal copy → the one that is drawn
     looks: dict[str, object] = field(default_factory=dict)
 
@@ -106,7 +106,8 @@ class _Drawn:
     def card(self, node: Node) -> Card:
         told = self.mistakes.get((node.place.file, node.place.line), [])
         mistakes = tuple(told) if node.state == "refused" else ()
-        card = Card(node, self.rows.get(node.path), mistakes=mistakes)
+        mark = self.marks.get(node.path)
+        card = Card(node, self.rows.get(node.path), mistakes=mistakes, mark=mark)
         card.inner = list(self.cards(node.path))
         return card
 
@@ -123,7 +124,10 @@ class _Drawn:
             ]
             output = node.output.text if node.output is not None else None
             inputs = tuple([one.text if one is not None else None for one in node.inputs])
-            parts = (node.operation, node.state, output, inputs, node.parameters, tuple(inner))
+            mark = self.marks.get(node.path)
+            told = None if mark is None else (mark.kind, mark.facts)
+            own = (node.operation, node.state, output, inputs, node.parameters)
+            parts = (*own, told, tuple(inner))
             self.looks[node.path] = hash(parts)
         return self.looks[node.path]
 
@@ -139,14 +143,14 @@ def _lines(analysis: Analysis, kept: Mapping[str, str]) -> Iterator[Line]:
             yield Line(_drawn_at(source, kept), _drawn_at(target, kept), "", is_same=True)
     for node in analysis.nodes:
         if node.kind == "use":
-            around = _parent(node.path, analysis.by_path)
+            around = analysis.around(node.path)
             shared = f"{around}.{node.operation}" if around else node.operation
             if shared in analysis.by_path:
                 yield Line(_drawn_at(shared, kept), _drawn_at(node.path, kept), "", is_same=True)
 
 
 def _owner(parameter: str, analysis: Analysis) -> str:
-    return parameter if parameter in analysis.by_path else _parent(parameter, analysis.by_path)
+    return parameter if parameter in analysis.by_path else analysis.around(parameter)
 
 
 def _drawn_at(path: str, kept: Mapping[str, str]) -> str:

@@ -96,7 +96,8 @@
     graph.setDefaultEdgeLabel(() => ({}));
     const inner = new Map();
     for (const card of list) {
-      const size = { width: 40 + Math.max(90, width(head(card), 13), width(second(card), 11.5), width(third(card), 11.5)),
+      const marked = card.change && card.change !== "affected" ? width(`  ${card.change}`, 11.5) : 0;
+      const size = { width: 40 + Math.max(90, width(head(card), 13) + marked, width(second(card), 11.5), width(third(card), 11.5)),
                      height: 66 + (card.mistakes ? 16 : 0) };
       if (card.mistakes) size.width = Math.max(size.width, 40 + width(cut(card.mistakes[0], 70), 11.5));
       if (isOpen(card)) {
@@ -109,6 +110,7 @@
     }
     for (const line of joined.get(group)?.values() || []) graph.setEdge(line.from, line.to, { line });
     dagre.layout(graph);
+    if (!group && data.sideBySide) for (const key of graph.nodes()) graph.node(key).y = graph.node(key).height / 2 + 10;
     return { graph, inner, width: graph.graph().width || 0, height: graph.graph().height || 0, list };
   };
 
@@ -128,6 +130,7 @@
       if (card.mistakes) classes.push("refused");
       if (card.state === "open" || card.state === "refused") classes.push("unknown");
       if (card.state === "absent") classes.push("absent");
+      if (card.change) classes.push(card.change);
       if (card.path === state.at) classes.push("chosen");
       if (state.find && card.path.toLowerCase().includes(state.find)) classes.push("hit");
       const group = element("g", { class: classes.join(" "), tabindex: 0, role: "button",
@@ -139,6 +142,7 @@
       put(second(card), 37, "soft");
       put(third(card), 53, "soft");
       if (card.mistakes) put(cut(card.mistakes[0], 70), 70, "fact");
+      if (card.change && card.change !== "affected") element("text", { x: at.width - 10, y: 20, class: "change" }, group).textContent = card.change;
       const part = Math.min(1, figure(card) / top);
       if (part > 0) element("rect", { class: "bar", x: 12, y: at.height - 7, height: 3, width: Math.max(1, part * (at.width - 24)) }, group);
       const inner = made.inner.get(card.path);
@@ -156,6 +160,12 @@
     if (!card) return;
     html("h2", card.path + (card.times > 1 ? ` × ${card.times}` : ""), made);
     for (const text of card.mistakes || []) html("p", text, made).className = "bad";
+    for (const text of card.facts || []) html("p", text, made).className = "differs";
+    if (card.twin && cards.has(card.twin)) {
+      const link = html("button", `${card.twin} on the other side`, made);
+      link.type = "button";
+      link.addEventListener("click", () => { reveal(card.twin); choose(card.twin, true); });
+    }
     const list = html("dl", undefined, made);
     const tell = (term, text) => { if (text) { html("dt", term, list); html("dd", text, list); } };
     tell("is", [card.kind, card.what].filter(Boolean).join(" "));
@@ -198,9 +208,9 @@
     const found = [...document.querySelectorAll(".card")].find((each) => each.dataset.path === path);
     if (found) { found.focus({ preventScroll: true }); found.scrollIntoView({ block: "nearest", inline: "nearest" }); }
   };
-  const choose = (path) => {
+  const choose = (path, asItIs) => {
     const card = cards.get(path);
-    if (card.inner.length) {
+    if (card.inner.length && !asItIs) {
       if (state.open.has(path)) state.open.delete(path); else state.open.add(path);
     }
     state.at = path;
@@ -236,7 +246,7 @@
   byId("name").textContent = data.name;
   const sum = data.cards.reduce((total, card) => total + card.times * card.parameters, 0);
   // What is tied counts once; a wrong spec has no total, and what is known of it is added up.
-  byId("totals").textContent = data.parameters === null
+  byId("totals").textContent = data.totals ? data.totals : data.parameters === null
     ? `${sum.toLocaleString("en")} parameters are known` : `${data.parameters.toLocaleString("en")} parameters`;
   for (const mistake of data.mistakes) {
     const item = html("li", undefined, byId("mistakes"));
@@ -245,7 +255,12 @@
   }
   byId("mistakes").hidden = !data.mistakes.length;
   readHash();
-  const refused = [...cards.values()].filter((card) => card.mistakes);
-  if (!location.hash) refused.forEach((card) => reveal(card.path));
+  const whole = (card) => card.change !== "added" && card.change !== "removed";
+  const worthALook = [...cards.values()].filter((card) => card.mistakes
+    || (card.change && card.change !== "affected" && (!parents.get(card.path) || whole(cards.get(parents.get(card.path))))));
+  if (!location.hash) {
+    if (data.sideBySide) data.cards.forEach((card) => state.open.add(card.path));
+    worthALook.slice(0, 200).forEach((card) => reveal(card.path));
+  }
   render();
 })();

@@ -25,7 +25,12 @@ def page_html(analysis: Analysis) -> str:
     page's own scripts run.
     """
     graph = drawing_of(analysis)
-    data = json.dumps(_data(graph, analysis), separators=(",", ":"), ensure_ascii=True)
+    return page_of(visible(graph.name), _data(graph, analysis))
+
+
+def page_of(name: str, content: Mapping[str, object]) -> str:
+    """The page with this title that draws this content."""
+    data = json.dumps(content, separators=(",", ":"), ensure_ascii=True)
     data = data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     style = (HERE / "page.css").read_text(encoding="utf-8")
     scripts = [
@@ -41,7 +46,7 @@ def page_html(analysis: Analysis) -> str:
             "form-action 'none'",
         ]
     )
-    title = escape(visible(graph.name))
+    title = escape(name)
     licence = escape((HERE / "vendor" / "dagre.LICENSE").read_text(encoding="utf-8"))
     return "\n".join(
         [
@@ -68,7 +73,7 @@ def _data(graph: Drawing, analysis: Analysis) -> dict[str, object]:
     return {
         "name": visible(graph.name),
         "parameters": None if costs is None else costs.parameters,
-        "cards": [_card(card) for card in graph.cards],
+        "cards": [card_data(card) for card in graph.cards],
         "lines": [[line.source, line.target, line.argument, line.is_same] for line in graph.lines],
         "mistakes": [
             {
@@ -79,12 +84,13 @@ def _data(graph: Drawing, analysis: Analysis) -> dict[str, object]:
         ],
         "at": {} if costs is None else dict(costs.probe),
         "approximate": costs is not None and costs.approximate,
-        "texts": _texts(analysis),
-        "paths": _paths(analysis),
+        "texts": texts_of(analysis),
+        "paths": paths_of(analysis),
     }  # fmt: skip
 
 
-def _card(card: Card) -> dict[str, object]:
+def card_data(card: Card) -> dict[str, object]:
+    """A card as the page's script reads it."""
     node, row = card.node, card.row
     found: dict[str, object] = {
         "path": node.path,
@@ -100,7 +106,7 @@ def _card(card: Card) -> dict[str, object]:
         "held": None if row is None else row.saved_bytes,
         "file": node.place.file,
         "line": node.place.line,
-        "inner": [_card(inner) for inner in card.inner],
+        "inner": [card_data(inner) for inner in card.inner],
     }
     if node.in_place is not None:
         found["inPlace"] = {
@@ -108,6 +114,10 @@ def _card(card: Card) -> dict[str, object]:
         }  # fmt: skip
     if card.mistakes:
         found["mistakes"] = [visible(text) for text in card.mistakes]
+    if card.mark is not None:
+        found["change"] = card.mark.kind
+        found["facts"] = [visible(text) for text in card.mark.facts]
+        found["twin"] = card.mark.twin
     return found
 
 
@@ -115,7 +125,7 @@ def _files(analysis: Analysis) -> Iterator[str]:
     yield from dict.fromkeys(node.place.file for node in analysis.nodes if node.place.line)
 
 
-def _texts(analysis: Analysis) -> Mapping[str, list[str]]:
+def texts_of(analysis: Analysis) -> Mapping[str, list[str]]:
     """The lines of the spec's files, as they were analysed."""
     found: dict[str, list[str]] = {}
     left = _MOST_TEXT
@@ -129,6 +139,6 @@ def _texts(analysis: Analysis) -> Mapping[str, list[str]]:
     return found
 
 
-def _paths(analysis: Analysis) -> Mapping[str, str]:
+def paths_of(analysis: Analysis) -> Mapping[str, str]:
     """Where the files are, for links to an editor."""
     return {file: os.path.abspath(file) for file in _files(analysis) if not file.startswith("<")}

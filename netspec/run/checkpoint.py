@@ -105,11 +105,18 @@ def write_checkpoint(
         kept: dict[str, torch.Tensor] = {}
         head["state"] = flatten(state, kept)
         tensors |= {f"{STATE}{name}": _apart(tensor) for name, tensor in kept.items()}
-    metadata = {"format": "pt", "netspec": json.dumps(head)}
+    _write(path, tensors, {"netspec": json.dumps(head)})
 
+
+def write_weights(path: Path, weights: Mapping[str, torch.Tensor]) -> None:
+    """Write weights alone, as any safetensors file has them. Raises RunError (NS706): no space."""
+    _write(path, {name: _apart(tensor) for name, tensor in weights.items()}, {})
+
+
+def _write(path: Path, tensors: dict[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
     def fill(to: Path) -> None:
         try:
-            save_file(tensors, to, metadata)
+            save_file(tensors, to, {"format": "pt", **metadata})
         except SafetensorError as error:
             number = re.search(r"os error (\d+)", str(error))
             raise OSError(int(number[1]) if number else 0, str(error)) from None

@@ -61,11 +61,15 @@ _NOT_SAFETENSORS = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TensorFile:
-    """The tensors of a file, on the CPU; `under` is the key of the file that holds them, if any."""
+    """The tensors of a file, on the CPU; `under` is the key of the file that holds them, if any.
+
+    `has_spec`: it is a checkpoint of netspec's.
+    """
 
     path: Path
     tensors: Mapping[str, Tensor]
     under: str | None = None
+    has_spec: bool = False
 
 
 def read_tensors(path: Path) -> TensorFile:
@@ -82,7 +86,7 @@ def read_tensors(path: Path) -> TensorFile:
         tensors = {name: value for name, value in tensors.items() if not name.startswith(STATE)}
     if not tensors:
         raise _unreadable(path, "it holds no tensors")
-    return TensorFile(path, tensors)
+    return TensorFile(path, tensors, has_spec="netspec" in metadata)
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

@@ -73,6 +73,7 @@ class Seen:
     refused: bool = False
     mistaken: bool = False  # a mistake was found in it; else it is refused for one elsewhere
     absent: bool = False
+    inlined: bool = False  # what is in it is registered on what is around it
 
 
 Origin: TypeAlias = "Seen | str"

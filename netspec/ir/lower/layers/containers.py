@@ -123,6 +123,7 @@ def lower_inline(
             "NS212", f"`{name}` takes one input, and {len(inputs)} are given", place.key_span()
         )
     shares = layer.as_ == "inline"
+    scope.context.at_layer.inlined = shares
     wanted = inline_taps(scope, name) if shares else inner_taps(scope, name)
     numbered = (shares and scope.numbered) or isinstance(layer.layers, list)
     inner = scope.inlined(inputs[0], merge_taps(layer.layers, wanted, None), numbered)

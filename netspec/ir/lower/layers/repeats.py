@@ -168,6 +168,7 @@ def _inline(
     in_parent: bool,
 ) -> Operand:
     """The copies in the graph around; with `as: inline` in the container around too."""
+    scope.context.at_layer.inlined = in_parent
     taps = containers.inline_taps(scope, name) if in_parent else containers.inner_taps(scope, name)
     own = names if in_parent and names is not None else []  # names that the container around has
     taps = {**taps, **{each: scope.taps[each] for each in own if each in scope.taps}}
