@@ -22,6 +22,7 @@ netspec: PyTorch models from YAML specs
   netspec explain [CODE]              what an error code means, and its mend
   netspec schema [-o FILE]            a JSON Schema of the language, for editors
   netspec list                        the specs that have a name, plugins and their layers
+  netspec new NAME [--from SPEC]      a spec to begin with, and a test of it
   netspec lsp                         a language server: shapes, errors, names while one types
 
   netspec train [KEY=VALUE …]         train and test a model; -m sweeps, --help tells the keys
@@ -34,7 +35,7 @@ netspec: PyTorch models from YAML specs
   netspec --version
 """
 _COMMANDS = (
-    "check", "show", "diff", "verify", "export", "explain", "schema", "list", "lsp",
+    "check", "show", "diff", "verify", "export", "explain", "schema", "list", "new", "lsp",
     "train", "eval", "predict", "sample", "report",
 )  # fmt: skip
 
@@ -107,6 +108,11 @@ def _run_of_specs(command: str, given: list[str]) -> int:
         from netspec.commands.listing import list_command
 
         return list_command(options)
+    if command == "new":
+        options = parsers.new_parser().parse_args(given)
+        from netspec.commands.new import new_command
+
+        return new_command(options)
     if command == "lsp":
         options = parsers.lsp_parser().parse_args(given)
         from netspec.commands.lsp import lsp_command

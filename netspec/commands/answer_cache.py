@@ -28,7 +28,7 @@ MOST_BYTES = 64_000_000
 MOST_OF_ONE = 1_000_000  # bytes
 _FORMAT = 3
 _OFF = ("0", "off", "no", "false")
-_SHOWN = ("specs", "json", "sarif", "no_cache")  # options that change no answer
+_SHOWN = ("specs", "json", "sarif", "fix", "diff", "no_cache")  # options that change no answer
 _OURS = re.compile(r"[0-9a-f]{32}(\.json|\.[0-9a-f]{16}\.tmp)")
 
 

@@ -20,14 +20,21 @@ from netspec.reporting.terminal import print_error, tell
 
 
 def check_command(options: Namespace) -> int:
-    """Check and tell; gives the exit status."""
+    """Check and tell; gives the exit status. With --fix, what is certain is mended first."""
+    files, status = spec_files(options.specs), 0
     try:
-        answers = _answers(spec_files(options.specs), options, open_cache(options))
+        if options.fix or options.diff:
+            from netspec.commands.fix_files import fix_files
+
+            status = fix_files(files, options)
+        answers = _answers(files, options, open_cache(options))
     except SpecError as error:
         print_error(error)
         return 2
     found = _once(Found(each.name, diagnostic) for each in answers for diagnostic in each.found)
     notes = list(dict.fromkeys(note for each in answers for note in each.notes))
+    if options.diff:
+        return status or (1 if found else 0)
     if options.json:
         _write_json(json_of(found, notes))
     elif options.sarif:
@@ -37,7 +44,7 @@ def check_command(options: Namespace) -> int:
         _write_json(sarif_of(found, read_pages(), notes))
     else:
         _tell_people([each.name for each in answers], found, notes)
-    return 1 if found else 0
+    return status or (1 if found else 0)
 
 
 def _answers(

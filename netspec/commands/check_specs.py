@@ -23,7 +23,7 @@ from netspec.limits import current
 from netspec.request import read_dtype
 
 # What a run's data gives where a spec leaves it null, and with what such a spec is checked.
-_OF_DATA = {
+GIVEN_BY_DATA = {
     "num_classes": 10, "in_channels": 3, "image_size": 224, "image_height": 224, "image_width": 224,
     "num_features": 16, "vocab_size": 100, "context": 16,
 }  # fmt: skip
@@ -41,16 +41,13 @@ def check_specs(
     for file in files:
         with traced() as looked:
             looks[file] = look_at(file), looked
-    args = given_args([spec for spec, _ in looks.values()], changes.args)
+    given = own_changes({file: spec for file, (spec, _) in looks.items()}, changes)
     answers: dict[str, Answer] = {}
     for file, (spec, looked) in looks.items():
         with traced() as trace:
             file_trace.add(typed)
             file_trace.add(looked)
-            taken = {
-                n: _OF_DATA[n] for n in spec.left if n in _OF_DATA and n not in args[spec.name]
-            }
-            own = replace(changes, args={**args[spec.name], **taken})
+            own, taken = given[file]
             answers[file] = _with_taken(_check(spec, own, dtype), taken)
             told = not options.plugin or _read_modules()
         if cache is not None and told:
@@ -58,6 +55,21 @@ def check_specs(
     if cache is not None:
         cache.prune()
     return answers
+
+
+def own_changes(
+    specs: Mapping[str, Checked], changes: Changes
+) -> dict[str, tuple[Changes, Mapping[str, object]]]:
+    """For each file its own part of what was typed, and args that a run's data would give."""
+    args = given_args(list(specs.values()), changes.args)
+    found: dict[str, tuple[Changes, Mapping[str, object]]] = {}
+    for file, spec in specs.items():
+        given = args[spec.name]
+        taken = {
+            name: GIVEN_BY_DATA[name] for name in spec.left if name in GIVEN_BY_DATA.keys() - given
+        }
+        found[file] = replace(changes, args={**given, **taken}), taken
+    return found
 
 
 def _read_dtype(name: str | None) -> torch.dtype | None:

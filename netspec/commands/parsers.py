@@ -22,6 +22,13 @@ def check_parser() -> argparse.ArgumentParser:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a JSON list, for editors")
     form.add_argument("--sarif", action="store_true", help="SARIF 2.1.0, for code scanning")
+    form.add_argument(
+        "--fix", action="store_true",
+        help="mend in the files what is certain, show that as a diff, and tell what is left",
+    )  # fmt: skip
+    form.add_argument(
+        "--diff", action="store_true", help="the diff of --fix alone; no file changes"
+    )
     parser.add_argument(
         "--no-cache", action="store_true", help="look at all again, and keep no answer on disk"
     )
@@ -126,6 +133,22 @@ def schema_parser() -> argparse.ArgumentParser:
     parser = _parser("schema", "A JSON Schema of the language, for editors.")
     add_plugins(parser)
     _add_output(parser)
+    return parser
+
+
+def new_parser() -> argparse.ArgumentParser:
+    parser = _parser(
+        "new",
+        "Begin a spec: the file, with a line that names its JSON Schema for editors, and a test of "
+        "it. Nothing is overwritten.",
+    )
+    parser.add_argument(
+        "name", metavar="NAME",
+        help="a name, which goes to configs/model where that is a folder, or a path to a .yaml",
+    )  # fmt: skip
+    parser.add_argument(
+        "--from", dest="source", metavar="SPEC", help="another spec to begin with, as lenet"
+    )
     return parser
 
 
