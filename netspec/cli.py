@@ -21,7 +21,7 @@ netspec: PyTorch models from YAML specs
   netspec export SPEC [-o FILE]       the model as Python source
   netspec explain [CODE]              what an error code means, and its mend
   netspec schema [-o FILE]            a JSON Schema of the language, for editors
-  netspec list                        the specs that have a name, plugins and their layers
+  netspec list [FILTER]               the specs that have a name, plugins and their layers
   netspec new NAME [--from SPEC]      a spec to begin with, and a test of it
   netspec lsp                         a language server: shapes, errors, names while one types
 

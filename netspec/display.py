@@ -18,10 +18,21 @@ _NOT_SHOWN = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
 _NO_COLUMN = {"Mn", "Me"}  # marks that stand on the character before
 _TAB = 4
 _WIDEST = 1_000  # columns of a line that are shown where there is no limit
+_EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 _NARROWEST = 20  # columns that a text gets, however narrow the terminal is
 
 Style = Literal[
-    "error", "strong", "margin", "note", "help", "dim", "code", "added", "removed", "changed"
+    "error",
+    "strong",
+    "margin",
+    "note",
+    "help",
+    "dim",
+    "code",
+    "added",
+    "removed",
+    "changed",
+    "heavy",
 ]
 _SGR: dict[Style, str] = {
     "error": "1;31",
@@ -34,6 +45,7 @@ _SGR: dict[Style, str] = {
     "added": "32",
     "removed": "31",
     "changed": "33",
+    "heavy": "1;33",
 }
 
 
@@ -88,6 +100,12 @@ def padded(text: str, width: int, right: bool = False) -> str:
     """The visible text with blanks up to `width` columns; with `right`, they stand before it."""
     blanks = " " * (width - columns(text))
     return blanks + text if right else text + blanks
+
+
+def bar(share: float, width: int) -> str:
+    """A share of 1 as a bar of at most so many columns, in eighths of one."""
+    eighths = round(8 * width * min(max(share, 0.0), 1.0))
+    return "█" * (eighths // 8) + _EIGHTHS[eighths % 8]
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:

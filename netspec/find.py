@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from netspec import file_trace
-from netspec.errors import Diagnostic, Span, SpecError, did_you_mean
+from netspec.errors import Diagnostic, Help, Span, SpecError, nearest
 from netspec.language.files import Files
 from netspec.language.overrides import Text
 from netspec.language.variants import resolved
 from netspec.source import Source, from_mapping, read_source
+
+_NAMED = 8  # specs that a message names
 
 
 def model_folders() -> tuple[Path, ...]:
@@ -53,9 +55,24 @@ def path_of(source: str | os.PathLike[str]) -> str:
     for folder in model_folders():
         if file_trace.is_file(folder / f"{name}.yaml"):  # False for what can't be a name, too
             return str(folder / f"{name}.yaml")
+    raise SpecError(Diagnostic("NS105", f"there is no spec `{name}`", Span(name), help=_near(name)))
+
+
+def _near(name: str) -> str:
+    """What may have been meant: files of this folder first, then names; else the first names."""
+    here = {Path(each).stem: each for each in file_trace.names_in(".") if _is_yaml(each)}
+    files = [here[stem] for stem in ([name] if name in here else nearest(name, list(here)))]
     names = spec_names()
-    help = did_you_mean(name, names) or f"there are {', '.join(names)}"
-    raise SpecError(Diagnostic("NS105", f"there is no spec `{name}`", Span(name), help=help))
+    near = [*files, *nearest(name, names)]
+    if near:
+        return Help(f"did you mean {' or '.join(f'`{each}`' for each in near)}?", name, *near)
+    more = len(names) - _NAMED
+    rest = f" and {more} more; `netspec list` tells all" if more > 0 else ""
+    return f"there are {', '.join(names[:_NAMED])}{rest}"
+
+
+def _is_yaml(name: str) -> bool:
+    return name.endswith((".yaml", ".yml"))
 
 
 def spec_names() -> list[str]:

@@ -7,12 +7,13 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from importlib.metadata import EntryPoint
 from typing import Any
 
 from netspec import find
 from netspec.commands.parameter_index import parameters_of
-from netspec.display import aligned, columns, cut, padded, visible
+from netspec.display import Look, aligned, columns, cut, padded, paint, visible
 from netspec.errors import SpecError
 from netspec.ops import registry
 from netspec.ops.arguments import Signature
@@ -22,21 +23,38 @@ from netspec.ops.signatures import signatures_of
 from netspec.plugins import enabled, installed
 from netspec.reporting.terminal import look_of, print_error
 from netspec.view.operator_words import sentence
+from netspec.view.table import scaled
+
+_SHORT_INPUTS = 18  # columns
 
 
 def list_command(options: Namespace) -> int:
-    """Print the lists, or JSON; gives the exit status."""
+    """Print the lists, or JSON; 1 where nothing fits the filter, else 0; 2 for wrong use."""
     try:
         with enabled(options.plugin):
             found = _everything()
     except SpecError as error:
         print_error(error)
         return 2
+    if options.filter is not None:
+        sought = options.filter
+        found = {kind: [one for one in them if _has(one, sought)] for kind, them in found.items()}
     if options.json:
         sys.stdout.write(f"{json.dumps(found, indent=2)}\n")
+    elif not any(found.values()):
+        sys.stderr.write(f"nothing has `{visible(options.filter)}` in its name or words\n")
+        return 1
     else:
-        sys.stdout.write(_text(found, look_of(sys.stdout).width))
+        sys.stdout.write(_text(found, look_of(sys.stdout)))
     return 0
+
+
+def _has(entry: dict[str, Any], sought: str) -> bool:
+    """Whether its name fits a pattern (`resnet*`), or its name or words have the text in them."""
+    words = [str(entry.get(key) or "") for key in ("name", "doc", "package", "from")]
+    if any(character in sought for character in "*?["):
+        return fnmatchcase(words[0], sought)
+    return any(sought.lower() in word.lower() for word in words)
 
 
 def _everything() -> dict[str, list[dict[str, Any]]]:
@@ -109,7 +127,7 @@ def _default(value: object) -> str:
     return json.dumps(value) if plain else "…"
 
 
-def _text(found: dict[str, list[dict[str, Any]]], width: int | None) -> str:
+def _text(found: dict[str, list[dict[str, Any]]], look: Look) -> str:
     plugins = [
         [p["name"], p["package"] or "a module", "enabled" if p["enabled"] else "not enabled"]
         for p in found["plugins"]
@@ -118,29 +136,42 @@ def _text(found: dict[str, list[dict[str, Any]]], width: int | None) -> str:
         [each["name"], each["kind"], each["arguments"], each["from"]] for each in found["layers"]
     ]
     tables = [
-        *_tables_of_specs(found["specs"]),
+        *_tables_of_specs(found["specs"], look.width),
         [["plugin", "of", "here"], *plugins],
         [["layer", "kind", "arguments", "from"], *layers],
     ]
     shown = [[[visible(cell) for cell in line] for line in table] for table in tables]
-    lines = [[*aligned(table), ""] for table in shown if len(table) > 1]
-    return "\n".join("\n".join(cut(line, width) if width else line for line in t) for t in lines)
+    return "\n".join("\n".join([*_lines(table, look), ""]) for table in shown if len(table) > 1)
 
 
-def _tables_of_specs(specs: list[dict[str, Any]]) -> list[list[list[str]]]:
-    """A table for each folder, with the folder in its head."""
+def _lines(table: list[list[str]], look: Look) -> list[str]:
+    head, *body = aligned(table)
+    shown = [line if look.width is None else cut(line, look.width) for line in (head, *body)]
+    return [paint(look, "strong", shown[0]), *shown[1:]]
+
+
+def _tables_of_specs(specs: list[dict[str, Any]], width: int | None) -> list[list[list[str]]]:
+    """A table for each folder, with the folder in its head; a terminal has short numbers."""
     folders: dict[str, list[list[str]]] = {}
     for spec in specs:
         folder = os.path.dirname(spec["file"])
-        head = [f"spec of {folder}", "parameters", "inputs", "what it is"]
-        rows = folders.setdefault(folder, [head])
-        count = "·" if spec["parameters"] is None else f"{spec['parameters']:,}"
+        counted = "parameters" if width is None else "params"
+        rows = folders.setdefault(folder, [[f"spec of {folder}", counted, "inputs", "what it is"]])
+        count = _count(spec["parameters"], width)
         rows.append([spec["name"], count, _shapes(spec["inputs"]), spec["doc"]])
     for rows in folders.values():
         widest = max(columns(row[1]) for row in rows)
         for row in rows:
             row[1] = padded(row[1], widest, right=True)
+            if width is not None:  # what it is tells more than long inputs do
+                row[2] = cut(visible(row[2]), max(_SHORT_INPUTS, width // 4))
     return list(folders.values())
+
+
+def _count(parameters: int | None, width: int | None) -> str:
+    if parameters is None:
+        return "·"
+    return f"{parameters:,}" if width is None else scaled(parameters).rstrip()
 
 
 def _shapes(inputs: dict[str, Any]) -> str:

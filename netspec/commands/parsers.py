@@ -124,6 +124,10 @@ def list_parser() -> argparse.ArgumentParser:
         "The specs that have a name, the plugins that are installed, and the layers of those that "
         "are enabled here.",
     )
+    parser.add_argument(
+        "filter", nargs="?", metavar="FILTER",
+        help="a part of a name or of its words, or a pattern for names, as in 'resnet*'",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="all of it as JSON")
     add_plugins(parser)
     return parser

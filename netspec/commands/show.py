@@ -23,6 +23,7 @@ from netspec.sizes.find import LayerSizes, Sizes, find_sizes
 from netspec.sizes.report import sizes_json, sizes_text
 from netspec.view.summary import Summary, summarize, summary_json
 from netspec.view.table import summary_text
+from netspec.view.terminal import terminal_text
 
 
 def show_command(options: Namespace) -> int:
@@ -58,7 +59,10 @@ def show_command(options: Namespace) -> int:
         }
         sys.stdout.write(f"{json.dumps(told, indent=2)}\n")
         return 0
-    sys.stdout.write(summary_text(shown, look_of(sys.stdout).width))
+    look = look_of(sys.stdout)
+    # What is piped into a file or another program is the whole table, always in the same form.
+    text = summary_text(shown) if look.width is None else terminal_text(shown, look)
+    sys.stdout.write(text)
     if compiled.decisions:
         sys.stdout.write(f"\n{decisions_text(compiled.decisions)}")
     for note in notes_of(compiled):

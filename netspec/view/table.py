@@ -15,16 +15,16 @@ _THOUSAND, _KIBI = 1000.0, 1024.0
 
 def summary_text(summary: Summary, width: int | None = None) -> str:
     """The table, at most `width` characters wide if texts can be cut so far; `≈` is approximate."""
-    lines = [_HEADER, *[_cells(*pair) for pair in _named(summary.rows)]]
+    lines = [_HEADER, *[_cells(*pair) for pair in named_rows(summary.rows)]]
     widths = [max(columns(line[i]) for line in lines) for i in range(len(_HEADER))]
     if width is not None:
         widths = _narrowed(widths, width)
     rule = "─" * (sum(widths) + 2 * (len(widths) - 1))
     head, *body = [_line(line, widths) for line in lines]
-    return "\n".join([head, rule, *body, rule, *_totals(summary)]) + "\n"
+    return "\n".join([head, rule, *body, rule, *total_lines(summary)]) + "\n"
 
 
-def _named(rows: Iterable[Row]) -> Iterator[tuple[str, Row]]:
+def named_rows(rows: Iterable[Row]) -> Iterator[tuple[str, Row]]:
     """Each row with its path within the row above it; what is used from outside, in full."""
     above: list[str] = []
     for row in rows:
@@ -41,12 +41,12 @@ def _cells(name: str, row: Row) -> tuple[str, ...]:
         visible(" ".join(row.kind.split())),  # an expression may hold any text
         row.output,
         f"{row.parameters:,}" if row.parameters else "·",
-        about + _scaled(row.flops).rstrip() if row.flops else "·",
+        about + scaled(row.flops).rstrip() if row.flops else "·",
         about + bytes_text(row.saved_bytes) if row.saved_bytes else about.rstrip() or "·",
     )
 
 
-def _totals(summary: Summary) -> list[str]:
+def total_lines(summary: Summary) -> list[str]:
     sizes = ", ".join(f"{name} = {size}" for name, size in summary.probe)
     where = f" at {sizes}" if sizes else ""
     about = "≈ " if summary.approximate else ""
@@ -79,13 +79,14 @@ def _narrowed(widths: list[int], width: int) -> list[int]:
     return found
 
 
-def _scaled(number: int) -> str:
+def scaled(number: int) -> str:
+    """`11.7 M`, with three digits that count."""
     return _with_unit(number, _THOUSAND, ("", "k", "M", "G", "T", "P"))
 
 
 def flops_text(number: int) -> str:
     """`480 kFLOPs`"""
-    return f"{_scaled(number)}FLOPs"
+    return f"{scaled(number)}FLOPs"
 
 
 def bytes_text(number: int) -> str:
