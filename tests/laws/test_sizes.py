@@ -10,7 +10,9 @@ from torch import nn
 
 import netspec
 from netspec.errors import SpecError
+from netspec.pipeline import compile_spec
 from tests.compare import run_once
+from tests.laws.constrained import constrained_specs
 from tests.laws.interpreter import Reference
 from tests.laws.search import Search, law, over
 from tests.laws.sizes import Sized, sized_specs
@@ -22,6 +24,13 @@ def test_a_model_is_the_interpreters_at_every_size(examples: Search) -> None:
     counts = _Counts()
     over(examples, sized_specs(), counts.check)
     assert counts.accepted > 0.6 * counts.all, (counts.accepted, counts.all)
+
+
+@law(80, 3000)
+def test_a_model_that_takes_some_sizes_only_is_too(examples: Search) -> None:
+    counts = _Counts()
+    over(examples, constrained_specs(), counts.check)
+    assert counts.accepted > 0.3 * counts.all, (counts.accepted, counts.all)
 
 
 class _Counts:
@@ -42,7 +51,8 @@ class _Counts:
 
 
 def check_at_sizes(case: Sized, model: nn.Module) -> None:
-    reference = Reference(case.document).make(SEED, *case.tensors(case.tried))
+    tried = case.tensors(tried_at(case))
+    reference = Reference(case.document).make(SEED, *tried)
     for shapes in (case.tried, *case.others):
         inputs = case.tensors(shapes)
         for mode in ("eval", "train"):
@@ -51,6 +61,12 @@ def check_at_sizes(case: Sized, model: nn.Module) -> None:
             except Exception:  # an index that is not there at this size, or the like
                 continue
             assert differences(run_once(model, inputs, mode), expected) == [], (shapes, mode)
+
+
+def tried_at(case: Sized) -> tuple[tuple[int, ...], ...]:
+    """The shapes of the inputs at which netspec tried the spec, which sizes that are left out follow."""
+    inputs = compile_spec(case.document).program.inputs
+    return tuple([port.facts[0].shape for port in inputs])  # type: ignore[union-attr]
 
 
 FOLDED = {
@@ -75,6 +91,29 @@ def test_what_was_the_same_at_the_sizes_tried(name: str) -> None:
     sizes = ((2, 64), (1, 1), (3, 4), (3, 37), (4, 130), (2, 2003), (2, 6000))
     shapes = tuple((size,) for size in sizes)
     check_at_sizes(Sized(document, shapes[0], shapes[1:]), netspec.build(document, seed=SEED))
+
+
+ONLY_AT_SOME = {
+    "chunks of what was pooled": ["=avg_pool1d(_, 8)", "=len(_.chunk(2, 1)) * x.mean()"],
+    "parts of windows": ["=_.unflatten(1, (-1, 8)).mean(2)", "=len(_.split(50, 1)) * x.mean()"],
+    "what a table lets through": [
+        "=_[:, 100:]",
+        "=_ + zeros(100)[:_.shape[1]]",
+        "=_.numel() * x.mean()",
+    ],
+    "windows after a pooling": ["=avg_pool1d(_, 3)", "=_.unflatten(1, (-1, 7)).mean(2)", "=_.shape[1] * x.mean()"],
+    "a step beyond all numbers": ["=_[:, ::2 ** 9]", "=_.shape[1] * x.mean()"],
+    "an end beyond all numbers": ["=_[:, 3 ** 5:]", "=_.shape[1] * x.mean()"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ONLY_AT_SOME)
+def test_what_was_the_same_at_the_few_sizes_that_are_taken(name: str) -> None:
+    layers = {f"l{k}": text for k, text in enumerate(ONLY_AT_SOME[name])}
+    document = {"netspec": 1, "inputs": {"x": ["N", "T"]}, "layers": layers}
+    sizes = ((2, 1), (1, 8), (3, 9), (2, 14), (2, 63), (3, 84), (4, 127), (2, 300), (3, 840))
+    shapes = tuple((size,) for size in sizes)
+    check_at_sizes(Sized(document, ((2, 64),), shapes), netspec.build(document, seed=SEED))
 
 
 def test_two_letters_are_two_sizes() -> None:

@@ -2,8 +2,9 @@
 
 A spec has to hold at two sizes of each letter. What is the same at both may still follow a letter:
 `x[:, :50]` has 50 columns at 64 and 96, and fewer at 40. So where an expression reads sizes, facts
-are found at others too, of which any may be refused; at the last, which has sizes that were tried,
-what follows a size and is the same at all of them is another number.
+are found at others too. Any of them may be refused, and what follows a size still follows it from
+there on (`stand_ins.py`). At the last, which has sizes that were tried, what follows a size and is
+the same at all of them is another number.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from netspec.language.load import Spec
 from netspec.language.schema import Document, Input
 
 _PRIMES = (5, 7, 11, 13, 17, 19, 23, 29)
-_SMALL, _FAR = 2, 3  # the numbers of sizes beyond the two that are tried
 _STEP = 101
+# What sizes are tried instead of those that failed, as multiples of those that did not.
+_LARGER: Sequence[float] = (2, 3, 4, 1)
+_SMALLER: Sequence[float] = (0.5, 2, 3, 1)
+ATTEMPTS = 1 + len(_LARGER)
 _MOST_COMBINED = 3  # inputs of which every combination is tried
 _LARGEST = 20_000
 _READING = re.compile(r"shape|size\(|len\(|numel|ndim|dim\(|/")
@@ -111,23 +115,21 @@ def _next(size: int, number: int) -> int:
 
 
 def other_sizes(spec: Spec, sizes: Sizes, failed: set[int], attempt: int) -> Sizes:
-    """Other sizes in the place of those that failed where their neighbours did not.
+    """Others in the place of those sizes that failed where the other ones did not.
 
-    Sizes of the spec's own examples stay as they are.
+    They are multiples of what did not fail, or a part of it, which mostly have the same divisors;
+    at last its neighbours. Sizes of the spec's own examples stay as they are.
     """
-    low, high = sizes
-    numbers = _numbered(spec.document)
     declared = [i for i in spec.document.inputs.values() if isinstance(i, Input)]
     given = {name for item in declared for name in item.example or {}}
-    changed: tuple[dict[str, int], dict[str, int]] = (dict(low), dict(high))
-    for name in low.keys() - given:
-        if 0 in failed:  # too small: beyond the other one
-            step = abs(high[name] - low[name]) * 2 ** (attempt + 1)
-            changed[0][name] = high[name] + step
-        else:  # too large: below the other one, or next to it
-            step = attempt * (numbers[name][0] + 1)
-            smaller = low[name] // 2 if attempt == 0 else low[name] - step
-            changed[1][name] = smaller if smaller >= 2 else low[name] + step + 1  # 1 broadcasts
+    changed: Sizes = (dict(sizes[0]), dict(sizes[1]))
+    way = (_LARGER if 0 in failed else _SMALLER)[attempt]
+    for name in changed[0].keys() - given:
+        works = sizes[1 if 0 in failed else 0][name]
+        size = int(works * way) or works
+        if way == 1 or size in (1, works):  # 1 broadcasts
+            size = works + 1 + _numbered(spec.document)[name][0]
+        changed[0 if 0 in failed else 1][name] = size
     return changed
 
 
@@ -137,14 +139,14 @@ def probes_of(
     sizes: Sizes,
     modes: tuple[bool, ...],
     left_out: Sequence[frozenset[str]],
-    lost: Set[int],
+    largest: int = 0,
 ) -> tuple[tuple[Probe, ...], int]:
     """The probes, and how many of them the spec has to hold at, which are the first.
 
-    `lost` are the numbers of the sizes beyond those that were refused somewhere.
+    `largest` is a number that the spec is known to compute.
     """
     pairs: list[dict[str, int]] = list(sizes if sizes[0] else sizes[:1])
-    beyond = _beyond(spec, args, sizes, lost) if sizes[0] and _reads_sizes(spec) else []
+    beyond = _beyond(spec, args, sizes, largest) if sizes[0] and _reads_sizes(spec) else []
     numbered = list(enumerate([*pairs, *beyond]))
     return tuple(
         Probe(tuple(pair.items()), mode, index, missing)
@@ -153,6 +155,12 @@ def probes_of(
         for mode in modes
         for index, pair in part
     ), len(left_out) * len(modes) * len(pairs)
+
+
+def reaches_beyond(beyond: Sequence[Probe], number: int) -> bool:
+    """Whether some of these sizes beyond those that are tried are larger than a number."""
+    farthest = max((min(dict(probe.sizes).values()) for probe in beyond), default=_LARGEST)
+    return farthest > number or number > _LARGEST
 
 
 def left_out_at_once(names: Sequence[str]) -> list[frozenset[str]]:
@@ -164,28 +172,19 @@ def left_out_at_once(names: Sequence[str]) -> list[frozenset[str]]:
 
 
 def _beyond(
-    spec: Spec, args: Mapping[str, object], sizes: Sizes, lost: Set[int]
+    spec: Spec, args: Mapping[str, object], sizes: Sizes, largest: int
 ) -> list[dict[str, int]]:
-    """Sizes of one, large ones, odd ones, and those of the first probe.
-
-    The large ones lie beyond all numbers that the spec has, or where those were refused they are
-    the largest of these. The odd ones are for images, and for what takes no size of one.
-    """
+    """Sizes of one, large ones beyond all numbers that the spec has, odd ones, the first ones."""
     numbers = _numbered(spec.document)
     texts = [source.text or repr(source.value) for source in spec.files]
     found = [n for text in (*texts, repr(args)) for n in _NUMBER.findall(text) if len(n) < 6]
-    known = [n for n in map(int, found) if n <= _LARGEST]
+    known = [n for n in (*map(int, found), largest) if n <= _LARGEST]
     most = max([*known, *sizes[0].values(), *sizes[1].values()])
-    step = 0 if _FAR in lost else _STEP
-    beyond = [
-        dict.fromkeys(numbers, 1),
-        {name: most + step * (k + 1) for k, name in enumerate(numbers)},
-    ]
     sides = [name for name, (_, first) in numbers.items() if not first]
-    if len(sides) > 1 or _SMALL in lost:
-        odd = {name: _PRIMES[k % len(_PRIMES)] for k, name in enumerate(sides)}
-        beyond.append(dict.fromkeys(numbers, 1) | odd)
-    return [*beyond, sizes[0]]
+    ones = dict.fromkeys(numbers, 1)
+    far = {name: most + _STEP * (k + 1) for k, name in enumerate(numbers)}
+    odd = ones | {name: _PRIMES[k % len(_PRIMES)] for k, name in enumerate(sides)}
+    return [ones, far, *([odd] if sides else []), sizes[0]]
 
 
 def _reads_sizes(spec: Spec) -> bool:

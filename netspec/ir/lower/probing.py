@@ -8,8 +8,9 @@ from typing import overload
 
 from netspec.ir.graph import Probe
 from netspec.ir.lower.refusal import Refused
+from netspec.ir.lower.stand_ins import StandIns
 from netspec.ir.lower.values import Operand, are_same, same
-from netspec.ops.types import Fact, OperatorRejects
+from netspec.ops.types import Fact, OperatorRejects, Slice
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +27,8 @@ class Probes(Sequence[Probe]):
     partial: set[int] = field(default_factory=set)  # sizes, of those tried, that some call refused
     lost: set[int] = field(default_factory=set)  # the sizes beyond those tried that were refused
     differs_by_mode: bool = False  # some fact, and no probe is in train mode
+    largest: int = 0  # the largest number that some call is given
+    _stand_ins: dict[int, StandIns] = field(default_factory=dict)  # by the number of the probe
 
     def __len__(self) -> int:
         return len(self.all)
@@ -47,22 +50,41 @@ class Probes(Sequence[Probe]):
         """Whether some input is left out in some of them."""
         return bool(self.all[-1].left_out)
 
-    def each(self, find: Callable[[int], Fact]) -> tuple[Fact, ...]:
-        """What `find` gives at each probe. Raises what it raises at those that are tried."""
-        return self._and_elsewhere([find(index) for index in range(self.tried)], find)
+    def each(self, find: Callable[[int], Fact], given: Sequence[Operand] = ()) -> tuple[Fact, ...]:
+        """What `find` makes of some operands at each probe.
 
-    def _and_elsewhere(self, found: list[Fact], find: Callable[[int], Fact]) -> tuple[Fact, ...]:
+        Raises what it raises at those that are tried.
+        """
+        return self._and_elsewhere([find(index) for index in range(self.tried)], find, given)
+
+    def _and_elsewhere(
+        self, found: list[Fact], find: Callable[[int], Fact], given: Sequence[Operand]
+    ) -> tuple[Fact, ...]:
         """The facts that are found, with those of the probes beyond.
 
-        Where one of those is refused it tells nothing from there on: it is as at the first size.
+        Where one of those is refused, what follows a size where it is tried still does.
         """
         for index in range(self.tried, len(self.all)):
             try:
                 found.append(find(index))
             except (Refused, OperatorRejects):
                 self.lost.add(self.all[index].index)
-                found.append(found[self._first(self.all[index])])
+                found.append(self._stand_in(index, found, given))
         return tuple(found)
+
+    def _stand_in(self, index: int, found: Sequence[Fact], given: Sequence[Operand]) -> Fact:
+        probe = self.all[index]
+        alike = [
+            number
+            for number, one in enumerate(self.all[: self.tried])
+            if (one.training, one.left_out) == (probe.training, probe.left_out)
+        ]
+        if probe.index == self.all[-1].index:  # its sizes are those of the first
+            return found[alike[0]]
+        most = max(size for _, size in probe.sizes)
+        stand_ins = self._stand_ins.setdefault(index, StandIns(most))
+        made_of = [([one.facts[n] for n in alike], one.facts[index]) for one in given]
+        return stand_ins.of([found[n] for n in alike], made_of)
 
     def doubted(self, facts: tuple[Fact, ...]) -> tuple[Fact, ...]:
         """Numbers that follow a size, and are another one at the last probe if they are nowhere.
@@ -76,6 +98,12 @@ class Probes(Sequence[Probe]):
         pairs = zip(self.all, facts, strict=True)
         beyond = len(self.all) > self.tried
         return tuple(other if beyond and p.index == last else fact for p, fact in pairs)
+
+    def note_numbers(self, given: Sequence[Operand]) -> None:
+        """Notes the largest known number of a call, beyond which its tensors may be other ones."""
+        for operand in given:
+            if operand.static:
+                self.largest = max(self.largest, _largest_in(operand.facts[0]))
 
     @property
     def at_ones(self) -> int | None:
@@ -93,23 +121,21 @@ class Probes(Sequence[Probe]):
         others = (i for i, p in enumerate(self.all[: self.tried]) if p.index != first.index)
         return next(others, 0)
 
-    def _first(self, like: Probe) -> int:
-        """The first probe of the same mode, in which the same inputs are given."""
-        kinds = [(probe.training, probe.left_out) for probe in self.all]
-        return kinds.index((like.training, like.left_out))
-
     def ask(
         self,
         run: Callable[[int], Fact],
         refusal: Callable[[int, OperatorRejects], Refused],
         train: Callable[[int], Fact] | None = None,
+        given: Sequence[Operand] = (),
     ) -> tuple[Fact, ...]:
-        """The facts that `run` finds at each probe. Raises what `refusal` makes of torch's no.
+        """The facts that `run` makes of some operands at each probe.
+
+        Raises what `refusal` makes of torch's no.
 
         A refusal at some sizes only is no mistake of the spec: `partial` tells which sizes failed.
         `train` finds those in train mode of what has a mode: asked where no probe is in that mode.
         """
-        found = self._ask(run, refusal)
+        found = self._ask(run, refusal, given)
         if train is not None and not any(probe.training for probe in self.all):
             self._ask_in_train(train, found, refusal)
         return found
@@ -133,7 +159,10 @@ class Probes(Sequence[Probe]):
             raise Refused(replace(refused.diagnostic, notes=notes), *refused.diagnostics[1:])
 
     def _ask(
-        self, run: Callable[[int], Fact], refusal: Callable[[int, OperatorRejects], Refused]
+        self,
+        run: Callable[[int], Fact],
+        refusal: Callable[[int, OperatorRejects], Refused],
+        given: Sequence[Operand],
     ) -> tuple[Fact, ...]:
         found: list[Fact] = []
         failed: dict[int, OperatorRejects] = {}
@@ -158,7 +187,7 @@ class Probes(Sequence[Probe]):
                 diagnostic = replace(refused.diagnostic, notes=(*refused.diagnostic.notes, note))
                 refused = Refused(diagnostic, *refused.diagnostics[1:])
             raise refused
-        return self._and_elsewhere(found, run)
+        return self._and_elsewhere(found, run, given)
 
     def asks_given(self, operand: Operand) -> bool:
         """Whether it depends on an input's being given: it differs at the same sizes and mode."""
@@ -185,6 +214,14 @@ class Probes(Sequence[Probe]):
             same = known[(probe.index, probe.training, nearest)]
             found.append(same)
         return tuple(found)
+
+
+def _largest_in(fact: Fact) -> int:
+    if isinstance(fact, Slice):
+        return max(map(_largest_in, (fact.start, fact.stop, fact.step)))
+    if isinstance(fact, tuple):
+        return max(map(_largest_in, fact), default=0)
+    return abs(fact) if type(fact) is int else 0
 
 
 def _works_text(failed: Probe, works: Sequence[Probe]) -> str:

@@ -19,6 +19,7 @@ from netspec.ir.lower.layers.declare import declare_child
 from netspec.ir.lower.layers.dispatch import lower_layer, lower_layers
 from netspec.ir.lower.layers.input_defaults import default_of, may_be_none, or_default
 from netspec.ir.lower.probes import (
+    ATTEMPTS,
     BOTH_MODES,
     Sizes,
     example_sizes,
@@ -27,6 +28,7 @@ from netspec.ir.lower.probes import (
     modes_of,
     other_sizes,
     probes_of,
+    reaches_beyond,
     shape_of,
 )  # fmt: skip
 from netspec.ir.lower.probing import Probes
@@ -50,7 +52,6 @@ from netspec.ops.foreign_names import told_of_dtype
 from netspec.ops.types import Fact, TensorType, contiguous
 from netspec.source import Path
 
-_ATTEMPTS = 4
 _STEPS = Steps(lower_layers, lower_layer, declare_child)
 
 
@@ -107,7 +108,7 @@ def lower_as_far(
         help = f"at most {MAX_LEFT_OUT} may; give the others a tensor as their default"
         problem = Diagnostic("NS217", fact, place.key_span(), help=help)
         return Outcome(None, [problem], _nothing_seen(spec))
-    for attempt in range(_ATTEMPTS):
+    for attempt in range(ATTEMPTS):
 
         def context_for(probes: tuple[Probe, ...], tried: int) -> Context:
             return _context(probes, tried, activation, find_spec, explain, _nothing_seen(spec))
@@ -118,8 +119,9 @@ def lower_as_far(
         seen, tried = context.at_layer, context.probes[: context.probes.tried]
         if program is not None:
             return Outcome(program, [], seen, tried)
-        other = other_sizes(spec, sizes, context.probes.partial, attempt)
-        if not context.probes.partial or attempt == _ATTEMPTS - 1 or other == sizes:
+        last = not context.probes.partial or attempt == ATTEMPTS - 1
+        other = sizes if last else other_sizes(spec, sizes, context.probes.partial, attempt)
+        if other == sizes:
             return Outcome(None, _once(context.problems.found), seen, tried)
         sizes = other
     raise AssertionError("the last attempt returns")
@@ -150,21 +152,19 @@ def _lower_at(
     outputs: Sequence[str],
     context_for: Callable[[tuple[Probe, ...], int], Context],
 ) -> tuple[Program | None, Context]:
-    """One attempt; with other probes again, where those showed that more of them are wanted."""
-    lost: Set[int] = frozenset()
+    """One attempt; with more probes again, where the first ones showed that more are wanted."""
+    largest = 0
     while True:
         left_out = left_out_at_once([name for name in spec.document.inputs if name in none])
-        probes, tried = probes_of(spec, args, sizes, modes, left_out, lost)
+        probes, tried = probes_of(spec, args, sizes, modes, left_out, largest)
         context = context_for(probes, tried)
         program = _lower(spec, args, context, outputs)
-        if context.probes.differs_by_mode or context.none_inputs - none:  # seen only on the way
-            modes = BOTH_MODES if context.probes.differs_by_mode else modes
-            none = none | context.none_inputs
-            continue
-        others, _ = probes_of(spec, args, sizes, modes, left_out, context.probes.lost)
-        if program is None or lost or others == probes:
+        more = context.probes.differs_by_mode or context.none_inputs - none
+        if not more and reaches_beyond(probes[tried:], context.probes.largest):
             return program, context
-        lost = context.probes.lost
+        largest = max(largest, context.probes.largest)
+        modes = BOTH_MODES if context.probes.differs_by_mode else modes  # seen only on the way
+        none = none | context.none_inputs
 
 
 def _once(problems: list[Diagnostic]) -> list[Diagnostic]:

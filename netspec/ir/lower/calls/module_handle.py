@@ -135,7 +135,7 @@ class ModuleInstance(Instance):
             )
 
         train = partial(run, train=True) if meta_modules.has_mode(module) else None
-        found = context.probes.ask(run, refusal, train)
+        found = context.probes.ask(run, refusal, train, bound.operands())
         context.refuses_gradients |= refuses_gradients(self.key, module, *bound.at(0))
         exprs = tuple([o.expr for o in bound.args])
         by_name = tuple([(name, o.expr) for name, o in bound.kwargs])

@@ -359,7 +359,8 @@ def _item(found: Operand | Module, index: ast.expr, scope: Scope, place: Place) 
     if operand.is_tensor or position.is_tensor:
         return run_on_tensors("[]", lambda x, k: x[k], [operand, position], expr, scope, place)
     values = scope.context.probes.each(
-        lambda i: guard(partial(pick, operand.facts[i], position.facts[i]), place)
+        lambda i: guard(partial(pick, operand.facts[i], position.facts[i]), place),
+        [operand, position],
     )
     number = position.facts[0] if position.static else None
     if isinstance(operand.expr, (Tuple, ListOf)) and isinstance(number, int):
@@ -641,7 +642,7 @@ def _size(name: str, receiver: Operand, args: list[Operand], scope: Scope, place
         return shape
     position = args[0]
     values = scope.context.probes.each(
-        lambda i: guard(partial(pick, shapes[i], position.facts[i]), place)
+        lambda i: guard(partial(pick, shapes[i], position.facts[i]), place), [receiver, position]
     )
     expr = Item(Attribute(receiver.expr, "shape"), position.expr)
     if position.static:

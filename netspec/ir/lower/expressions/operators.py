@@ -132,7 +132,7 @@ def compute(
     columns = list(zip(*(operand.facts for operand in operands), strict=True))
     try:
         found = scope.context.probes.each(
-            lambda i: guard(partial(apply, function, *columns[i]), place)
+            lambda i: guard(partial(apply, function, *columns[i]), place), operands
         )
     except Refused:
         refuse_collection(key, operands, scope, place)
@@ -165,8 +165,9 @@ def run_on_tensors(
         given = list(zip(names, operands, strict=False))
         return rejected(RejectedCall(scope, place, key, given, index, error))
 
+    scope.context.probes.note_numbers(operands)
     found = scope.context.probes.ask(
-        lambda i: meta_eval.run(("python", key), function, columns[i]), refusal
+        lambda i: meta_eval.run(("python", key), function, columns[i]), refusal, given=operands
     )
     if scope.entry is None:
         scope.context.bounds.check_made(found[0], place)
@@ -243,6 +244,6 @@ def choose(condition: Operand, then: Operand, other: Operand) -> Operand:
 def length(items: Operand, scope: Scope, place: Place) -> Operand:
     """`len` of a tuple: a number where it is as many at each size, else code."""
     counts = scope.context.probes.each(
-        lambda i: guard(partial(apply, BUILTINS["len"], items.facts[i]), place)
+        lambda i: guard(partial(apply, BUILTINS["len"], items.facts[i]), place), [items]
     )
     return scope.context.fold_if_equal(Builtin("len", (items.expr,)), counts, items)
