@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from netspec import find
-from netspec.compiled import check_dtype, notes_of, source_of
+from netspec.compiled import check_dtype, check_stated, notes_of, source_of
 from netspec.errors import Diagnostic, SpecError
 from netspec.language.load import Spec
 from netspec.language.overrides import Overrides
@@ -18,6 +18,7 @@ from netspec.limits import AnyLimits, bounded, read_limits
 from netspec.ops.process_state import one_thread, own_random_state
 from netspec.pipeline import compile_spec
 from netspec.request import Act, read_dtype
+from netspec.sizes.entry_check import add_entry_check
 from netspec.sizes.export import export_shapes
 from netspec.sizes.find import find_sizes
 from netspec.source import read_text
@@ -48,6 +49,7 @@ def build(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     seed: int | None = None,
+    checks: bool = False,
     plugins: Sequence[str] | None = None,
     limits: AnyLimits = None,
 ) -> nn.Module:
@@ -61,10 +63,12 @@ def build(
     each of these values under its path.
     Parameters are drawn on the CPU, then moved to `device` and cast to `dtype`, so that one seed
     gives the same ones everywhere; on `"meta"` nothing is allocated. `seed` leaves the global
-    random state as it was. `plugins`, by their names, are loaded and enabled for this call: then
-    the spec can name the layers that they registered. `limits` are for specs that are larger than
-    a stranger's may be: `{"elements": 10**12}`. Raises SpecError with every mistake in the spec,
-    and where a layer does not run in `dtype`.
+    random state as it was. With `checks`, each call of the model first looks at the sizes of its
+    inputs, and raises ValueError with the constraint and its layer for those that the network does
+    not take; finding the constraints takes a second or a few. `plugins`, by their names, are loaded
+    and enabled for this call: then the spec can name the layers that they registered. `limits` are
+    for specs that are larger than a stranger's may be: `{"elements": 10**12}`. Raises SpecError
+    with every mistake in the spec, and where a layer does not run in `dtype`.
     """
     compiled = compile_spec(source, args, act, overrides, outputs, plugins, limits)
     check_dtype(compiled, dtype)
@@ -80,6 +84,9 @@ def build(
             model = compiled.built.make()
     if target is not None and target.type != "meta":
         model = model.to(target)
+    if checks:
+        sizes = find_sizes(compiled.program, compiled.built.empty())
+        add_entry_check(model, compiled.program, sizes)
     return model if dtype is None else model.to(read_dtype(dtype))
 
 
@@ -102,6 +109,7 @@ def check(
     try:
         compiled = compile_spec(source, args, act, overrides, outputs, plugins, limits)
         check_dtype(compiled, dtype)
+        check_stated(compiled)
     except SpecError as error:
         return error.diagnostics
     return ()
@@ -159,5 +167,6 @@ def dynamic_shapes(
     what no Dim can say.
     """
     compiled = compile_spec(source, args, act, overrides, None, plugins, limits)
+    check_stated(compiled)
     sizes = find_sizes(compiled.program, compiled.built.empty())
     return export_shapes(compiled.program, sizes)

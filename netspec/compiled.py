@@ -19,6 +19,8 @@ from netspec.ir.graph import Program
 from netspec.language.load import Spec
 from netspec.recipe import Recipe
 from netspec.request import read_dtype
+from netspec.sizes.find import find_sizes
+from netspec.sizes.stated import more_than_stated
 from netspec.source import Source
 
 
@@ -50,6 +52,19 @@ def check_dtype(compiled: Compiled, dtype: str | torch.dtype | None) -> None:
     if wanted is None or not wanted.is_floating_point or wanted is torch.float32:
         return
     problems = find_dtype_clash(compiled.program, compiled.built.empty(), wanted)
+    if problems:
+        raise SpecError(problems)
+
+
+def check_stated(compiled: Compiled) -> None:
+    """Raises SpecError (NS306) where a network needs more of its sizes than its inputs state.
+
+    torch's symbols are asked for it, if anything is stated.
+    """
+    if not compiled.program.stated:
+        return
+    sizes = find_sizes(compiled.program, compiled.built.empty())
+    problems = more_than_stated(compiled.program, sizes.constraints)
     if problems:
         raise SpecError(problems)
 

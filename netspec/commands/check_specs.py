@@ -16,7 +16,7 @@ from netspec import file_trace
 from netspec.commands.answer_cache import Answer, AnswerCache
 from netspec.commands.find_specs import Checked, given_args, look_at
 from netspec.commands.spec_argument import Changes, compile_given, read_changes
-from netspec.compiled import check_dtype, notes_of
+from netspec.compiled import check_dtype, check_stated, notes_of
 from netspec.errors import Origin, Span, SpecError
 from netspec.file_trace import Trace, traced
 from netspec.limits import current
@@ -86,6 +86,7 @@ def _check(spec: Checked, changes: Changes, dtype: torch.dtype | None) -> Answer
     try:
         compiled = compile_given(spec.given, changes)
         check_dtype(compiled, dtype)
+        check_stated(compiled)
         return Answer(spec.name, notes=notes_of(compiled))
     except SpecError as error:
         return Answer(spec.name, error.diagnostics)

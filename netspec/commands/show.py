@@ -11,7 +11,7 @@ from netspec.analysis.analyse import analyse
 from netspec.checks.inplace.messages import decisions_json, decisions_text
 from netspec.commands.output_file import refuses, write_result
 from netspec.commands.spec_argument import Changes, compile_given, read_changes, with_given
-from netspec.compiled import notes_of
+from netspec.compiled import check_stated, notes_of
 from netspec.display import visible
 from netspec.drawing.graph import drawing_of
 from netspec.drawing.mermaid import mermaid_text
@@ -46,6 +46,7 @@ def show_command(options: Namespace) -> int:
         if options.program:
             sys.stdout.write(program_text(compiled.program))
             return 0
+        check_stated(compiled)
         summary = summarize(compiled.program, compiled.built.empty(), dict(options.size))
         sizes = find_sizes(compiled.program, compiled.built.empty())
     except SpecError as error:

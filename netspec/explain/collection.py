@@ -21,7 +21,7 @@ def explain_collection(refused: CollectionGiven) -> Refused:
     operand, place = refused.operand, refused.place
     steps, look = history_of(operand, refused.scope), Look(refused.scope, 0, partly=False)
     name = _name_of(steps)
-    shape = look.text(operand.facts[0], operand.facts[look.twin])
+    shape = look.text(operand.facts)
     kind = "a dict" if isinstance(operand.facts[0], Mapped) else "a tuple"
     fact = f"`{name}` gives {kind}, {shape}, and {refused.what} takes a tensor"
     return refuse("NS212", fact, _at(place, refused.key), _item_help(refused, name))

@@ -33,14 +33,25 @@ class Look:
         self.twin = others[0] if others and not partly else index
         self.probe = probes[index]
         self.sizes, self.others = dict(self.probe.sizes), dict(probes[self.twin].sizes)
+        doubted = probes[-1].index if len(probes) > probes.tried else None
+        self.more = [  # the other runs, of which nothing is made up
+            i for i in others
+            if probes[i].index != doubted and probes[i].index not in probes.lost
+            and probes[i].left_out == self.probe.left_out
+        ]  # fmt: skip
 
-    def text(self, fact: Fact, other: Fact, unclear: str = "?") -> str:
-        return shape_text(fact, other, self.sizes, self.others, unclear)
+    def text(self, facts: Sequence[Fact], unclear: str = "?") -> str:
+        """A value, with its sizes by letter."""
+        more = [(facts[i], dict(self.scope.context.probes[i].sizes)) for i in self._more(facts)]
+        here, other = facts[self.index], facts[self.twin]
+        return shape_text(here, other, self.sizes, self.others, unclear, more)
 
     def text_of(self, operand: Operand) -> str:
         """A plain value, with its sizes by letter."""
-        fact = operand.facts[self.index]
-        return self.text(fact, operand.facts[self.twin], str(fact))
+        return self.text(operand.facts, str(operand.facts[self.index]))
+
+    def _more(self, facts: Sequence[Fact]) -> list[int]:
+        return [] if self.partly else [i for i in self.more if i < len(facts)]
 
     def given(self, parameter: str, operand: Operand) -> tuple[Given, list[Step]]:
         """A tensor with its name, and the steps that led to it."""
@@ -60,7 +71,13 @@ class Look:
             return ()
         if not isinstance(other, TensorType) or len(other.shape) != len(fact.shape):
             other = fact
-        return tuple(dimensions_text(fact.shape, other.shape, self.sizes, self.others))
+        more = [
+            (each.shape, dict(self.scope.context.probes[i].sizes))
+            for i in self._more(facts)
+            if isinstance(each := facts[i], TensorType)
+        ]
+        shapes = fact.shape, other.shape
+        return tuple(dimensions_text(*shapes, self.sizes, self.others, None, more))
 
     def notes(
         self, shown: Iterable[tuple[Given, list[Step]]], quoted: bool = False
@@ -86,7 +103,7 @@ class Look:
         return " → ".join(texts) + _line_of(steps)
 
     def _step(self, step: Step) -> str:
-        return f"`{step.name}` {self.text(step.facts[self.index], step.facts[self.twin])}"
+        return f"`{step.name}` {self.text(step.facts)}"
 
 
 def _made_by(place: Place | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from netspec.errors import Span
 from netspec.ir.expr import Expr
+from netspec.ir.stated import Stated
 from netspec.language.expressions import name_stretch, narrowed, stretch_of
 from netspec.language.overrides import Text
 from netspec.ops.catalog import Operator
@@ -314,3 +315,4 @@ class Program:
     overwrites: bool = False  # some call asks to overwrite its input
     refuses_gradients: bool = False  # some call takes no tensor that is trained
     registered: tuple[Registered, ...] = ()  # what Python code registered, and the program names
+    stated: tuple[Stated, ...] = ()  # which free sizes it takes, as its inputs say

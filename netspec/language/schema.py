@@ -305,7 +305,8 @@ Layers: TypeAlias = Annotated[
 
 
 class Input(_Model):
-    """An input in full. A letter in `shape` is a free size; `example` gives sizes to try it at.
+    """An input in full. A letter in `shape` is a free size; `example` gives sizes to try it at, and
+    `where` states which sizes the network takes.
 
     With a `default`, an expression or null, the caller may leave it out.
     """
@@ -317,6 +318,9 @@ class Input(_Model):
     )
     example: dict[str, StrictInt | list[StrictInt]] | None = Field(
         default=None, description="For a free size, one size or two at which the spec is tried."
+    )
+    where: list[StrictStr] | None = Field(
+        default=None, description="What the free sizes are, as conditions: `=H % 32 == 0`."
     )
 
 

@@ -49,6 +49,7 @@ _EXPECTED = {
     "param": "a shape (a list of sizes) or an expression",
     "buffer": "a shape (a list of sizes) or an expression",
     "example": "a mapping from a free size to a number or two",
+    "where": "a list of conditions: `[=H >= 32, =H % 32 == 0]`",
     "value": "an expression",
     "default": "an expression",
     "doc": "a text",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -24,22 +26,33 @@ def other_sizes(sizes: Sizes) -> dict[str, int]:
 
 
 def shape_text(
-    fact: Fact, other: Fact, sizes: Sizes, others: Sizes, unclear: str | None = None
+    fact: Fact,
+    other: Fact,
+    sizes: Sizes,
+    others: Sizes,
+    unclear: str | None = None,
+    more: Sequence[tuple[Fact, Sizes]] = (),
 ) -> str:
     """`[N, 6, 24, 24]`: what differs between two runs is told by the size that it follows.
 
-    `fact` was found at `sizes` and `other` at `others`. A dtype is named if it is not float32; a
-    size that follows no free one in a plain way is `unclear`, or its number at `sizes`.
+    `fact` was found at `sizes` and `other` at `others`; what is told is true of `more` runs, too.
+    A dtype is named if it is not float32; a size that follows no free one in a plain way is
+    `unclear`, or its number at `sizes`.
     """
     match fact, other:
         case TensorType(), TensorType() if len(fact.shape) == len(other.shape):
-            told = dimensions_text(fact.shape, other.shape, sizes, others, unclear)
+            shapes = [(a.shape, b) for a, b in more if isinstance(a, TensorType)]
+            told = dimensions_text(fact.shape, other.shape, sizes, others, unclear, shapes)
             return f"[{', '.join(told)}]{_dtype(fact.dtype)}"
         case TensorType(), _:
             return f"{list(fact.shape)}{_dtype(fact.dtype)}"
         case tuple(), tuple() if len(fact) == len(other):
-            inner = zip(fact, other, strict=True)
-            items = (shape_text(a, b, sizes, others, unclear) for a, b in inner)
+            count = len(fact)
+            tuples = [(a, b) for a, b in more if isinstance(a, tuple) and len(a) == count]
+            items = [
+                shape_text(a, b, sizes, others, unclear, [(each[i], at) for each, at in tuples])
+                for i, (a, b) in enumerate(zip(fact, other, strict=True))
+            ]
             return f"({', '.join(items)})"
         case Mapped(items), Mapped(twins) if len(items) == len(twins):
             named = zip(items, twins, strict=True)
@@ -63,11 +76,14 @@ def dimensions_text(
     sizes: Sizes,
     others: Sizes,
     unclear: str | None = None,
+    more: Sequence[tuple[Sequence[int], Sizes]] = (),
 ) -> list[str]:
     """The sizes of a shape as text; of two letters that fit, each is used once."""
     told: list[str] = []
-    for size, twin in zip(shape, other, strict=True):
-        told.append(size_text(size, twin, sizes, others, unclear, told))
+    alike = [(a, b) for a, b in more if len(a) == len(shape)]
+    for at, (size, twin) in enumerate(zip(shape, other, strict=True)):
+        runs = [(a[at], b) for a, b in alike]
+        told.append(size_text(size, twin, sizes, others, unclear, told, runs))
     return told
 
 
@@ -78,36 +94,54 @@ def size_text(
     others: Sizes,
     unclear: str | None = None,
     used: Collection[str] = (),
+    more: Sequence[tuple[int, Sizes]] = (),
 ) -> str:
     """One size by the free one that it follows: `N`, `T/2`, `N·T`; else `unclear`, or its number.
 
-    It was `size` at `sizes`, and `other` at `others`. Letters that were `used` come last.
+    It was `size` at `sizes`, and `other` at `others`; `more` are other runs. Letters that were
+    `used` come last.
     """
     if size == other:
         return str(size)
     names = list(sizes)
-    pairs = [(f"{a}·{b}", a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    known = [(name, sizes[name], others[name]) for name in names]
-    known += [(text, sizes[a] * sizes[b], others[a] * others[b]) for text, a, b in pairs]
-    found = [text for one in known for text in [_by_one(size, other, *one)] if text]
-    if not found:
-        return unclear or str(size)
-    return min(found, key=lambda one: (one[0], one[1] in used, one[1]))[1]
+    letters = [(name,) for name in names]
+    letters += [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]  # type: ignore[misc]
+    found: list[tuple[int, bool, int, str]] = []
+    for factors in letters:
+        low, high = _product(factors, sizes), _product(factors, others)
+        for place, form in enumerate(_forms(size, other, "·".join(factors), low, high)):
+            if all(form.value(_product(factors, at)) == here for here, at in more):
+                found.append((form.rank, form.text in used, place, form.text))
+    return min(found)[-1] if found else unclear or str(size)
 
 
-def _by_one(size: int, other: int, name: str, low: int, high: int) -> tuple[int, str] | None:
-    """The size as a multiple, a part, or a shift of a free one; the plainest has the least number.
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How a size may follow a free one; the plainest has the least rank."""
 
-    None if it is nothing of the kind.
-    """
+    rank: int
+    text: str
+    value: Callable[[int], int]
+
+
+def _product(factors: Sequence[str], sizes: Sizes) -> int:
+    return math.prod([sizes[name] for name in factors])
+
+
+def _forms(size: int, other: int, name: str, low: int, high: int) -> Iterator[_Form]:
+    """The size as a multiple, a part, or a shift of a free one, or of a product of two."""
     if (size, other) == (low, high):
-        return 1, name
-    if size * high == other * low:
-        if low % size == 0:
-            return low // size, f"{name}/{low // size}"
-        if size % low == 0:
-            return size // low, f"{size // low}·{name}"
+        yield _Form(1, name, lambda n: n)
+        return
+    if size * high == other * low and low % max(size, 1) == 0 and size:
+        part = low // size
+        yield _Form(part, f"{name}/{part}", lambda n: -1 if n % part else n // part)
+        yield _Form(part, f"{name}//{part}", lambda n: n // part)
+        yield _Form(part, f"({name}+{part - 1})//{part}", lambda n: (n + part - 1) // part)
+    elif size * high == other * low and low and size % low == 0:
+        times = size // low
+        yield _Form(times, f"{times}·{name}", lambda n: n * times)
     if other - size == high - low:
         shift = size - low
-        return 1 + abs(shift), f"{name}+{shift}" if shift > 0 else f"{name}-{-shift}"
-    return None
+        text = f"{name}+{shift}" if shift > 0 else f"{name}-{-shift}"
+        yield _Form(1 + abs(shift), text, lambda n: n + shift)

@@ -16,6 +16,7 @@ from netspec.ir.graph import NewGraph, Port
 from netspec.ops.types import TensorType
 from netspec.run.data.dataset import Data, Field, Wanted
 from netspec.run.size_constraints import with_constraints
+from netspec.sizes.find import declared_shapes
 from netspec.source import Path
 
 _EXAMPLES = 2  # of the batch that is tried
@@ -77,6 +78,8 @@ def input_order(compiled: Compiled, data: Data) -> tuple[int, ...]:
         problem = _misfit(compiled, data, port, data.inputs[found])
         if problem is not None:
             problems.append(problem)
+    if not problems:
+        problems += _not_stated(compiled, data, order)
     left = [f"`{data.inputs[i].name}`" for i in set(range(len(data.inputs))) - set(order)]
     if left and not problems:
         fact = f"no input takes {', '.join(left)} of {data.name}"
@@ -120,6 +123,25 @@ def _misfit(compiled: Compiled, data: Data, port: Port, field: Field) -> Diagnos
         help = f"'model.inputs.{port.name}={{shape: [{shape}], dtype: {theirs}}}'"
         return Diagnostic("NS603", fact, span, help=help)
     return None
+
+
+def _not_stated(compiled: Compiled, data: Data, order: Sequence[int]) -> list[Diagnostic]:
+    """NS603 for each condition that the spec states, and the data's sizes don't meet."""
+    found: dict[str, int] = {}
+    shapes = declared_shapes(compiled.program)
+    for shape, index in zip(shapes.values(), order):  # noqa: B905  a default may be left out
+        pairs = zip(shape[1:], data.inputs[index].shape, strict=True)
+        found |= {letter: size for letter, size in pairs if isinstance(letter, str)}
+    here = ", ".join(f"{name} = {size}" for name, size in found.items())
+    return [
+        Diagnostic(
+            "NS603",
+            f"the spec takes sizes with `{one.text}` only, and {data.name} has {here}",
+            one.span,
+        )
+        for one in compiled.program.stated
+        if one.names <= found.keys() and not one.holds(found)
+    ]
 
 
 def find_outputs(

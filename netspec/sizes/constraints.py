@@ -61,7 +61,8 @@ class Constraint:
 
     `text` says it of `sizes` (`multiples of 4`), or of several together (`T <= S`), by what
     `sources` need. `mode`: only in this one. `fails`: at other sizes the model does not run; else
-    it gives other sizes there than its formulas say, or takes another branch.
+    it gives other sizes there than its formulas say, or takes another branch. `stated`: the spec
+    says so, whether or not something needs it.
     """
 
     sizes: tuple[str, ...]
@@ -70,6 +71,7 @@ class Constraint:
     sources: tuple[Source, ...]
     mode: Mode
     fails: bool
+    stated: bool = False
 
     @property
     def line(self) -> str:
@@ -88,6 +90,13 @@ class Constraint:
     def holds(self, sizes: Mapping[str, int]) -> bool:
         """Whether it does for these sizes, of which all that it is about are there."""
         return all(holds(one, sizes) for one in self.predicates)
+
+
+def stated_constraints(stated: Sequence[tuple[Predicate, Span]]) -> tuple[Constraint, ...]:
+    """What a spec states, in the same few lines."""
+    both = frozenset((True, False))
+    needs = [_Need(one, Source("stated", span), True, both) for one, span in stated]
+    return tuple([replace(one, stated=True) for one in _merged(_simplified(needs, (), ""))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +121,24 @@ def constraints_of(
     for training, mode in ((True, "train"), (False, "eval")):
         own = [n for n in needs if n.modes == {training} and len(by_mode) > 1]
         found += _simplified(own, known, "train" if mode == "train" else "eval")
-    return tuple(_merged(found))
+    return tuple(_merged([one for one in found if not _follows(one, stated)]))
+
+
+def _follows(one: Constraint, stated: Sequence[Predicate]) -> bool:
+    """Whether what is stated of several sizes together says it, looked at on a grid."""
+    about = [other for other in stated if names_in(other) & set(one.names)]
+    if all(len(names_in(other)) < 2 for other in about):
+        return False
+    names = frozenset(one.names).union(*map(names_in, about))
+    about = [other for other in stated if names_in(other) <= names]
+    grid = grid_of(sorted(names), [*about, *one.predicates])
+    size = len(next(iter(grid.values())))
+    fits = torch.ones(size, dtype=torch.bool)
+    for other in about:
+        fits &= on_grid(other, grid, size)
+    return bool(fits.any()) and all(
+        bool(on_grid(part, grid, size)[fits].all()) for part in one.predicates
+    )
 
 
 def _gathered(by_mode: Mapping[bool, Sequence[NeededBy]]) -> list[_Need]:

@@ -21,11 +21,13 @@ from netspec.sizes.constraints import (
     on_grid,
     reduced,
     source_of,
+    stated_constraints,
 )
 from netspec.sizes.follow import Followed, NeededBy, follow
 from netspec.sizes.predicate import Predicate, holds, names_in, split
 from netspec.sizes.runs import Shapes, run_model, says_the_same
 from netspec.sizes.short import short_text
+from netspec.sizes.stated import predicate_of
 from netspec.sizes.text import value_text
 
 _ROUNDS = 8  # in which constraints without which the model is as well are left out
@@ -83,7 +85,13 @@ def find_sizes(program: Program, module: nn.Module) -> Sizes:
     shapes = declared_shapes(program)
     with one_thread(), without_collections(), silence():
         by_mode = {mode: follow(program, module, mode, shapes) for mode in (True, False)}
-        constraints = _held_to_runs(program, module, shapes, by_mode)
+        stated = [
+            (part, one.span)
+            for one in program.stated
+            for part in split(predicate_of(one.condition))
+        ]
+        found = _held_to_runs(program, module, shapes, by_mode, [one for one, _ in stated])
+        constraints = (*stated_constraints(stated), *found)
     first = by_mode[True]
     tried = [
         Tried(source_of(given.step), given.tried)
@@ -145,24 +153,28 @@ def _declared(program: Program, port: Port) -> tuple[int | str, ...]:
 
 
 def _held_to_runs(
-    program: Program, module: nn.Module, shapes: Shapes, by_mode: Mapping[bool, Followed]
+    program: Program,
+    module: nn.Module,
+    shapes: Shapes,
+    by_mode: Mapping[bool, Followed],
+    stated: Sequence[Predicate],
 ) -> tuple[Constraint, ...]:
-    """The constraints without those that were broken, and nothing came of it."""
+    """The constraints beside what is stated, without those that were broken to no effect."""
     needs: dict[bool, Sequence[NeededBy]] = {m: one.needs for m, one in by_mode.items()}
+    found = constraints_of(needs, stated)
     if any(followed.stopped for followed in by_mode.values()):
-        return constraints_of(needs)
-    found = constraints_of(needs)
+        return found
     runs = _Runs(program, module, shapes, by_mode)
     judged: dict[Constraint, bool] = {}
     for _ in range(_ROUNDS):
         harmless: set[Predicate] = set()
         for one in found:
             if one not in judged:
-                judged[one] = _judge(runs, needs[one.mode != "eval"], one, harmless)
+                judged[one] = _judge(runs, needs[one.mode != "eval"], one, harmless, stated)
         if not harmless:
             break
         needs = {m: [n for n in own if not _is_in(n, harmless)] for m, own in needs.items()}
-        found = constraints_of(needs)
+        found = constraints_of(needs, stated)
     return tuple([replace(one, fails=judged.get(one, one.fails)) for one in found])
 
 
@@ -193,7 +205,11 @@ class _Runs:
 
 
 def _judge(
-    runs: _Runs, needs: Sequence[NeededBy], one: Constraint, harmless: set[Predicate]
+    runs: _Runs,
+    needs: Sequence[NeededBy],
+    one: Constraint,
+    harmless: set[Predicate],
+    stated: Sequence[Predicate],
 ) -> bool:
     """Whether the model fails where a constraint is broken; adds what turns out to be harmless."""
     training = one.mode != "eval"
@@ -202,6 +218,7 @@ def _judge(
         return True
     every = [(reduced(part), n.need.fails) for n in needs for part in split(n.need.predicate)]
     sure = [part for part, fails in every if fails and part not in one.predicates]
+    sure += stated
     fails = False
     for sizes in _breaking(one, sure, runs.by_mode[training].sizes):
         right = runs.at(sizes, training)

@@ -40,6 +40,7 @@ def _constraint(one: Constraint) -> dict[str, object]:
         "text": f"{', '.join(one.sizes)}: {one.text}" if one.sizes else one.text,
         "mode": one.mode or None,
         "outside": "fails" if one.fails else "other sizes",
+        "stated": one.stated,
         "layers": [
             {
                 "path": source.path,

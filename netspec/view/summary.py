@@ -163,7 +163,19 @@ def _asked_sizes(program: Program, given: Mapping[str, int]) -> Sizes:
     if problems:
         raise SpecError(problems)
     asked = {name: 1 if name in batch else size for name, size in free.items()}
+    if not all(one.holds(asked) for one in program.stated):
+        asked = dict(free)
     asked |= given
+    here = ", ".join(f"{name} = {size}" for name, size in asked.items())
+    broken = [
+        Diagnostic(
+            "NS205", f"the spec takes sizes with `{one.text}` only, and not {here}", one.span
+        )
+        for one in program.stated
+        if not one.holds(asked)
+    ]
+    if broken:
+        raise SpecError(broken)
     for port in program.inputs:
         _check_elements(program, port, asked)
     return asked

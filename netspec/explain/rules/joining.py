@@ -155,7 +155,7 @@ def sides_help(attempt: Attempt, first: Given, second: Given, differ: list[int])
         sized = f'{{call: interpolate, size: "={_sides(large)}"}}'
         helps.insert(0, f"give `{small.name}` its size: `{sized}`")
     if attempt.partly:
-        helps.append("say by `example` for which sizes it is")
+        helps.append("state by `where` for which sizes it is")
     return ", or ".join(helps)
 
 

@@ -16,6 +16,8 @@ from typing import Any
 
 from netspec.errors import Diagnostic, SpecError
 from netspec.ir.graph import Place, Probe
+from netspec.ir.lower.stated_sizes import sizes_within
+from netspec.ir.stated import Stated
 from netspec.language.expressions import is_expression, names_in
 from netspec.language.load import Spec
 from netspec.language.schema import Document, Input
@@ -114,6 +116,30 @@ def _next(size: int, number: int) -> int:
     return size + (32 if size >= 64 else 1) * (number + 1) ** 2
 
 
+def stated_sizes(spec: Spec, sizes: Sizes, stated: Sequence[Stated]) -> Sizes:
+    """The sizes next to these that the spec states to take.
+
+    Raises SpecError (NS205) where there are none, or where an example is none.
+    """
+    low = sizes_within(stated, sizes[0])
+    high = sizes_within(stated, sizes[1], low)
+    if low is None or high is None:
+        written = " and ".join(f"`{one.text}`" for one in stated)
+        fact = f"no sizes fit what `where` states: {written}"
+        raise SpecError(Diagnostic("NS205", fact, stated[0].span))
+    for name, declared in spec.document.inputs.items():
+        examples = declared.example or {} if isinstance(declared, Input) else {}
+        for size, example in examples.items():
+            each = example if isinstance(example, list) else [example]
+            moved = [o[size] for o, n in zip(sizes, (low, high), strict=True) if o[size] != n[size]]
+            if moved and moved[0] in each:
+                place = Place(spec.source, ("inputs", name, "example", size))
+                about = " and ".join(f"`{one.text}`" for one in stated if size in one.names)
+                fact = f"`{size}` = {moved[0]} is no size that `where` states: {about}"
+                raise SpecError(Diagnostic("NS205", fact, place.span()))
+    return low, high
+
+
 def other_sizes(spec: Spec, sizes: Sizes, failed: set[int], attempt: int) -> Sizes:
     """Others in the place of those sizes that failed where the other ones did not.
 
@@ -140,27 +166,44 @@ def probes_of(
     modes: tuple[bool, ...],
     left_out: Sequence[frozenset[str]],
     largest: int = 0,
+    stated: Sequence[Stated] = (),
 ) -> tuple[tuple[Probe, ...], int]:
     """The probes, and how many of them the spec has to hold at, which are the first.
 
-    `largest` is a number that the spec is known to compute.
+    `largest` is a number that the spec is known to compute. Where it has `stated` which sizes it
+    takes, all are such, and it has to hold at all of them in eval mode: a batch norm that takes no
+    batch of one in training is no reason to state the batch's size.
     """
     pairs: list[dict[str, int]] = list(sizes if sizes[0] else sizes[:1])
-    beyond = _beyond(spec, args, sizes, largest) if sizes[0] and _reads_sizes(spec) else []
-    numbered = list(enumerate([*pairs, *beyond]))
-    return tuple(
+    further: list[dict[str, int]] = []
+    if sizes[0] and (stated or _reads_sizes(spec)):
+        further = _beyond(spec, args, sizes, largest)
+    if stated:
+        fitting = [sizes_within(stated, one) for one in further]
+        further = [one for one in fitting if one is not None]
+    beyond = [*([] if stated else further), *(sizes[:1] if further else [])]
+    numbered = list(enumerate([*pairs, *(further if stated else []), *beyond]))
+    count = len(numbered) - len(beyond)
+    tried = [
         Probe(tuple(pair.items()), mode, index, missing)
-        for part in (numbered[: len(pairs)], numbered[len(pairs) :])
         for missing in left_out
         for mode in modes
-        for index, pair in part
-    ), len(left_out) * len(modes) * len(pairs)
+        for index, pair in numbered[:count]
+        if index < len(pairs) or not mode
+    ]
+    others = [
+        Probe(tuple(pair.items()), mode, index, missing)
+        for missing in left_out
+        for mode in modes
+        for index, pair in numbered[count:]
+    ]
+    return (*tried, *others), len(tried)
 
 
-def reaches_beyond(beyond: Sequence[Probe], number: int) -> bool:
-    """Whether some of these sizes beyond those that are tried are larger than a number."""
-    farthest = max((min(dict(probe.sizes).values()) for probe in beyond), default=_LARGEST)
-    return farthest > number or number > _LARGEST
+def reach_beyond(probes: Sequence[Probe], number: int) -> bool:
+    """Whether some of these have sizes above a number, or need none: no size is free."""
+    farthest = max(min(dict(probe.sizes).values(), default=_LARGEST) for probe in probes)
+    return farthest >= min(number, _LARGEST)
 
 
 def left_out_at_once(names: Sequence[str]) -> list[frozenset[str]]:
@@ -174,7 +217,7 @@ def left_out_at_once(names: Sequence[str]) -> list[frozenset[str]]:
 def _beyond(
     spec: Spec, args: Mapping[str, object], sizes: Sizes, largest: int
 ) -> list[dict[str, int]]:
-    """Sizes of one, large ones beyond all numbers that the spec has, odd ones, the first ones."""
+    """Sizes of one, large ones beyond all numbers that the spec has, odd ones."""
     numbers = _numbered(spec.document)
     texts = [source.text or repr(source.value) for source in spec.files]
     found = [n for text in (*texts, repr(args)) for n in _NUMBER.findall(text) if len(n) < 6]
@@ -184,7 +227,7 @@ def _beyond(
     ones = dict.fromkeys(numbers, 1)
     far = {name: most + _STEP * (k + 1) for k, name in enumerate(numbers)}
     odd = ones | {name: _PRIMES[k % len(_PRIMES)] for k, name in enumerate(sides)}
-    return [ones, far, *([odd] if sides else []), sizes[0]]
+    return [ones, far, *([odd] if sides else [])]
 
 
 def _reads_sizes(spec: Spec) -> bool:

@@ -27,6 +27,7 @@ class Probes(Sequence[Probe]):
     partial: set[int] = field(default_factory=set)  # sizes, of those tried, that some call refused
     lost: set[int] = field(default_factory=set)  # the sizes beyond those tried that were refused
     differs_by_mode: bool = False  # some fact, and no probe is in train mode
+    are_stated: bool = False  # each of those that are tried is one that `where` takes
     largest: int = 0  # the largest number that some call is given
     _stand_ins: dict[int, StandIns] = field(default_factory=dict)  # by the number of the probe
 
@@ -58,7 +59,10 @@ class Probes(Sequence[Probe]):
         return self._and_elsewhere([find(index) for index in range(self.tried)], find, given)
 
     def _and_elsewhere(
-        self, found: list[Fact], find: Callable[[int], Fact], given: Sequence[Operand]
+        self,
+        found: list[Fact],
+        find: Callable[[int], Fact],
+        given: Sequence[Operand],
     ) -> tuple[Fact, ...]:
         """The facts that are found, with those of the probes beyond.
 
@@ -109,7 +113,7 @@ class Probes(Sequence[Probe]):
     def at_ones(self) -> int | None:
         """The probe of the first one's mode at which each size is 1, where it was not refused."""
         mode = self.all[0].training
-        for index, probe in enumerate(self.all[self.tried :], self.tried):
+        for index, probe in enumerate(self.all):
             if probe.training == mode and all(size == 1 for _, size in probe.sizes):
                 return None if probe.index in self.lost else index
         return None
@@ -184,6 +188,8 @@ class Probes(Sequence[Probe]):
             if len(failed) < self.tried and refused.diagnostic is not None:
                 works = [probe for i, probe in enumerate(tried) if i not in failed]
                 note = _works_text(self.all[first], works)
+                if self.are_stated and any(p.training == self.all[first].training for p in works):
+                    note = f"{note}, and `where` takes both"
                 diagnostic = replace(refused.diagnostic, notes=(*refused.diagnostic.notes, note))
                 refused = Refused(diagnostic, *refused.diagnostics[1:])
             raise refused

@@ -28,8 +28,9 @@ from netspec.ir.lower.probes import (
     modes_of,
     other_sizes,
     probes_of,
-    reaches_beyond,
+    reach_beyond,
     shape_of,
+    stated_sizes,
 )  # fmt: skip
 from netspec.ir.lower.probing import Probes
 from netspec.ir.lower.problems import Problems
@@ -39,7 +40,9 @@ from netspec.ir.lower.seal.graph import finish
 from netspec.ir.lower.seal.open_slots import check_open_slots
 from netspec.ir.lower.seal.outputs import check_outputs
 from netspec.ir.lower.session import Activation, Context, Seen
+from netspec.ir.lower.stated_sizes import read_stated
 from netspec.ir.lower.values import Operand
+from netspec.ir.stated import Stated
 from netspec.language.expressions import as_expression, could_be_expression, is_expression
 from netspec.language.interpolated import help_for_interpolation
 from netspec.language.load import Definition, Spec
@@ -108,23 +111,48 @@ def lower_as_far(
         help = f"at most {MAX_LEFT_OUT} may; give the others a tensor as their default"
         problem = Diagnostic("NS217", fact, place.key_span(), help=help)
         return Outcome(None, [problem], _nothing_seen(spec))
+
+    def context_for(probes: tuple[Probe, ...], tried: int) -> Context:
+        return _context(probes, tried, activation, find_spec, explain, _nothing_seen(spec))
+
+    stated, wrong = _read_stated(spec, args, context_for)
+    if stated and not wrong:
+        try:
+            sizes = stated_sizes(spec, sizes, stated)
+        except SpecError as error:
+            wrong, stated = list(error.diagnostics), ()
     for attempt in range(ATTEMPTS):
-
-        def context_for(probes: tuple[Probe, ...], tried: int) -> Context:
-            return _context(probes, tried, activation, find_spec, explain, _nothing_seen(spec))
-
-        program, context = _lower_at(spec, args, sizes, modes, none, outputs, context_for)
+        program, context = _lower_at(spec, args, sizes, modes, none, outputs, stated, context_for)
         modes = tuple(dict.fromkeys(probe.training for probe in context.probes))
         none |= context.none_inputs
         seen, tried = context.at_layer, context.probes[: context.probes.tried]
+        if wrong:  # without what it is to state, a network may be refused at any size
+            return Outcome(None, wrong, seen, tried)
         if program is not None:
             return Outcome(program, [], seen, tried)
-        last = not context.probes.partial or attempt == ATTEMPTS - 1
+        last = not context.probes.partial or attempt == ATTEMPTS - 1 or bool(stated)
         other = sizes if last else other_sizes(spec, sizes, context.probes.partial, attempt)
         if other == sizes:
             return Outcome(None, _once(context.problems.found), seen, tried)
         sizes = other
     raise AssertionError("the last attempt returns")
+
+
+def _read_stated(
+    spec: Spec, args: Mapping[str, object], context_for: Callable[[tuple[Probe, ...], int], Context]
+) -> tuple[Sequence[Stated], list[Diagnostic]]:
+    """What the inputs state of their free sizes, and what is wrong with that."""
+    if not any(isinstance(one, Input) and one.where for one in spec.document.inputs.values()):
+        return (), []
+    context, here = context_for((Probe((), False),), 1), Place(spec.source, ())
+    builder = GraphBuilder(spec.name, context, _STEPS, spec.source)
+    given = {name: context.const(_plain(value)) for name, value in args.items()}
+    scope = Scope(builder, spec.source, given, spec.blocks)
+    with context.problems:
+        _fill_args(spec, args, scope, here)
+    of_args = len(context.problems.found)  # told where the layers are lowered
+    found = read_stated(spec.document, free_sizes(spec.document), scope, here)
+    return found, context.problems.found[of_args:]
 
 
 def _context(
@@ -150,19 +178,21 @@ def _lower_at(
     modes: tuple[bool, ...],
     none: Set[str],
     outputs: Sequence[str],
+    stated: Sequence[Stated],
     context_for: Callable[[tuple[Probe, ...], int], Context],
 ) -> tuple[Program | None, Context]:
     """One attempt; with more probes again, where the first ones showed that more are wanted."""
     largest = 0
     while True:
         left_out = left_out_at_once([name for name in spec.document.inputs if name in none])
-        probes, tried = probes_of(spec, args, sizes, modes, left_out, largest)
+        probes, tried = probes_of(spec, args, sizes, modes, left_out, largest, stated)
         context = context_for(probes, tried)
-        program = _lower(spec, args, context, outputs)
+        context.probes.are_stated = bool(stated)
+        program = _lower(spec, args, context, outputs, stated)
+        known, largest = largest, max(largest, context.probes.largest)
         more = context.probes.differs_by_mode or context.none_inputs - none
-        if not more and reaches_beyond(probes[tried:], context.probes.largest):
+        if not more and (largest == known or reach_beyond(probes, largest)):
             return program, context
-        largest = max(largest, context.probes.largest)
         modes = BOTH_MODES if context.probes.differs_by_mode else modes  # seen only on the way
         none = none | context.none_inputs
 
@@ -176,7 +206,11 @@ def _once(problems: list[Diagnostic]) -> list[Diagnostic]:
 
 
 def _lower(
-    spec: Spec, args: Mapping[str, object], context: Context, outputs: Sequence[str]
+    spec: Spec,
+    args: Mapping[str, object],
+    context: Context,
+    outputs: Sequence[str],
+    stated: Sequence[Stated],
 ) -> Program | None:
     document = spec.document
     here = Place(spec.source, ())
@@ -218,8 +252,9 @@ def _lower(
     inputs = tuple(replace(port, facts=port.facts[:tried]) for port in builder.inputs)
     probes = context.probes[:tried]
     return Program(
-        spec.name, root, probes, inputs, spec.source, context.overwrites, context.refuses_gradients
-    )
+        spec.name, root, probes, inputs, spec.source, context.overwrites,
+        context.refuses_gradients, stated=tuple(stated),
+    )  # fmt: skip
 
 
 def evaluate_alone(

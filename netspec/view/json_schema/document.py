@@ -131,6 +131,10 @@ def _input() -> Json:
                 "uniqueItems": True,
             },
         },
+        "where": {
+            "type": ["array", "null"],
+            "items": {"type": "string", "pattern": EXPRESSION_PATTERN},
+        },
     }
     return {
         "description": "The shape of an input, or a mapping with its `shape` and `dtype`.",

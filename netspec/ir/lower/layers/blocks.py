@@ -23,6 +23,7 @@ from netspec.ir.lower.rejections import WrongPartInput, rejected
 from netspec.ir.lower.scope import Binding, GraphBuilder, Registration, Scope
 from netspec.ir.lower.seal.graph import finish
 from netspec.ir.lower.session import Lowered
+from netspec.ir.lower.stated_sizes import read_stated
 from netspec.ir.lower.values import Operand
 from netspec.language.load import Definition, Spec
 from netspec.language.schema import (
@@ -382,6 +383,14 @@ def check_declared(
             ]
             if len(shape) != len(fact.shape) or list(fact.shape) != wanted:
                 raise rejected(WrongPartInput(around, caller, name, shape, operand))
+    letters = dict.fromkeys([name for _, name in free], 0)
+    for one in read_stated(document, letters, scope, here):
+        for index in range(scope.context.probes.tried):
+            own = {name: size for (at_probe, name), size in free.items() if at_probe == index}
+            if one.names <= own.keys() and not one.holds(own):
+                given = ", ".join(f"{name} = {size}" for name, size in own.items())
+                fact = f"the part takes sizes with `{one.text}` only, and is given {given}"
+                raise refuse("NS301", fact, caller.key_span())
 
 
 def _is_free(size: object) -> bool:
