@@ -69,6 +69,10 @@ NOT_SEEN: Mapping[str, set[str]] = {
         "NS205_choice_that_torch_tells", "NS205_dropout_of_attention", "NS205_out_of_range",
     },
     "a rule for each pair of an argument and `args` would be needed": {"NS205_given_twice"},
+    "what a condition of `where` says": {
+        "NS205_where_and_example", "NS205_where_compares_nothing", "NS205_where_fits_nothing",
+        "NS205_where_of_fractions", "NS205_where_of_no_size",
+    },
 }  # fmt: skip
 # Mistakes of other kinds that it sees: names of layers, `repeat`, modifiers, the version.
 ALSO_SEEN = {
