@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+import webbrowser
 from argparse import Namespace
 from dataclasses import replace
+from pathlib import Path
 
-from netspec.analysis.analyse import analyse
+from netspec import find
+from netspec.analysis.analyse import Analysis, analyse
 from netspec.checks.inplace.messages import decisions_json, decisions_text
 from netspec.commands.output_file import refuses, write_result
 from netspec.commands.spec_argument import Changes, compile_given, read_changes, with_given
+from netspec.commands.spec_files import STDIN
+from netspec.commands.watch import Watched, serve
 from netspec.compiled import check_stated, notes_of
 from netspec.display import visible
 from netspec.drawing.graph import drawing_of
@@ -31,7 +36,13 @@ def show_command(options: Namespace) -> int:
     if options.program and (options.size or options.depth):
         sys.stderr.write("--size and --depth are of the table; --program prints none\n")
         return 2
-    if options.size and (options.html or options.mermaid):
+    if options.open and not (options.html or options.watch):
+        sys.stderr.write("--open shows the page of --html or --watch\n")
+        return 2
+    if options.watch and options.spec == STDIN:
+        sys.stderr.write("standard input does not change; name a file\n")
+        return 2
+    if options.size and (options.html or options.mermaid or options.watch):
         sys.stderr.write("--size is of the table; a picture has none\n")
         return 2
     try:
@@ -39,7 +50,7 @@ def show_command(options: Namespace) -> int:
     except SpecError as error:
         print_error(error)
         return 2
-    if options.html is not None or options.mermaid:
+    if options.html is not None or options.mermaid or options.watch:
         return _draw(options, changes)
     try:
         compiled = compile_given(options.spec, changes)
@@ -79,14 +90,10 @@ def _draw(options: Namespace, changes: Changes) -> int:
     if refuses(options):
         return 2
     try:
-        found = with_given(
-            options.spec,
-            changes,
-            lambda source: analyse(
-                source, args=changes.args, act=changes.act, overrides=changes.overrides,
-                plugins=changes.plugins,
-            ),
-        )  # fmt: skip
+        if options.watch:
+            file = find.path_of(options.spec)
+            return serve(Watched(lambda: _analysed(file, changes), [Path(file)]), options.open)
+        found = _analysed(options.spec, changes)
     except SpecError as error:
         print_error(error)
         return 1
@@ -95,10 +102,23 @@ def _draw(options: Namespace, changes: Changes) -> int:
     else:
         text = page_html(found)
     status = write_result(text, options)
+    if status == 0 and options.open:
+        webbrowser.open(Path(options.html).resolve().as_uri())
     if status == 0 and found.diagnostics:
         tell(found.diagnostics, sys.stderr)
         return 1
     return status
+
+
+def _analysed(spec: str, changes: Changes) -> Analysis:
+    return with_given(
+        spec,
+        changes,
+        lambda source: analyse(
+            source, args=changes.args, act=changes.act, overrides=changes.overrides,
+            plugins=changes.plugins,
+        ),
+    )  # fmt: skip
 
 
 def _with_formulas(summary: Summary, sizes: Sizes) -> Summary:

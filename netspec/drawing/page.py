@@ -18,14 +18,14 @@ HERE = Path(__file__).parent
 _MOST_TEXT = 2_000_000  # characters of the spec's files that travel with the page
 
 
-def page_html(analysis: Analysis) -> str:
-    """The page of a spec, right or wrong.
+def page_html(analysis: Analysis, version: str = "") -> str:
+    """The page of a spec, right or wrong; with a `version` it asks its server for a newer one.
 
     What the spec says reaches it as data alone: no text of it is ever read as markup, and only the
     page's own scripts run.
     """
     graph = drawing_of(analysis)
-    return page_of(visible(graph.name), _data(graph, analysis))
+    return page_of(visible(graph.name), _data(graph, analysis) | {"version": version})
 
 
 def page_of(name: str, content: Mapping[str, object]) -> str:
@@ -33,15 +33,15 @@ def page_of(name: str, content: Mapping[str, object]) -> str:
     data = json.dumps(content, separators=(",", ":"), ensure_ascii=True)
     data = data.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     style = (HERE / "page.css").read_text(encoding="utf-8")
-    scripts = [
-        (HERE / "vendor" / "dagre.min.js").read_text(encoding="utf-8"),
-        (HERE / "page.js").read_text(encoding="utf-8"),
-    ]
+    watched = bool(content.get("version"))
+    names = ["vendor/dagre.min.js", "page.js", *(["watch.js"] if watched else [])]
+    scripts = [(HERE / name).read_text(encoding="utf-8") for name in names]
     rule = "; ".join(
         [
             "default-src 'none'",
             "style-src 'unsafe-inline'",
             f"script-src {' '.join(map(_hash, scripts))}",
+            "connect-src 'self'" if watched else "connect-src 'none'",
             "base-uri 'none'",
             "form-action 'none'",
         ]
