@@ -60,6 +60,11 @@ class Stated:
     names: frozenset[str]
     span: Span
 
+    @property
+    def told(self) -> str:
+        """What it says, as a part of a sentence."""
+        return f"the spec takes sizes with `{self.text}` only"
+
     def holds(self, sizes: Mapping[str, int]) -> bool:
         """Whether it does at these sizes, of which all that it names are there.
 

@@ -19,12 +19,15 @@ from torch.overrides import TorchFunctionMode
 
 from netspec.compiled import Compiled
 from netspec.errors import Diagnostic, RunError, Span
+from netspec.ir.stated import Stated
 from netspec.run.data.batches import batch_sizes
 from netspec.run.data.dataset import Data, Examples
 from netspec.run.data.settings import Settings as DataSettings
 from netspec.run.data.validation_errors import override_span
 from netspec.run.data_compatibility import (
+    broken_by,
     example_batch,
+    free_sizes,
     line_span,
     named_outputs,
     output_span,
@@ -106,6 +109,7 @@ def _ask(
     known: dict[bool, dict[str, int]] = {}
     asked: set[tuple[int, bool]] = {(_KNOWN, True), (_KNOWN, False)}
     for each in sizes:
+        _check_stated(compiled, data, order, options, each)
         if (each.size, each.training) in asked or (device != "meta" and each.size > _KNOWN):
             continue  # layers that look at numbers are tried on few examples: they are run
         asked.add((each.size, each.training))
@@ -122,6 +126,23 @@ def _ask(
             raise RunError([_told(d, each, options) for d in error.diagnostics]) from None
         if _ranks(found) != known[each.training] or not _has_rows(found, each.size):
             raise RunError(_lost(compiled, result_of, each, options))
+
+
+def _check_stated(
+    compiled: Compiled,
+    data: Data,
+    order: Sequence[int],
+    options: DataSettings,
+    size: BatchSize,
+) -> None:
+    """Raises RunError (NS603) where the spec states that it takes no such batch."""
+
+    def broken(count: int) -> list[Stated]:
+        return broken_by(compiled, free_sizes(compiled, data, order, count))
+
+    for one in broken(size.size):
+        help = _mend(size, options, lambda sizes: not any(map(broken, sizes)))
+        raise RunError(Diagnostic("NS603", f"{size}, and {one.told}", one.span, help=help))
 
 
 def _ranks(result: object) -> dict[str, int]:
@@ -160,22 +181,27 @@ def _lost(
     return Diagnostic("NS603", fact, output_span(compiled), help=_mend(size, options))
 
 
-def _mend(size: BatchSize, options: DataSettings) -> str:
-    """The options that spare the run such a batch."""
+def _mend(
+    size: BatchSize, options: DataSettings, fit: Callable[[Mapping[int, bool]], bool] | None = None
+) -> str:
+    """The options that spare the run such a batch: one as small, or one that does not `fit`."""
+    fit = fit or (lambda sizes: min(sizes) > size.size)
     option = "data.batch_size" if size.training else "data.eval_batch_size"
     given = options.batch_size if size.training else options.eval_batch_size or options.batch_size
-    other = _other_size(size, given)
+    other = _other_size(size, given, fit)
     mends = [f"{option}={other}"] if other else []
     if size.training and size.last:
         mends.insert(0, "data.drop_last=true leaves it out")
     return "; or ".join(mends) or "it takes more examples"
 
 
-def _other_size(size: BatchSize, given: int) -> int | None:
-    """The next larger size of batches of which none is as small, if there is one that is near."""
+def _other_size(
+    size: BatchSize, given: int, fit: Callable[[Mapping[int, bool]], bool]
+) -> int | None:
+    """The next larger size of batches that all fit, if there is one that is near."""
     for other in range(given + 1, 2 * given + 2 * size.size * size.world + 2):
         sizes = batch_sizes(size.count, other, size.world, size.training)
-        if sizes and min(sizes) > size.size:
+        if sizes and fit(sizes):
             return other
     return None
 

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from netspec.compiled import Compiled
 from netspec.errors import Diagnostic, RunError, Span
 from netspec.ir.graph import NewGraph, Port
+from netspec.ir.stated import Stated
 from netspec.ops.types import TensorType
 from netspec.run.data.dataset import Data, Field, Wanted
-from netspec.run.size_constraints import with_constraints
+from netspec.run.size_constraints import nearest_sizes, with_constraints
 from netspec.sizes.find import declared_shapes
 from netspec.source import Path
 
@@ -127,21 +128,38 @@ def _misfit(compiled: Compiled, data: Data, port: Port, field: Field) -> Diagnos
 
 def _not_stated(compiled: Compiled, data: Data, order: Sequence[int]) -> list[Diagnostic]:
     """NS603 for each condition that the spec states, and the data's sizes don't meet."""
+    found = free_sizes(compiled, data, order)
+    broken = broken_by(compiled, found)
+    if not broken:
+        return []
+    here = ", ".join(f"{name} = {size}" for name, size in found.items())
+    conditions = [(one.names, one.holds) for one in compiled.program.stated]
+    shape = next(iter(declared_shapes(compiled.program).values()))
+    mend = nearest_sizes(shape, found, conditions)
+    return [
+        Diagnostic("NS603", f"{one.told}, and {data.name} has {here}", one.span, help=mend)
+        for one in broken
+    ]
+
+
+def free_sizes(
+    compiled: Compiled, data: Data, order: Sequence[int], batch: int | None = None
+) -> dict[str, int]:
+    """The free sizes of examples, by the names that the spec has for them; of a batch of them, the
+    name of its size, too."""
     found: dict[str, int] = {}
     shapes = declared_shapes(compiled.program)
     for shape, index in zip(shapes.values(), order):  # noqa: B905  a default may be left out
-        pairs = zip(shape[1:], data.inputs[index].shape, strict=True)
-        found |= {letter: size for letter, size in pairs if isinstance(letter, str)}
-    here = ", ".join(f"{name} = {size}" for name, size in found.items())
-    return [
-        Diagnostic(
-            "NS603",
-            f"the spec takes sizes with `{one.text}` only, and {data.name} has {here}",
-            one.span,
-        )
-        for one in compiled.program.stated
-        if one.names <= found.keys() and not one.holds(found)
-    ]
+        sizes = (batch, *data.inputs[index].shape)
+        pairs = zip(shape, sizes, strict=True)
+        found |= {name: n for name, n in pairs if isinstance(name, str) and n is not None}
+    return found
+
+
+def broken_by(compiled: Compiled, sizes: Mapping[str, int]) -> list[Stated]:
+    """What the spec states of these sizes, or of some of them, and they don't meet."""
+    stated = compiled.program.stated
+    return [one for one in stated if one.names <= sizes.keys() and not one.holds(sizes)]
 
 
 def find_outputs(

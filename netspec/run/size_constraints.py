@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
+from typing import TypeAlias
 
 from torch import Tensor
 
 from netspec.compiled import Compiled
 from netspec.errors import Diagnostic
-from netspec.sizes.find import Sizes, declared_shapes, find_sizes
-from netspec.sizes.predicate import holds, names_in
+from netspec.sizes.find import declared_shapes, find_sizes
+from netspec.sizes.predicate import Predicate, holds, names_in
+
+# Of which free sizes it is, and whether it holds at some.
+Condition: TypeAlias = tuple[Set[str], Callable[[Mapping[str, int]], bool]]
 
 _FARTHEST = 4096
+_LARGEST_STEP = 512
 
 
 def with_constraints(
@@ -32,28 +37,66 @@ def with_constraints(
     if not broken:
         return diagnostic
     here = ", ".join(f"{name} = {size}" for name, size in found.items())
-    mend = _mend(sizes, next(iter(shapes.values())), found, training)
+    mode = "eval" if training else "train"
+    predicates = [p for one in sizes.constraints if one.mode != mode for p in one.predicates]
+    conditions = [_condition_of(each) for each in predicates]
+    name, shape = next(iter(shapes.items()))
+    mends = [nearest_sizes(shape, found, conditions), _padding(name, shape, found, conditions)]
+    mend = "; or ".join(filter(None, mends))
     valid = [f"valid for: {one.line}" for one in broken]
     notes = (*diagnostic.notes, f"the sizes are {here}", *valid)
     return replace(diagnostic, notes=notes, help=mend or diagnostic.help)
 
 
-def _mend(
-    sizes: Sizes, shape: Sequence[int | str], found: Mapping[str, int], training: bool
+def _condition_of(predicate: Predicate) -> Condition:
+    return names_in(predicate), lambda sizes: holds(predicate, sizes)
+
+
+def nearest_sizes(
+    shape: Sequence[int | str], found: Mapping[str, int], conditions: Sequence[Condition]
 ) -> str | None:
-    """The nearest larger sizes for which the network is valid, where each can be told by itself."""
-    every = [one for one in sizes.constraints if one.mode != ("eval" if training else "train")]
+    """The nearest larger sizes for which all holds, where each can be told by itself.
+
+    `shape` is that of the input that a run can resize, with the names of its free sizes.
+    """
     nearest = {}
     for letter, size in found.items():
-        about = [p for one in every for p in one.predicates if names_in(p) == {letter}]
-        fitting = (n for n in range(size, _FARTHEST) if all(holds(p, {letter: n}) for p in about))
+        fitting = (n for n in range(size, _FARTHEST) if _are_met(conditions, letter, n))
         nearest[letter] = next(fitting, size)
-    if sizes.broken_by(nearest, training):
+    if not all(met(nearest) for names, met in conditions if names <= nearest.keys()):
         return None
     changed = [f"{letter} = {size}" for letter, size in nearest.items() if size != found[letter]]
-    sides = [nearest[one] if isinstance(one, str) else one for one in shape[2:]]
+    sides = [nearest.get(one, 0) if isinstance(one, str) else one for one in shape[2:]]
     numbers = f"{', '.join(changed)} would do"
-    if len(sides) != 2:  # no image
+    if len(sides) != 2 or not all(sides):  # no image
         return numbers
     image = str(sides[0]) if sides[0] == sides[1] else f"[{sides[0]},{sides[1]}]"
     return f"{numbers}: data.size={image} resizes the images of a folder"
+
+
+def _are_met(conditions: Sequence[Condition], letter: str, size: int) -> bool:
+    """Whether all that is said of one size alone holds."""
+    return all(met({letter: size}) for names, met in conditions if names == {letter})
+
+
+def _padding(
+    name: str, shape: Sequence[int | str], found: Mapping[str, int], conditions: Sequence[Condition]
+) -> str | None:
+    """The layer that fills an input up to multiples, where they are all that is asked for."""
+    amounts = []
+    for dim, letter in reversed([*enumerate(shape)][2:]):
+        step = _step(letter, found[letter], conditions) if isinstance(letter, str) else 1
+        if step is None:
+            return None
+        amounts += ["0", f"-{name}.shape[{dim}] % {step}" if step > 1 else "0"]
+    if set(amounts) == {"0"}:
+        return None
+    return f'`{{call: pad, pad: "=({", ".join(amounts)})"}}` as the first layer'
+
+
+def _step(letter: str, size: int, conditions: Sequence[Condition]) -> int | None:
+    """Of what the sizes from this one on have to be multiples; None where it is something else."""
+    met = [n for n in range(size, size + 2 * _LARGEST_STEP) if _are_met(conditions, letter, n)]
+    step = met[1] - met[0] if len(met) > 1 else 0
+    multiples = [n for n in range(size, size + 2 * _LARGEST_STEP) if step and n % step == 0]
+    return step if step and met == multiples else None

@@ -225,3 +225,28 @@ def test_metrics_that_count_pairs_of_too_many_classes(tmp_path: Path) -> None:
     assert prepared(model, "data=random")
     said = refused(model, "data=random", "metrics=[f1]")
     assert "error[NS702]: `f1` counts pairs of classes, and of 100,000 there are too many" in said
+
+
+STATED = (
+    "netspec: 1\nname: Net\nargs: {num_classes: null}\ninputs:\n  x:\n    shape: [N, 1, H, W]\n"
+)
+STATED += '    where: ["=WHAT"]\nlayers:\n  f: {call: adaptive_avg_pool2d, output_size: 2}\n'
+STATED += f"  g: {{call: flatten, start_dim: 1}}\n{OUT}"
+
+
+def test_data_of_sizes_that_the_spec_does_not_state(tmp_path: Path) -> None:
+    said = refused(small(tmp_path, STATED.replace("WHAT", "H % 32 == 0")), "data.limit=64")
+    assert "the spec takes sizes with `H % 32 == 0` only" in said and "H = 28, W = 28" in said, said
+    assert "small.yaml:7:13" in said, said
+    assert "H = 32 would do: data.size=[32,28] resizes the images of a folder" in said
+    assert prepared(small(tmp_path, STATED.replace("WHAT", "H % 28 == 0")), "data.limit=64")
+
+
+def test_batches_of_a_size_that_the_spec_does_not_state(tmp_path: Path) -> None:
+    model = small(tmp_path, STATED.replace("WHAT", "N % 8 == 0"))
+    sizes = ["data.limit=132", "data.batch_size=64", "data.validation=0", "data.eval_batch_size=8"]
+    said = refused(model, *sizes)
+    assert "the last batch of training has 4 examples, and the spec takes sizes with" in said, said
+    assert "`N % 8 == 0` only" in said and "data.drop_last=true leaves it out" in said
+    evaluated = refused(model, *sizes, "data.drop_last=true", "data.eval_batch_size=12")
+    assert "a batch of the test split has 12 examples" in evaluated, evaluated
