@@ -200,10 +200,11 @@ class _Builder:
 def _registered_here(inner: Iterable[Seen]) -> Iterator[Seen]:
     """The layers that have a place here: those of an inline group in the place of the group."""
     for seen in inner:
-        if seen.inlined and not seen.refused and not seen.absent:
+        here = seen.inlined and not seen.absent
+        if here:
             yield from _registered_here(seen.inner)
-        else:
-            yield seen
+        if not here or (seen.refused and not any(one.refused for one in seen.inner)):
+            yield seen  # of a group that is wrong itself, beside what is right in it
 
 
 def _giving(seen: Seen) -> Seen:

@@ -144,4 +144,5 @@ def _forms(size: int, other: int, name: str, low: int, high: int) -> Iterator[_F
     if other - size == high - low:
         shift = size - low
         text = f"{name}+{shift}" if shift > 0 else f"{name}-{-shift}"
-        yield _Form(1 + abs(shift), text, lambda n: n + shift)
+        # A slice beyond the end is empty: no size is below 0.
+        yield _Form(1 + abs(shift), text, lambda n: max(n + shift, 0))

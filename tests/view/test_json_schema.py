@@ -80,7 +80,7 @@ ALSO_SEEN = {
     "NS210_members_of_a_module", "NS214_negative", "NS214_neither", "NS216_version",
     "NS216_version_in_quotes", "NS218_modifier_without_meaning",
     "NS502_param_without_values", "NS212_five_mistakes_b", "NS219_and_other_mistakes",
-    "NS219_required_and_not_enabled",
+    "NS219_required_and_not_enabled", "NS301_size_and_names",
 }  # fmt: skip
 UNREADABLE = "NS10"  # what is no YAML, or no mapping: the language server's own errors
 
