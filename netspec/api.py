@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from netspec import find
-from netspec.compiled import check_dtype, check_stated, notes_of, source_of
+from netspec.compiled import check_dtype, check_stated, checked_sizes, notes_of, source_of
 from netspec.errors import Diagnostic, SpecError
 from netspec.language.load import Spec
 from netspec.language.overrides import Overrides
@@ -167,6 +167,4 @@ def dynamic_shapes(
     what no Dim can say.
     """
     compiled = compile_spec(source, args, act, overrides, None, plugins, limits)
-    check_stated(compiled)
-    sizes = find_sizes(compiled.program, compiled.built.empty())
-    return export_shapes(compiled.program, sizes)
+    return export_shapes(compiled.program, checked_sizes(compiled))

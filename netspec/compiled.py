@@ -19,7 +19,7 @@ from netspec.ir.graph import Program
 from netspec.language.load import Spec
 from netspec.recipe import Recipe
 from netspec.request import read_dtype
-from netspec.sizes.find import find_sizes
+from netspec.sizes.find import Sizes, find_sizes
 from netspec.sizes.stated import more_than_stated
 from netspec.source import Source
 
@@ -61,12 +61,20 @@ def check_stated(compiled: Compiled) -> None:
 
     torch's symbols are asked for it, if anything is stated.
     """
-    if not compiled.program.stated:
-        return
+    if compiled.program.stated:
+        checked_sizes(compiled)
+
+
+def checked_sizes(compiled: Compiled) -> Sizes:
+    """Formulas and constraints of its sizes, as torch's symbols have them.
+
+    Raises SpecError (NS306) as check_stated does.
+    """
     sizes = find_sizes(compiled.program, compiled.built.empty())
     problems = more_than_stated(compiled.program, sizes.constraints)
     if problems:
         raise SpecError(problems)
+    return sizes
 
 
 def source_of(compiled: Compiled) -> str:

@@ -14,7 +14,7 @@ from netspec.analysis.legible import read_tolerantly
 from netspec.analysis.model import Edge, Name, Node, Stored, Tie
 from netspec.analysis.moved import moved
 from netspec.analysis.names import names_of
-from netspec.analysis.nodes import Picture, dtype_name, picture_of
+from netspec.analysis.nodes import Picture, picture_of
 from netspec.errors import Diagnostic, Span, SpecError
 from netspec.file_trace import Trace
 from netspec.ir.graph import Place
@@ -23,6 +23,7 @@ from netspec.language.overrides import Overrides
 from netspec.limits import AnyLimits, bounded, read_limits
 from netspec.ops import registry
 from netspec.ops.process_state import without_collections
+from netspec.ops.types import dtype_name
 from netspec.pipeline import Examined, examine, sizes_of, state_dict_of, summary_of
 from netspec.recipe import Recipe
 from netspec.request import Act

@@ -29,7 +29,7 @@ from netspec.ir.graph import (
     Program,
     container_name,
 )
-from netspec.ir.walk.names import path_of_statement
+from netspec.ir.walk.names import join_path, path_of_statement
 from netspec.ops.catalog import Operator
 from netspec.ops.signatures import signatures_of
 
@@ -68,7 +68,7 @@ def _children(child: Child, path: str, found: dict[str, LayerCall]) -> None:
     match child.new:
         case NewSequence(children) | NewList(children) | NewDict(children):
             for inner in children:
-                _child(inner, _below(path, inner.name), found)
+                _child(inner, join_path(path, inner.name), found)
         case NewGraph(graph):
             _graph(graph, path, found)
         case NewModule() | NewParameter() | NewBuffer() | NewInstance():
@@ -125,8 +125,8 @@ def _done_after(child: Child) -> dict[str, str]:
 
 def _graph(graph: Graph, path: str, found: dict[str, LayerCall]) -> None:
     for child in graph.children:
-        _child(child, _below(path, child.name), found)
-    names = {port.id: _below(path, port.name) for port in graph.inputs}
+        _child(child, join_path(path, child.name), found)
+    names = {port.id: join_path(path, port.name) for port in graph.inputs}
     for statement in graph.body:
         match statement:
             case Assign(targets=targets):
@@ -135,7 +135,7 @@ def _graph(graph: Graph, path: str, found: dict[str, LayerCall]) -> None:
                 for target in targets:
                     names[target] = at
             case Loop(part=part, carried=carried, start=start, item=item):
-                at = _below(path, ".".join(map(str, part)))
+                at = join_path(path, ".".join(map(str, part)))
                 names[item] = at
                 reads = [one for expr in start for one in _reads(expr, names, path)]
                 if at in found:
@@ -148,7 +148,7 @@ def _graph(graph: Graph, path: str, found: dict[str, LayerCall]) -> None:
     last = (outputs.train, outputs.eval) if isinstance(outputs, ByMode) else (outputs,)
     texts = [_text(one) for one in last]
     reads = [one for expr in last for one in _reads(expr, names, path)]
-    found[_below(path, OUTPUTS)] = LayerCall(" / ".join(texts), reads=tuple(reads))
+    found[join_path(path, OUTPUTS)] = LayerCall(" / ".join(texts), reads=tuple(reads))
 
 
 def _assigned(
@@ -213,9 +213,5 @@ def _reads(expr: Expr, names: Mapping[int, str], path: str) -> list[str]:
         if isinstance(one, Value):
             found.append(names.get(one.id, ""))
         elif isinstance(one, Part):
-            found.append(_below(path, ".".join(map(str, one.path))))
+            found.append(join_path(path, ".".join(map(str, one.path))))
     return found
-
-
-def _below(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
-
 from netspec.analysis.model import (
     Data,
     Edge,
@@ -29,7 +27,7 @@ from netspec.ir.lower.session import Origin, Seen
 from netspec.ir.lower.values import Operand
 from netspec.ir.made import parameters_of
 from netspec.ops.shapes import dimensions_text, shape_text, size_text
-from netspec.ops.types import Fact, Mapped, TensorType
+from netspec.ops.types import Fact, Mapped, TensorType, dtype_name
 
 SpanOf = Callable[[Place], Span]
 _MOST = 100_000  # nodes of one analysis; blocks inside of blocks multiply
@@ -110,10 +108,6 @@ def _data(fact: Fact, other: Fact, sizes: Mapping[str, int], others: Mapping[str
             return Other(text if text != str(fact) else fact)
         case _:
             return Other(str(fact))
-
-
-def dtype_name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 @dataclass(slots=True)

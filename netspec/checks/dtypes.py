@@ -19,7 +19,7 @@ from netspec.ir.walk.walker import RunsInSteps, Step, walk
 from netspec.ops import meta_eval
 from netspec.ops.execution import first_line
 from netspec.ops.torch_internals import tree_leaves
-from netspec.ops.types import OperatorRejects
+from netspec.ops.types import OperatorRejects, dtype_name
 from netspec.ops.values import fact_of
 
 
@@ -47,7 +47,7 @@ class _Clash(Exception):
 
 
 def _told(program: Program, clash: _Clash, dtype: torch.dtype) -> Diagnostic:
-    step, name = clash.step, str(dtype).removeprefix("torch.")
+    step, name = clash.step, dtype_name(dtype)
     span = step.place.key_span() if step.place is not None else Span(program.source.file)
     first = program.inputs[0].name
     help = (

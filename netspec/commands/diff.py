@@ -9,19 +9,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from netspec import find
-from netspec.analysis.analyse import Analysis, analyse
 from netspec.commands.output_file import refuses, write_result
-from netspec.commands.spec_argument import Changes, read_changes, with_given
+from netspec.commands.spec_argument import Changes, analyse_given, read_changes
 from netspec.commands.spec_files import STDIN
 from netspec.comparison.compare import compare
-from netspec.comparison.model import Comparison
+from netspec.comparison.model import NetworkDiff
 from netspec.comparison.report import comparison_json, comparison_text
 from netspec.drawing.comparison import comparison_html
 from netspec.errors import SpecError
 from netspec.language.overrides import args_of
 from netspec.reporting.terminal import look_of, print_error, tell
 
-Carry = Callable[[Comparison, str, str], int]  # a checkpoint of A, and the new file → the status
+Carry = Callable[[NetworkDiff, str, str], int]  # a checkpoint of A, and the new file → the status
 
 
 def diff_command(options: Namespace, carry: Carry | None) -> int:
@@ -38,8 +37,8 @@ def diff_command(options: Namespace, carry: Carry | None) -> int:
         return 2
     try:
         changes = read_changes(options)
-        a = _analysed(options.a, _of_first(options.a, changes))
-        b = _analysed(options.b or options.a, changes)
+        a = analyse_given(options.a, _of_first(options.a, changes))
+        b = analyse_given(options.b or options.a, changes)
     except SpecError as error:
         print_error(error)
         return 2
@@ -75,18 +74,7 @@ def _of_first(spec: str, changes: Changes) -> Changes:
     return replace(changes, act="module", args=given, overrides=())
 
 
-def _analysed(spec: str, changes: Changes) -> Analysis:
-    return with_given(
-        spec,
-        changes,
-        lambda source: analyse(
-            source, args=changes.args, act=changes.act, overrides=changes.overrides,
-            plugins=changes.plugins,
-        ),
-    )  # fmt: skip
-
-
-def _tell(found: Comparison, options: Namespace) -> int:
+def _tell(found: NetworkDiff, options: Namespace) -> int:
     changed = options.b in (None, options.a)
     names = (options.a, f"{options.a}, changed" if changed else options.b)
     status = 0 if found.equal else 1

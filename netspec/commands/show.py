@@ -10,13 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from netspec import find
-from netspec.analysis.analyse import Analysis, analyse
 from netspec.checks.inplace.messages import decisions_json, decisions_text
 from netspec.commands.output_file import refuses, write_result
-from netspec.commands.spec_argument import Changes, compile_given, read_changes, with_given
+from netspec.commands.spec_argument import Changes, analyse_given, compile_given, read_changes
 from netspec.commands.spec_files import STDIN
 from netspec.commands.watch import Watched, serve
-from netspec.compiled import check_stated, notes_of
+from netspec.compiled import checked_sizes, notes_of
 from netspec.display import visible
 from netspec.drawing.graph import drawing_of
 from netspec.drawing.mermaid import mermaid_text
@@ -24,7 +23,7 @@ from netspec.drawing.page import page_html
 from netspec.errors import SpecError
 from netspec.ir.printer import program_text
 from netspec.reporting.terminal import look_of, print_error, tell
-from netspec.sizes.find import LayerSizes, Sizes, find_sizes
+from netspec.sizes.find import LayerSizes, Sizes
 from netspec.sizes.report import sizes_json, sizes_text
 from netspec.view.summary import Summary, summarize, summary_json
 from netspec.view.table import summary_text
@@ -57,9 +56,8 @@ def show_command(options: Namespace) -> int:
         if options.program:
             sys.stdout.write(program_text(compiled.program))
             return 0
-        check_stated(compiled)
+        sizes = checked_sizes(compiled)
         summary = summarize(compiled.program, compiled.built.empty(), dict(options.size))
-        sizes = find_sizes(compiled.program, compiled.built.empty())
     except SpecError as error:
         print_error(error)
         return 1
@@ -92,8 +90,8 @@ def _draw(options: Namespace, changes: Changes) -> int:
     try:
         if options.watch:
             file = find.path_of(options.spec)
-            return serve(Watched(lambda: _analysed(file, changes), [Path(file)]), options.open)
-        found = _analysed(options.spec, changes)
+            return serve(Watched(lambda: analyse_given(file, changes), [Path(file)]), options.open)
+        found = analyse_given(options.spec, changes)
     except SpecError as error:
         print_error(error)
         return 1
@@ -108,17 +106,6 @@ def _draw(options: Namespace, changes: Changes) -> int:
         tell(found.diagnostics, sys.stderr)
         return 1
     return status
-
-
-def _analysed(spec: str, changes: Changes) -> Analysis:
-    return with_given(
-        spec,
-        changes,
-        lambda source: analyse(
-            source, args=changes.args, act=changes.act, overrides=changes.overrides,
-            plugins=changes.plugins,
-        ),
-    )  # fmt: skip
 
 
 def _with_formulas(summary: Summary, sizes: Sizes) -> Summary:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from netspec import find
+from netspec.analysis.analyse import Analysis, analyse
 from netspec.commands.spec_files import STDIN
 from netspec.compiled import Compiled
 from netspec.errors import Diagnostic, GiveArg, Origin, Span, SpecError
@@ -85,6 +86,18 @@ def compile_given(file: str, changes: Changes) -> Compiled:
             s, changes.args, changes.act, changes.overrides, plugins=changes.plugins
         ),
     )
+
+
+def analyse_given(file: str, changes: Changes) -> Analysis:
+    """The analysis of a path, a name, or `-`. Raises SpecError for what was typed."""
+    return with_given(
+        file,
+        changes,
+        lambda s: analyse(
+            s, args=changes.args, act=changes.act, overrides=changes.overrides,
+            plugins=changes.plugins,
+        ),
+    )  # fmt: skip
 
 
 def with_given(file: str, changes: Changes, use: Callable[[str | Source], T]) -> T:

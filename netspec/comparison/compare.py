@@ -9,13 +9,13 @@ from netspec.analysis.analyse import Analysis
 from netspec.analysis.calls import OUTPUTS, LayerCall
 from netspec.analysis.model import Node
 from netspec.comparison.keys import keys_of
-from netspec.comparison.looks import operation, own_name
+from netspec.comparison.looks import below, children_of, operation, own_name
 from netspec.comparison.match import Matches, match
-from netspec.comparison.model import Change, Comparison, Fact, Figures, Kind, Place
+from netspec.comparison.model import Change, Difference, Figures, Kind, LayerPlace, NetworkDiff
 from netspec.view.summary import Row
 
 
-def compare(a: Analysis, b: Analysis) -> Comparison:
+def compare(a: Analysis, b: Analysis) -> NetworkDiff:
     """What differs from A to B, which are both right."""
     costs_a, costs_b = a.costs(), b.costs()
     assert costs_a is not None and costs_b is not None, "a comparison is of specs that are right"
@@ -24,7 +24,7 @@ def compare(a: Analysis, b: Analysis) -> Comparison:
     rows_b = {row.path: row for row in costs_b.rows}
     changes = tuple(_Comparing(a, b, matches, rows_a, rows_b).changes("", ""))
     keys = keys_of(a, b, matches)
-    return Comparison(a, b, costs_a, costs_b, matches.twins, changes, keys)
+    return NetworkDiff(a, b, costs_a, costs_b, matches.twins, changes, keys)
 
 
 @dataclass(slots=True, eq=False)
@@ -43,7 +43,7 @@ class _Comparing:
         """Those inside of two layers that are the same."""
         gone = self.gone_before(path_a)
         yield from gone.pop("", ())
-        for node in _there(self.b, path_b):
+        for node in children_of(self.b, path_b):
             twin = self.back.get(node.path)
             if twin is None:
                 yield from self.added(node)
@@ -61,7 +61,7 @@ class _Comparing:
         """What A alone has, by the layer after which it stood that is still there."""
         found: dict[str, list[Change]] = {}
         last = ""
-        for node in _there(self.a, path_a):
+        for node in children_of(self.a, path_a):
             twin = self.matches.twins.get(node.path)
             if twin is None:
                 found.setdefault(last, []).extend(self.removed(node))
@@ -70,7 +70,7 @@ class _Comparing:
         return found
 
     def added(self, node: Node) -> Iterator[Change]:
-        new = [n for n in _below(self.b, node) if n.path not in self.back]
+        new = [n for n in below(self.b, node) if n.path not in self.back]
         figures = _figures(node, self.rows_b)
         yield Change(
             None, node.path, _name(node), ("added",), tuple(_given(self.b, node)),
@@ -79,7 +79,7 @@ class _Comparing:
         yield from self.moved_into(node)
 
     def moved_into(self, node: Node) -> Iterator[Change]:
-        for child in _there(self.b, node.path):
+        for child in children_of(self.b, node.path):
             twin = self.back.get(child.path)
             if twin is None:
                 yield from self.moved_into(child)
@@ -87,7 +87,7 @@ class _Comparing:
                 yield from self.both(self.a.by_path[twin], child)
 
     def removed(self, node: Node) -> Iterator[Change]:
-        gone = [n for n in _below(self.a, node) if n.path not in self.matches.twins]
+        gone = [n for n in below(self.a, node) if n.path not in self.matches.twins]
         figures = _figures(node, self.rows_a)
         yield Change(
             node.path, None, _name(node), ("removed",), tuple(_given(self.a, node)),
@@ -114,12 +114,12 @@ class _Comparing:
             )  # fmt: skip
         yield from self.changes(one.path, other.path)
 
-    def own_facts(self, one: Node, other: Node) -> Iterator[Fact]:
+    def own_facts(self, one: Node, other: Node) -> Iterator[Difference]:
         """What the text says differently."""
         call_a, call_b = self.a.calls.get(one.path), self.b.calls.get(other.path)
         before, after = _class(self.a, one), _class(self.b, other)
         if before != after:
-            yield Fact("is", before, after)
+            yield Difference("is", before, after)
         if call_a is None or call_b is None:
             return
         inferred = call_a.inferred & call_b.inferred if before == after else frozenset()
@@ -127,25 +127,25 @@ class _Comparing:
             was = call_a.arguments.get(name, call_a.defaults.get(name, ""))
             now = call_b.arguments.get(name, call_b.defaults.get(name, ""))
             if was != now and name not in inferred:
-                yield Fact(name, was, now)
+                yield Difference(name, was, now)
         yield from self.reads(call_a.reads, call_b.reads)
         ties_a, ties_b = _ties(self.a, one.path), _ties(self.b, other.path)
         for name in dict.fromkeys((*ties_a, *ties_b)):
             tied, now = ties_a.get(name, ""), ties_b.get(name, "")
             if self.in_b(tied) != now:
-                yield Fact(f"tie {name}", tied, now)
+                yield Difference(f"tie {name}", tied, now)
 
-    def facts_that_follow(self, one: Node, other: Node) -> Iterator[Fact]:
+    def facts_that_follow(self, one: Node, other: Node) -> Iterator[Difference]:
         """What differs for what comes in, or for what was changed."""
         shapes_a, shapes_b = self.shapes(self.a, one), self.shapes(self.b, other)
         for name in dict.fromkeys((*shapes_a, *shapes_b)):
             before, after = shapes_a.get(name, ""), shapes_b.get(name, "")
             if before != after:
-                yield Fact(name or "itself", before, after)
+                yield Difference(name or "itself", before, after)
         before = one.output.text if one.output is not None else ""
         after = other.output.text if other.output is not None else ""
         if before != after:
-            yield Fact("gives", before, after)
+            yield Difference("gives", before, after)
 
     def shapes(self, analysis: Analysis, node: Node) -> Mapping[str, str]:
         """Its own parameters: those of what is in it are told there."""
@@ -153,17 +153,17 @@ class _Comparing:
             return {}
         return {parameter.name: f"{list(parameter.shape)}" for parameter in node.parameters}
 
-    def facts_of_outputs(self, path_a: str, path_b: str) -> Iterator[Fact]:
+    def facts_of_outputs(self, path_a: str, path_b: str) -> Iterator[Difference]:
         call_a = self.a.calls.get(f"{path_a}.{OUTPUTS}".lstrip("."))
         call_b = self.b.calls.get(f"{path_b}.{OUTPUTS}".lstrip("."))
         if call_a is None or call_b is None:
             return
         if call_a.target != call_b.target:
-            yield Fact("are", _with(call_a), _with(call_b))
+            yield Difference("are", _with(call_a), _with(call_b))
         else:
             yield from self.reads(call_a.reads, call_b.reads)
 
-    def reads(self, before: Sequence[str], after: Sequence[str]) -> Iterator[Fact]:
+    def reads(self, before: Sequence[str], after: Sequence[str]) -> Iterator[Difference]:
         """Other values that are read, of those that both specs have.
 
         What is called within another layer's expression alone reads nothing by itself.
@@ -171,12 +171,12 @@ class _Comparing:
         if not before or not after:
             return
         if len(before) != len(after):
-            yield Fact("reads", ", ".join(before), ", ".join(after))
+            yield Difference("reads", ", ".join(before), ", ".join(after))
             return
         for one, other in zip(before, after, strict=True):
             now = self.in_b(one)
             if now is not None and now != other and self.is_known(other):
-                yield Fact("reads", one, other)
+                yield Difference("reads", one, other)
 
     def in_b(self, path: str) -> str | None:
         """The path in B of a layer of A, of a block's input, or of a parameter."""
@@ -194,8 +194,8 @@ class _Comparing:
         )
 
 
-def _place(node: Node) -> Place:
-    return Place(node.place.file, node.place.line)
+def _place(node: Node) -> LayerPlace:
+    return LayerPlace(node.place.file, node.place.line)
 
 
 def _name(node: Node) -> str:
@@ -209,11 +209,11 @@ def _class(analysis: Analysis, node: Node) -> str:
     return operation(node, analysis.calls.get(node.path))
 
 
-def _given(analysis: Analysis, node: Node) -> Iterator[Fact]:
+def _given(analysis: Analysis, node: Node) -> Iterator[Difference]:
     """The arguments of a layer that only one of the specs has."""
     call = analysis.calls.get(node.path)
     for name, text in call.arguments.items() if call is not None else ():
-        yield Fact(name, text, text)
+        yield Difference(name, text, text)
 
 
 def _with(call: LayerCall) -> str:
@@ -228,16 +228,6 @@ def _figures(node: Node, rows: Mapping[str, Row]) -> Figures:
     if row is None:
         return Figures(parameters, None, None)
     return Figures(parameters, row.flops, row.saved_bytes)
-
-
-def _there(analysis: Analysis, path: str) -> Iterator[Node]:
-    return (node for node in analysis.children.get(path, ()) if node.state != "absent")
-
-
-def _below(analysis: Analysis, node: Node) -> Iterator[Node]:
-    yield node
-    for child in _there(analysis, node.path):
-        yield from _below(analysis, child)
 
 
 def _ties(analysis: Analysis, path: str) -> Mapping[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netspec.analysis.analyse import Analysis
-from netspec.comparison.looks import own_name
+from netspec.comparison.looks import own_name, owner_of
 from netspec.comparison.match import Matches
 from netspec.comparison.model import Keys, Reshaped
 
@@ -15,7 +15,7 @@ def keys_of(a: Analysis, b: Analysis, matches: Matches) -> Keys:
     reshaped: list[Reshaped] = []
     new: list[str] = []
     for key, stored in b.tensors.items():
-        owner = _owner(b, key)
+        owner = owner_of(b, key)
         twin = back.get(owner)
         local = own_name(key, owner)
         source = None if twin is None else twin if key == owner else f"{twin}.{local}".lstrip(".")
@@ -40,10 +40,5 @@ def keys_of(a: Analysis, b: Analysis, matches: Matches) -> Keys:
         reshaped=tuple(reshaped),
         new=tuple(new),
         unused=unused,
-        uncertain=tuple(key for key in new if _owner(b, key) in matches.uncertain),
+        uncertain=tuple(key for key in new if owner_of(b, key) in matches.uncertain),
     )
-
-
-def _owner(analysis: Analysis, key: str) -> str:
-    """The path of the layer that has a key."""
-    return key if key in analysis.by_path else analysis.around(key)

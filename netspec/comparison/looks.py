@@ -23,7 +23,7 @@ class Looks:
 
     def children(self, path: str) -> Sequence[Node]:
         """The layers that are there inside of one."""
-        return [n for n in self.analysis.children.get(path, ()) if n.state != "absent"]
+        return children_of(self.analysis, path)
 
     def look(self, node: Node) -> int:
         """Equal for layers that do the same with tensors of the same shapes."""
@@ -53,11 +53,22 @@ class Looks:
             self._parts[node.path] = found
         return self._parts[node.path]
 
-    def below(self, node: Node) -> Iterator[Node]:
-        """A layer and all that are in it."""
-        yield node
-        for child in self.children(node.path):
-            yield from self.below(child)
+
+def children_of(analysis: Analysis, path: str) -> Sequence[Node]:
+    """The layers that are there inside of one."""
+    return [n for n in analysis.children.get(path, ()) if n.state != "absent"]
+
+
+def below(analysis: Analysis, node: Node) -> Iterator[Node]:
+    """A layer and all that are in it."""
+    yield node
+    for child in children_of(analysis, node.path):
+        yield from below(analysis, child)
+
+
+def owner_of(analysis: Analysis, key: str) -> str:
+    """The path of the layer that has a key of the state dict."""
+    return key if key in analysis.by_path else analysis.around(key)
 
 
 def operation(node: Node, call: LayerCall | None) -> str:
@@ -79,7 +90,7 @@ def own_name(path: str, around: str) -> str:
 def _owners(analysis: Analysis) -> Mapping[str, None]:
     found: dict[str, None] = {}
     for key in analysis.tensors:
-        at = key if key in analysis.by_path else analysis.around(key)
+        at = owner_of(analysis, key)
         while at and at not in found:
             found[at] = None
             at = analysis.around(at)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from netspec.analysis.analyse import Analysis
 from netspec.analysis.model import Node
-from netspec.comparison.looks import Looks, operation, own_name, similarity
+from netspec.comparison.looks import Looks, below, operation, own_name, similarity
 
 _MOST_CELLS = 1_000_000  # of the table of one alignment; names alone decide beyond it
 _LOOK, _NAME, _NUMBER = 3.0, 2.0, 0.5  # how much an equal look, name or number counts
@@ -116,7 +116,7 @@ def _written(looks: Looks, node: Node) -> Mapping[str, str] | None:
 
 def _holds(looks: Looks, nodes: Sequence[Node], look: int) -> bool:
     """Whether one of these, or what is in them, looks so."""
-    return any(looks.look(below) == look for node in nodes for below in looks.below(node))
+    return any(looks.look(n) == look for node in nodes for n in below(looks.analysis, node))
 
 
 class _Inside:

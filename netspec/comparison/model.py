@@ -14,7 +14,7 @@ Kind: TypeAlias = Literal["added", "removed", "renamed", "moved", "changed", "af
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class Difference:
     """One thing that differs: an argument, a shape, what is read; nothing where it is absent."""
 
     what: str
@@ -23,7 +23,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LayerPlace:
     """Where a spec has the name of a layer; line 0 where no file has it."""
 
     file: str
@@ -51,12 +51,12 @@ class Change:
     b: str | None
     operation: str
     kinds: tuple[Kind, ...]
-    facts: tuple[Fact, ...] = ()
+    facts: tuple[Difference, ...] = ()
     figures_a: Figures | None = None
     figures_b: Figures | None = None
     inside: int = 0
-    place_a: Place | None = None
-    place_b: Place | None = None
+    place_a: LayerPlace | None = None
+    place_b: LayerPlace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class NetworkDiff:
     """Two specs, what differs from A to B in the order of B, and how A's checkpoints fit B."""
 
     a: Analysis

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from netspec.comparison.model import Change, Comparison, Fact, Kind
+from netspec.comparison.model import Change, Difference, Kind, NetworkDiff
 from netspec.display import PLAIN, Look, Style, aligned, columns, cut, padded, paint, visible
 from netspec.view.summary import Summary
 from netspec.view.table import bytes_text, flops_text
@@ -19,7 +19,7 @@ _SHORT = 20  # characters of an argument that is told of a layer that only one h
 _MOST_TEXT = 40  # characters of what a fact says on one side
 
 
-def comparison_text(found: Comparison, names: tuple[str, str], look: Look = PLAIN) -> str:
+def comparison_text(found: NetworkDiff, names: tuple[str, str], look: Look = PLAIN) -> str:
     """The totals, what differs layer by layer, the keys; `names` are what the specs are called."""
     lines = [*_totals(found, names), ""]
     if found.equal:
@@ -129,7 +129,7 @@ def _told_of_both(change: Change) -> list[str]:
     return [*([", ".join(words)] if words else []), *(_fact_text(fact, around) for fact in facts)]
 
 
-def _fact_text(fact: Fact, around: str) -> str:
+def _fact_text(fact: Difference, around: str) -> str:
     texts = [fact.before, fact.after]
     if fact.what == "reads":  # by the names that they have beside the layer
         texts = [", ".join(p.removeprefix(f"{around}.") for p in t.split(", ")) for t in texts]
@@ -138,7 +138,7 @@ def _fact_text(fact: Fact, around: str) -> str:
     return f"{what}{before or 'none'} → {after or 'none'}"
 
 
-def _totals(found: Comparison, names: tuple[str, str]) -> list[str]:
+def _totals(found: NetworkDiff, names: tuple[str, str]) -> list[str]:
     """A table of both, and by how much B has more."""
     a, b = found.costs_a, found.costs_b
     rows = [["", visible(names[0]), visible(names[1]), ""]]
@@ -162,7 +162,7 @@ def _totals(found: Comparison, names: tuple[str, str]) -> list[str]:
     return aligned(rows)
 
 
-def _layers(found: Comparison, of_a: bool) -> int:
+def _layers(found: NetworkDiff, of_a: bool) -> int:
     analysis = found.a if of_a else found.b
     return sum(n.state != "absent" and n.kind != "input" for n in analysis.nodes)
 
@@ -181,7 +181,7 @@ def _share(before: int, after: int) -> str:
     return f"{100 * (after - before) / before:+.1f} %" if before and after != before else ""
 
 
-def _keys(found: Comparison) -> Iterator[str]:
+def _keys(found: NetworkDiff) -> Iterator[str]:
     """How a checkpoint of A fits B, in a few lines."""
     keys = found.keys
     total = len(found.b.tensors)
@@ -218,7 +218,7 @@ def _below(keys: Sequence[str], paths: Sequence[str]) -> Sequence[str]:
     return list(found)
 
 
-def comparison_json(found: Comparison, names: tuple[str, str]) -> dict[str, object]:
+def comparison_json(found: NetworkDiff, names: tuple[str, str]) -> dict[str, object]:
     """All of it as plain values."""
     return {
         "a": _side(found, names[0], True),
@@ -235,7 +235,7 @@ def comparison_json(found: Comparison, names: tuple[str, str]) -> dict[str, obje
     }
 
 
-def _side(found: Comparison, name: str, of_a: bool) -> dict[str, object]:
+def _side(found: NetworkDiff, name: str, of_a: bool) -> dict[str, object]:
     costs = found.costs_a if of_a else found.costs_b
     return {
         "spec": name,

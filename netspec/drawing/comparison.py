@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from netspec.analysis.analyse import Analysis
-from netspec.comparison.model import Change, Comparison, Fact
+from netspec.analysis.calls import OUTPUTS
+from netspec.comparison.model import Change, Difference, NetworkDiff
 from netspec.display import visible
 from netspec.drawing.graph import Drawing, Mark, drawing_of
 from netspec.drawing.page import card_data, page_of, paths_of, texts_of
 from netspec.view.summary import Summary
 from netspec.view.table import bytes_text, flops_text
 
-_OUTPUTS = "(outputs)"
 
-
-def comparison_html(found: Comparison, names: tuple[str, str]) -> str:
+def comparison_html(found: NetworkDiff, names: tuple[str, str]) -> str:
     """The page of a comparison; `names` are what the specs are called."""
     back = {b: a for a, b in found.twins.items()}
     marks_a = dict(_marks(found.a, found.twins, found.changes, "b", of_a=True))
@@ -61,10 +60,10 @@ def _marks(
 
 def _holder(path: str) -> str:
     """The layer whose outputs are meant, of their path."""
-    return path.removesuffix(_OUTPUTS).rstrip(".")
+    return path.removesuffix(OUTPUTS).rstrip(".")
 
 
-def _fact(fact: Fact) -> str:
+def _fact(fact: Difference) -> str:
     return f"{fact.what}: {fact.before or 'none'} → {fact.after or 'none'}"
 
 

@@ -11,7 +11,7 @@ from keyword import iskeyword
 import torch
 
 from netspec.ops.catalog import Operator
-from netspec.ops.types import Slice
+from netspec.ops.types import Slice, dtype_name
 
 LOAD, STORE = ast.Load(), ast.Store()
 
@@ -75,7 +75,7 @@ class Nodes:
                 parts = [None if v is None else self.literal(v) for v in (start, stop, step)]
                 return ast.Slice(*parts, lineno=self.line, col_offset=0)
             case torch.dtype():
-                return self.attribute(self.name("torch"), str(value).removeprefix("torch."))
+                return self.attribute(self.name("torch"), dtype_name(value))
             case bool() | None | str():
                 return self.constant(value)
             case float() if math.isnan(value) or math.isinf(value):

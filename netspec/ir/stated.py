@@ -27,7 +27,7 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class SizeComparison:
     """`left op right`, for one of Python's six comparisons."""
 
     op: str
@@ -48,7 +48,7 @@ class Negated:
     item: Condition
 
 
-Condition: TypeAlias = "Comparison | Joined | Negated"
+Condition: TypeAlias = "SizeComparison | Joined | Negated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def condition_of(node: ast.expr, number: Callable[[ast.Name], int | str]) -> Con
             if None in signs:
                 raise NoCondition("sizes are compared with `==`, `!=`, `<`, `<=`, `>`, `>=`", node)
             items = tuple(
-                Comparison(str(sign), left, right)
+                SizeComparison(str(sign), left, right)
                 for sign, left, right in zip(signs, sides, sides[1:])  # noqa: B905  one more side
             )
             return items[0] if len(items) == 1 else Joined("and", items)
@@ -140,7 +140,7 @@ def _number(node: ast.expr, number: Callable[[ast.Name], int | str]) -> Number:
 
 def _holds(condition: Condition, sizes: Mapping[str, int]) -> bool:
     match condition:
-        case Comparison(op, left, right):
+        case SizeComparison(op, left, right):
             return _COMPARISONS[op](_value(left, sizes), _value(right, sizes))
         case Joined("and", items):
             return all(_holds(item, sizes) for item in items)

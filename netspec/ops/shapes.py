@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from netspec.ops.types import Fact, Mapped, TensorType
+from netspec.ops.types import Fact, Mapped, TensorType, dtype_name
 
 Sizes = Mapping[str, int]
 _LARGE, _STEPS = 64, (28, 32)  # a side goes up by 32; no part of that is a batch's 28
@@ -67,7 +67,7 @@ def shape_text(
 
 
 def _dtype(dtype: torch.dtype) -> str:
-    return "" if dtype is torch.float32 else f" {str(dtype).removeprefix('torch.')}"
+    return "" if dtype is torch.float32 else f" {dtype_name(dtype)}"
 
 
 def dimensions_text(

@@ -68,6 +68,11 @@ def type_of(tensor: torch.Tensor) -> TensorType:
     return TensorType(tuple(tensor.shape), tuple(tensor.stride()), tensor.dtype)
 
 
+def dtype_name(dtype: torch.dtype) -> str:
+    """`float32`, without the `torch.` before it."""
+    return str(dtype).removeprefix("torch.")
+
+
 def has_tensor(fact: Fact) -> bool:
     """Whether a tensor is in a value."""
     if isinstance(fact, tuple):

@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from netspec.analysis.analyse import Analysis
-from netspec.comparison.model import Comparison
+from netspec.comparison.model import NetworkDiff
 from netspec.compiled import Compiled
 from netspec.display import visible
 from netspec.errors import Diagnostic, Origin, RunError, Span, SpecError
@@ -34,7 +34,7 @@ class Carried:
     has_spec: bool  # whether they came from a checkpoint of netspec's
 
 
-def carry_checkpoint(found: Comparison, source: str, out: str) -> int:
+def carry_checkpoint(found: NetworkDiff, source: str, out: str) -> int:
     """Write the checkpoint with B's keys and tell what could not be carried; gives the status.
 
     1 where something is missing of B: it then takes the file with `strict=False` alone. A file that
@@ -47,7 +47,7 @@ def carry_checkpoint(found: Comparison, source: str, out: str) -> int:
         return 2
 
 
-def _carry(found: Comparison, source: str, out: Path) -> int:
+def _carry(found: NetworkDiff, source: str, out: Path) -> int:
     span = Span.of(Origin("option", "--checkpoint", f"--checkpoint {source}"))
     path = find_checkpoint(source, span)
     carried = carry_weights(found, path)
@@ -64,7 +64,7 @@ def _carry(found: Comparison, source: str, out: Path) -> int:
     return 0 if whole else 1
 
 
-def carry_weights(found: Comparison, path: Path) -> Carried:
+def carry_weights(found: NetworkDiff, path: Path) -> Carried:
     """A's tensors by B's keys. Raises RunError: NS703, NS712 as reading does, NS704 where the file
     is no whole checkpoint of A."""
     read = read_tensors(path)
@@ -113,7 +113,7 @@ def _option_out(path: Path) -> Span:
     return Span.of(Origin("option", "--out", f"--out {path}"))
 
 
-def _lines(found: Comparison, carried: Carried, out: Path) -> Iterator[str]:
+def _lines(found: NetworkDiff, carried: Carried, out: Path) -> Iterator[str]:
     """What is in the file, and what could not be carried, with the reason."""
     keys = found.keys
     renamed = sum(1 for key in carried.weights if key in keys.renamed)

@@ -14,7 +14,7 @@ from netspec.compiled import Compiled
 from netspec.errors import Diagnostic, RunError, Span
 from netspec.ir.graph import NewGraph, Port
 from netspec.ir.stated import Stated
-from netspec.ops.types import TensorType
+from netspec.ops.types import TensorType, dtype_name
 from netspec.run.data.dataset import Data, Field, Wanted
 from netspec.run.size_constraints import nearest_sizes, with_constraints
 from netspec.sizes.find import declared_shapes
@@ -118,7 +118,7 @@ def _misfit(compiled: Compiled, data: Data, port: Port, field: Field) -> Diagnos
         return Diagnostic("NS603", fact, span, help=help)
     wanted_dtype = known[0].dtype
     if wanted_dtype != field.dtype:
-        own, theirs = _name(wanted_dtype), _name(field.dtype)
+        own, theirs = dtype_name(wanted_dtype), dtype_name(field.dtype)
         fact = f"the input `{port.name}` is {own}, and {data.name} has {theirs}"
         shape = ", ".join(["N", *map(str, field.shape)])
         help = f"'model.inputs.{port.name}={{shape: [{shape}], dtype: {theirs}}}'"
@@ -322,7 +322,3 @@ def wanted_by(compiled: Compiled, output: str | None = None) -> Wanted:
     except TypeError:
         return Wanted(fields, None)
     return Wanted(fields, Field(None, tuple(first.shape[1:]), first.dtype))
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from netspec.compiled import Compiled
 from netspec.errors import Diagnostic, RunError, SpecError
+from netspec.ops.types import dtype_name
 from netspec.pipeline import compile_spec
 from netspec.run.settings import place_of
 
@@ -82,7 +83,7 @@ def make_loss(
 def _declared(shape: tuple[int, ...], dtype: torch.dtype) -> dict[str, object]:
     """An input of this shape; its first dimension is the batch's, and free."""
     sizes: list[object] = ["N", *shape[1:]] if shape else []
-    return {"shape": sizes, "dtype": str(dtype).removeprefix("torch.")}
+    return {"shape": sizes, "dtype": dtype_name(dtype)}
 
 
 def _must_be_scalar(

@@ -14,7 +14,7 @@ from netspec.sizes.find import declared_shapes, find_sizes
 from netspec.sizes.predicate import Predicate, holds, names_in
 
 # Of which free sizes it is, and whether it holds at some.
-Condition: TypeAlias = tuple[Set[str], Callable[[Mapping[str, int]], bool]]
+SizeCondition: TypeAlias = tuple[Set[str], Callable[[Mapping[str, int]], bool]]
 
 _FARTHEST = 4096
 _LARGEST_STEP = 512
@@ -48,12 +48,12 @@ def with_constraints(
     return replace(diagnostic, notes=notes, help=mend or diagnostic.help)
 
 
-def _condition_of(predicate: Predicate) -> Condition:
+def _condition_of(predicate: Predicate) -> SizeCondition:
     return names_in(predicate), lambda sizes: holds(predicate, sizes)
 
 
 def nearest_sizes(
-    shape: Sequence[int | str], found: Mapping[str, int], conditions: Sequence[Condition]
+    shape: Sequence[int | str], found: Mapping[str, int], conditions: Sequence[SizeCondition]
 ) -> str | None:
     """The nearest larger sizes for which all holds, where each can be told by itself.
 
@@ -74,13 +74,16 @@ def nearest_sizes(
     return f"{numbers}: data.size={image} resizes the images of a folder"
 
 
-def _are_met(conditions: Sequence[Condition], letter: str, size: int) -> bool:
+def _are_met(conditions: Sequence[SizeCondition], letter: str, size: int) -> bool:
     """Whether all that is said of one size alone holds."""
     return all(met({letter: size}) for names, met in conditions if names == {letter})
 
 
 def _padding(
-    name: str, shape: Sequence[int | str], found: Mapping[str, int], conditions: Sequence[Condition]
+    name: str,
+    shape: Sequence[int | str],
+    found: Mapping[str, int],
+    conditions: Sequence[SizeCondition],
 ) -> str | None:
     """The layer that fills an input up to multiples, where they are all that is asked for."""
     amounts = []
@@ -94,7 +97,7 @@ def _padding(
     return f'`{{call: pad, pad: "=({", ".join(amounts)})"}}` as the first layer'
 
 
-def _step(letter: str, size: int, conditions: Sequence[Condition]) -> int | None:
+def _step(letter: str, size: int, conditions: Sequence[SizeCondition]) -> int | None:
     """Of what the sizes from this one on have to be multiples; None where it is something else."""
     met = [n for n in range(size, size + 2 * _LARGEST_STEP) if _are_met(conditions, letter, n)]
     step = met[1] - met[0] if len(met) > 1 else 0

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from netspec.errors import Diagnostic, Origin, RunError, Span
+from netspec.ops.types import dtype_name
 from netspec.run.checkpoint_path import find_checkpoint
 from netspec.run.state_dict_diff import StateDictDiff, compare, own_tensors
 from netspec.run.tensors import TensorFile, read_tensors
@@ -148,15 +148,11 @@ def _load(
 def _casts(found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, int]:
     return dict(
         Counter(
-            f"{_name(value.dtype)} to {_name(own[key].dtype)}"
+            f"{dtype_name(value.dtype)} to {dtype_name(own[key].dtype)}"
             for key, value in found.items()
             if value.dtype != own[key].dtype
         )
     )
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def _refuse_misfit(

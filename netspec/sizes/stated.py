@@ -9,7 +9,7 @@ from typing_extensions import assert_never
 
 from netspec.errors import Diagnostic
 from netspec.ir.graph import Program
-from netspec.ir.stated import Comparison, Condition, Joined, Negated, Number, Stated
+from netspec.ir.stated import Condition, Joined, Negated, Number, SizeComparison, Stated
 from netspec.sizes.allowed import allowed_by
 from netspec.sizes.constraints import Constraint
 from netspec.sizes.formula import (
@@ -35,7 +35,7 @@ _OPERATIONS: Mapping[str, Callable[[Formula, Formula], Formula]] = {
 def predicate_of(condition: Condition) -> Predicate:
     """A stated condition as a predicate of formulas."""
     match condition:
-        case Comparison(op, left, right):
+        case SizeComparison(op, left, right):
             return compare(op, _formula(left), _formula(right))
         case Joined("and", items):
             return All(tuple(map(predicate_of, items)))

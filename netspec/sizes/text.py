@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from netspec.ops.types import dtype_name
 from netspec.sizes.formula import (
     Atom,
     Extreme,
@@ -107,7 +108,7 @@ def value_text(value: Any, size: Callable[[Formula], str] = formula_text) -> str
     """`[N, 64, (H+1)//2]`; a dtype is named where it is not float32."""
     match value:
         case SizedType(dims, dtype):
-            name = str(dtype).removeprefix("torch.")
+            name = dtype_name(dtype)
             return f"[{', '.join(map(size, dims))}]{'' if name == 'float32' else f' {name}'}"
         case Number(formula):
             return size(formula)

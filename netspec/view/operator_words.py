@@ -10,6 +10,7 @@ import torch
 from netspec.ops.arguments import Parameter, Signature
 from netspec.ops.catalog import Operator
 from netspec.ops.signatures import signatures_of
+from netspec.ops.types import dtype_name
 
 _ROLE = re.compile(r":[a-z:]+:`~?([^`]*)`")
 _LINK = re.compile(r"`([^`<]+?)\s*<[^`>]*>`__?")
@@ -71,6 +72,6 @@ def _value(value: object) -> str:
         case tuple() | list():
             return f"[{', '.join(map(_value, value))}]"
         case torch.dtype():
-            return str(value).removeprefix("torch.")
+            return dtype_name(value)
         case _:
             return "…"

@@ -11,7 +11,7 @@ import pytest
 import netspec
 from netspec.cli import main
 from netspec.comparison.compare import compare
-from netspec.comparison.model import Comparison
+from netspec.comparison.model import NetworkDiff
 from netspec.comparison.report import comparison_text
 from netspec.display import Look, columns
 from netspec.drawing.comparison import comparison_html
@@ -34,22 +34,22 @@ layers:
 """
 
 
-def compared(before: str, after: str) -> Comparison:
+def compared(before: str, after: str) -> NetworkDiff:
     a, b = netspec.analyse(before, path="a.yaml"), netspec.analyse(after, path="b.yaml")
     assert not a.diagnostics and not b.diagnostics, (a.diagnostics, b.diagnostics)
     return compare(a, b)
 
 
-def told(found: Comparison) -> list[tuple[str | None, str | None, str]]:
+def told(found: NetworkDiff) -> list[tuple[str | None, str | None, str]]:
     return [(one.a, one.b, "+".join(one.kinds)) for one in found.changes]
 
 
-def facts(found: Comparison, path: str) -> dict[str, tuple[str, str]]:
+def facts(found: NetworkDiff, path: str) -> dict[str, tuple[str, str]]:
     (change,) = (one for one in found.changes if path in (one.a, one.b))
     return {fact.what: (fact.before, fact.after) for fact in change.facts}
 
 
-def names(path_a: str, path_b: str) -> Comparison:
+def names(path_a: str, path_b: str) -> NetworkDiff:
     return compare(netspec.analyse(path_a), netspec.analyse(path_b))
 
 

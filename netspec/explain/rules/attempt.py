@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from netspec.ir.lower.provenance import Role
-from netspec.ops.types import Fact, TensorType
+from netspec.ops.types import Fact, TensorType, dtype_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Given:
 
     @property
     def dtype(self) -> str:
-        return str(self.type.dtype).removeprefix("torch.")
+        return dtype_name(self.type.dtype)
 
     @property
     def is_whole(self) -> bool:

@@ -7,6 +7,7 @@ import re
 import torch
 
 from netspec.explain.rules.attempt import Attempt, Explanation, Given
+from netspec.ops.types import dtype_name
 
 _ABOUT_TYPES = re.compile(
     r"dtype|scalar type|not implemented for|type \(|same type|bool tensor|floating|predicate"
@@ -92,7 +93,8 @@ def _of_module(attempt: Attempt) -> Explanation | None:
     own = next((p.dtype for p in attempt.module.parameters()), None)
     for given in attempt.tensors:
         if own is not None and given.type.dtype is not own:
-            fact = f"{attempt.what} computes in {_name(own)}, and `{given.name}` is {given.dtype}"
+            dtype = dtype_name(own)
+            fact = f"{attempt.what} computes in {dtype}, and `{given.name}` is {given.dtype}"
             return Explanation(fact, _make(given, own), chains=(given,))
     return None
 
@@ -136,17 +138,13 @@ def _make(given: Given, dtype: torch.dtype) -> str:
         shape = f"shape: {given.text}, "
         if dtype is torch.float32:
             return f"declare it as float32: `{given.name}: {given.text}`"
-        return f"declare it so: `{given.name}: {{{shape}dtype: {_name(dtype)}}}`"
+        return f"declare it so: `{given.name}: {{{shape}dtype: {dtype_name(dtype)}}}`"
     short = {torch.float32: "float()", torch.int64: "long()", torch.bool: "bool()"}
-    return f"convert it: `{_bracketed(given)}.{short.get(dtype, f'to({_name(dtype)})')}`"
+    return f"convert it: `{_bracketed(given)}.{short.get(dtype, f'to({dtype_name(dtype)})')}`"
 
 
 def _bracketed(given: Given) -> str:
     return f"({given.name})" if " " in given.name else given.name
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 _RULES = (

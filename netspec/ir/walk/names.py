@@ -27,7 +27,12 @@ def path_of_statement(statement: Assign, prefix: str) -> str:
         last = statement.place.path[-1]
         if name.isdigit() and isinstance(last, str) and last != name:
             name = f"{last}.{name}"  # a copy of a repeated layer
-    return f"{prefix}.{name}" if prefix else name
+    return join_path(prefix, name)
+
+
+def join_path(path: str, name: str) -> str:
+    """The path of what has this name inside of a path; the outermost path is empty."""
+    return f"{path}.{name}" if path else name
 
 
 def kind_of_statement(

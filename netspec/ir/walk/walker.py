@@ -53,7 +53,7 @@ from netspec.ir.graph import (
 )
 from netspec.ir.lower.expressions.numbers import BINARY, BUILTINS, COMPARE, UNARY
 from netspec.ir.traversal import child_at, children_of
-from netspec.ir.walk.names import kind_of_child, kind_of_statement, path_of_statement
+from netspec.ir.walk.names import join_path, kind_of_child, kind_of_statement, path_of_statement
 from netspec.ir.walk.run_operator import Refuses, plain_value
 from netspec.ops.overwriting import MethodOf
 from netspec.ops.process_state import without_fast_path
@@ -410,7 +410,3 @@ def _python(function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
     except Exception as error:  # it may be out of bounds, or of numbers that `meta` has not
         raise Refuses(str(error)) from None
-
-
-def join_path(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name

@@ -220,9 +220,9 @@ def _result(
 
     note_overwriting(operator, bound.args, dict(bound.kwargs), scope.context, place)
     train = _in_train_mode(bound)
-    scope.context.probes.note_numbers(bound.operands())
-    in_train = partial(run, called=train) if train else None
-    found = scope.context.probes.ask(run, refusal, in_train, bound.operands())
+    given, in_train = bound.operands(), partial(run, called=train) if train else None
+    scope.context.probes.note_numbers(given)
+    found = scope.context.probes.ask(run, refusal, in_train, given)
     both = (bound,) if train is None else (bound, train)
     scope.context.overwrites |= any(map(writes, both))
     scope.context.refuses_gradients |= any(map(refuses, both))
