@@ -13,7 +13,7 @@ from netspec.ir.lower.refusal import Explain, Meaning, Refused, Text, TooMany
 _ENOUGH = 3 * MAX_DIAGNOSTICS  # one of a block is found again in each copy
 
 # Mistakes that are ones whatever the values are.
-_OF_NAMES = frozenset({"NS203", "NS204", "NS206", "NS207", "NS209", "NS210", "NS218"})
+OF_NAMES = frozenset({"NS203", "NS204", "NS206", "NS207", "NS209", "NS210", "NS218"})
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +32,7 @@ class Problems:
         """Notes what is refused. Raises TooMany where nobody would read more."""
         refused = self.worded(refused)
         for diagnostic in refused.diagnostics:
-            if not self._doubts or diagnostic.code in _OF_NAMES:
+            if not self._doubts or diagnostic.code in OF_NAMES:
                 self.found.append(self._with_meaning(diagnostic, refused.texts))
         if len(self.found) >= _ENOUGH:
             raise TooMany

@@ -33,7 +33,7 @@ from netspec.ir.lower.probes import (
     stated_sizes,
 )  # fmt: skip
 from netspec.ir.lower.probing import Probes
-from netspec.ir.lower.problems import Problems
+from netspec.ir.lower.problems import OF_NAMES, Problems
 from netspec.ir.lower.refusal import Explain, Refused, TooMany, refuse
 from netspec.ir.lower.scope import Binding, GraphBuilder, Scope, Steps
 from netspec.ir.lower.seal.graph import finish
@@ -127,7 +127,8 @@ def lower_as_far(
         none |= context.none_inputs
         seen, tried = context.at_layer, context.probes[: context.probes.tried]
         if wrong:  # without what it is to state, a network may be refused at any size
-            return Outcome(None, wrong, seen, tried)
+            sure = [one for one in _once(context.problems.found) if one.code in OF_NAMES]
+            return Outcome(None, [*wrong, *sure], seen, tried)
         if program is not None:
             return Outcome(program, [], seen, tried)
         last = not context.probes.partial or attempt == ATTEMPTS - 1 or bool(stated)
