@@ -31,7 +31,7 @@ from pathlib import Path
 import pytest
 
 import netspec
-from netspec.ops import registry
+from tests.registrations import Registrations
 from tests.run.console import played
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -116,6 +116,7 @@ class Page:
     folder: Path
     namespace: dict[str, object] = field(default_factory=lambda: {"__name__": "__docs__"})
     printed: dict[int, str] = field(default_factory=dict)
+    registrations: Registrations = field(default_factory=Registrations)
 
     def run_to(self, block: Block) -> str:
         """What a block gives, after the python and console blocks before it have been run."""
@@ -150,6 +151,11 @@ class Page:
 
 def verify(block: Block, page: Page) -> None:
     """Run a block, or compare it with what its owner gives; AssertionError where it is not so."""
+    with page.registrations.entered():
+        _verify(block, page)
+
+
+def _verify(block: Block, page: Page) -> None:
     match block.role:
         case "python":
             page.run_to(block)
@@ -237,8 +243,6 @@ def test_block(block: Block, opened: dict[str, Page]) -> None:
     reason = reason_to_skip(block)
     if reason is not None:
         pytest.skip(reason)
-    if block is next(other for other in PAGES[block.file] if other.role):
-        registry.forget()  # what the page before registered
     verify(block, opened[block.file])
 
 

@@ -11,22 +11,18 @@ from types import ModuleType
 
 import pytest
 
-from netspec import plugins
-from netspec.ops import registry
+from tests.registrations import Registrations
 
 OWN = Path(__file__).parent / "own_layers.py"
 
 
 @pytest.fixture(autouse=True)
 def _nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(plugins, "_loaded", {})
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # a module is written anew in a moment
     before = dict(sys.modules)
-    loaded = {plugin for plugin, _, _ in registry._all if plugin is not None}
-    yield
-    for name in {plugin for plugin, _, _ in registry._all} - loaded:
-        registry.forget(name)
+    with Registrations().entered():
+        yield
     for name in set(sys.modules) - set(before):
         if _lies_in(sys.modules[name], tmp_path):
             del sys.modules[name]

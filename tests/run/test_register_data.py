@@ -17,6 +17,7 @@ from netspec import data_registry, plugins
 from netspec.cli import main
 from netspec.errors import RunError
 from netspec.run.data.sources import open_data
+from tests.registrations import Registrations
 
 NET = """\
 netspec: 1
@@ -48,11 +49,8 @@ QUICK = ("trainer.max_epochs=5", "optimizer.lr=0.05", "device=cpu", "threads=1")
 
 @pytest.fixture(autouse=True)
 def _clean() -> Iterator[None]:
-    before = dict(data_registry._all)
-    yield
-    data_registry._all.clear()
-    data_registry._all.update(before)
-    plugins._loaded.pop("heaps", None)
+    with Registrations().entered():
+        yield
 
 
 def test_a_plugin_of_ten_lines(
