@@ -26,6 +26,7 @@ from netspec.sizes.tries import find_by_tries
 _MANY = 120  # sets of sizes that are looked at, and of those
 _BREAKING, _CHECKED = 3, 8  # that are run: for each assumption, and within all
 _CHECKED_ALIKE = 3
+_BESIDE = (1, 5, 11)  # how far apart sizes are moved from what is equal by chance
 _SMALL = (1, 2, 3, 4, 5, 7, 8, 16)
 _FAR = 1100  # up to which sizes are looked for that break an assumption
 _answers: Cache[object, list[Answer]] = Cache(4000)
@@ -59,26 +60,47 @@ def _asked(question: Question) -> Answer:
         answer = answer_like(model, here)
         if answer is not None and _is_right(question, answer):
             return answer
-    answer = _from_better_sizes(question, here) or _from_torch(question, here)
+    answer = _from_torch(question, here)
     _models.keep(like, [*_models.get(like, []), answer])
     return answer
 
 
-def _from_better_sizes(question: Question, here: Any) -> Answer | None:
+def _from_larger_sizes(question: Question, here: Any) -> Answer | None:
     """The answer from larger sizes in the place of 1 and 0, of which torch takes other ways."""
     small = [number for number, hint in enumerate(question.hints) if hint in (0, 1)]
     for step in (1, 0) if small else ():
         larger = list(question.hints)
         for number in small:
             larger[number] = 3 + step * number
-        other = replace(question, hints=tuple(larger))
-        with suppress(NotSymbolic, NoSuchSizes):
-            there = run_at(other, larger)
-            answer = _from_torch(other, there) if there is not None else None
-            if answer is None or answer.tried or not agrees(answer.value, here, question.hints):
-                continue
-            if all(holds(need.predicate, by_name(question.hints)) for need in answer.needs):
+        answer = _from_sizes(question, here, larger)
+        if answer is not None:
+            return answer
+    return None
+
+
+def _from_sizes_beside(
+    question: Question, here: Any, doubtful: Sequence[Predicate]
+) -> Answer | None:
+    """The answer from sizes that are not equal by chance, as those by which torch took its way."""
+    for step in _BESIDE:
+        sizes = [max(hint, 2) + step * (i + 1) for i, hint in enumerate(question.hints)]
+        if not all(holds(one, by_name(sizes)) for one in doubtful):
+            answer = _from_sizes(question, here, sizes)
+            if answer is not None:
                 return answer
+    return None
+
+
+def _from_sizes(question: Question, here: Any, sizes: Sequence[int]) -> Answer | None:
+    """What torch's symbols tell at other sizes, where it is right at the question's own as well."""
+    other = replace(question, hints=tuple(sizes))
+    with suppress(NotSymbolic, NoSuchSizes):
+        there = run_at(other, sizes)
+        answer, sure = _from_symbols(other, there) if there is not None else (None, False)
+        if answer is None or not sure or not agrees(answer.value, here, question.hints):
+            return None
+        if all(holds(need.predicate, by_name(question.hints)) for need in answer.needs):
+            return answer
     return None
 
 
@@ -110,23 +132,39 @@ def _from_torch(question: Question, here: Any) -> Answer:
     if loops(question):
         why = "it computes step by step along a size"
         return find_by_tries(question, here, why, loops=True)
+    larger = _from_larger_sizes(question, here)
+    if larger is not None:
+        return larger
     try:
-        value, assumed = ask_symbolic(question)
+        answer, sure = _from_symbols(question, here)
     except NotSymbolic as reason:
         return find_by_tries(question, here, str(reason))
+    if sure:
+        return answer
+    doubtful = [need.predicate for need in answer.needs if not need.fails]
+    beside = _from_sizes_beside(question, here, doubtful) if doubtful else None
+    if beside is not None:
+        return beside
+    try:
+        return find_by_tries(question, here, "symbols stand for one number here", strict=True)
+    except NotSymbolic:
+        return answer
+
+
+def _from_symbols(question: Question, here: Any) -> tuple[Answer, bool]:
+    """What torch's symbols tell, and whether it is right wherever it says so.
+
+    Raises NotSymbolic where they can't tell, or tell wrong.
+    """
+    value, assumed = ask_symbolic(question)
     if not agrees(value, here, question.hints):
-        return find_by_tries(question, here, "symbols and numbers disagree")
+        raise NotSymbolic("symbols and numbers disagree")
     each = dict.fromkeys(part for one in assumed for part in split(one))
     here_ = by_name(question.hints)
     assumed = [one for one in each if names_in(one) and holds(one, here_)]
     needs = _needed(question, value, assumed)
-    doubtful = [need for need in needs if not need.fails]
-    if doubtful or not _right_within(question, value, needs):
-        try:
-            return find_by_tries(question, here, "symbols stand for one number here", strict=True)
-        except NotSymbolic:
-            pass
-    return Answer(value, needs)
+    sure = all(need.fails for need in needs) and _right_within(question, value, needs)
+    return Answer(value, needs), sure
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def constrained_specs(draw: Draw) -> Sized:
         return _filled(draw, MEASURES, draw(st.sampled_from(names)), rank)
 
     for count in range(draw(st.integers(1, 3))):
-        name, way = f"s{count}", draw(st.integers(0, 11))
+        name, way = f"s{count}", draw(st.integers(0, 17))
         if way == 0 and shape is IMAGE:
             kernel = draw(st.sampled_from((1, 3, 5)))
             layers[name] = {
