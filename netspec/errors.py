@@ -22,6 +22,12 @@ _COMPARED_NAMES = 2_000
 _COMPARED = 64
 
 
+# What is given as a whole: where no one place of it is meant.
+Whole = Literal[
+    "checkpoint's model", "command line", "overrides", "run's configuration", "run's data",
+]  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a value came from that stands in no file: what kind of thing, and which one.
@@ -29,7 +35,7 @@ class Origin:
     `written` is how messages call it: `args={'width': …}`, `the override layers.a.p=0.1`.
     """
 
-    kind: Literal["act", "arg", "dtype", "limit", "option", "override", "plugin", "size"]
+    kind: Literal["act", "arg", "dtype", "limit", "option", "override", "plugin", "size"] | Whole
     name: str
     written: str
 
@@ -53,6 +59,12 @@ class Span:
     def of(cls, origin: Origin) -> Span:
         """The place of what a caller gave."""
         return cls(f"from {origin.written}", origin=origin)
+
+    @classmethod
+    def whole(cls, kind: Whole, key: str = "") -> Span:
+        """The place of something that a caller gave as a whole, or of one key of it."""
+        written = f"the {kind}, {key}" if key else f"the {kind}"
+        return cls(written, origin=Origin(kind, key, written))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ PARITY = "tests/parity"
 # torchcrepe: librosa, torchaudio and more, to read sound files; the tests need only its networks.
 ALONE = {"parity": ("torchcrepe",)}
 ALL = "NETSPEC_TEST_ALL"  # then tests/parity fails where an original is missing, and skips nothing
+SAMPLE = "NETSPEC_TEST_SAMPLE"  # tests/conftest.py: one in so many of the tests that are alike
 
 OLDEST, NEWEST = (3, 10), (3, 13)
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -44,6 +45,8 @@ def main() -> int:
     if options.command == "demo":
         python = installed_python(VENV, {"run"})
         return run([python, "scripts/demo.py", *others])
+    if options.all and not options.whole:
+        os.environ.setdefault(SAMPLE, "4")
     python = installed_python(VENV, {"dev", "ray"} if options.all else {"dev"})
     checks = {
         "ruff check": [python, "-m", "ruff", "check"],
@@ -91,8 +94,16 @@ def parse_arguments() -> tuple[argparse.Namespace, list[str]]:
         allow_abbrev=False,
     )
     parser.add_argument("command", choices=["demo", "test"])
-    parser.add_argument("--all", action="store_true", help="test: the slow tests as well")
-    return parser.parse_known_args()
+    parser.add_argument(
+        "--all", action="store_true",
+        help="test: the slow tests as well; of many alike a quarter, others each time",
+    )  # fmt: skip
+    parser.add_argument(
+        "--whole", action="store_true", help="test: as --all, each of the slow ones"
+    )
+    options, others = parser.parse_known_args()
+    options.all |= options.whole
+    return options, others
 
 
 def run_checks(commands: dict[str, list[str]]) -> int:

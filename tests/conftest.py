@@ -1,7 +1,12 @@
-"""Of every test: one thread for torch, no answer on disk, one seed; long files begin."""
+"""Of every test: one thread for torch, no answer on disk, one seed; long files begin.
+
+Of the tests that are marked `sampled`, `scripts/dev.py test --all` asks for one in so many: others
+in each run, by its seed. Without that, as where pytest is called by hand, all of them are run.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import sys
@@ -9,6 +14,7 @@ import sys
 import pytest
 
 SEED = "NETSPEC_SEED"
+SAMPLE = "NETSPEC_TEST_SAMPLE"  # one in so many
 # A process takes a whole file; what takes longest begins, so that none is left with it at the end.
 LONGEST = (
     "tests/zoo/test_every_spec.py", "tests/test_features.py", "tests/parity/test_originals.py",
@@ -28,9 +34,21 @@ def pytest_configure() -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [item for item in items if item.get_closest_marker("sampled") and not drawn(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        kept = set(items) - set(left_out)
+        items[:] = [item for item in items if item in kept]
     order = {file: number for number, file in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.nodeid.partition("::")[0], len(order)))
+
+
+def drawn(item: pytest.Item) -> bool:
+    """Whether a test is in this run's sample: the same for each of the run's processes."""
+    text = f"{os.environ[SEED]} {item.nodeid}"
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    return number % int(os.environ.get(SAMPLE, "1")) == 0
 
 
 def pytest_runtest_setup() -> None:
@@ -41,8 +59,9 @@ def pytest_runtest_setup() -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reports = (each for found in terminalreporter.stats.values() for each in found)
-    if any("fresh" in getattr(report, "nodeid", "") for report in reports):
+    searched = any("fresh" in getattr(report, "nodeid", "") for report in reports)
+    if searched or SAMPLE in os.environ:
         seed = os.environ[SEED]
         terminalreporter.write_line(
-            f"laws were searched from the seed {seed}; {SEED}={seed} does it again"
+            f"laws were searched and tests drawn by the seed {seed}; {SEED}={seed} does it again"
         )

@@ -51,7 +51,7 @@ def slow(twin: Twin) -> bool:
 
 
 def case(twin: Twin, *more: str) -> object:
-    marks = [pytest.mark.slow] if slow(twin) else []
+    marks = [pytest.mark.slow, pytest.mark.sampled] if slow(twin) else []
     return pytest.param(twin, *more, id="-".join([str(twin), *more]), marks=marks)
 
 

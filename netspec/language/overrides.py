@@ -118,7 +118,7 @@ def _from_text(text: str) -> Override:
     if not equals or not key:
         fact = f"`{text}` is not an override"
         raise SpecError(
-            Diagnostic("NS215", fact, Span("the overrides"), help="write `path=value` or `~path`")
+            Diagnostic("NS215", fact, Span.whole("overrides"), help="write `path=value` or `~path`")
         )
     # an expression may hold `: ` and `, `, which YAML would read as structure
     plain: Plain = value

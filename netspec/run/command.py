@@ -112,7 +112,7 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
         said = message.removeprefix("unrecognized arguments: ")
         fact = message if said == message else f"there is no flag `{said}`"
         help = did_you_mean(said, known) or "`--help` tells the flags and the keys"
-        raise RunError(Diagnostic("NS702", fact, Span("the command line"), help=help))
+        raise RunError(Diagnostic("NS702", fact, Span.whole("command line"), help=help))
 
     parser.error = refuse  # type: ignore[method-assign]
     options = parser.parse_intermixed_args(list(arguments))
@@ -120,7 +120,7 @@ def read_flags(arguments: Sequence[str]) -> Namespace:
         if getattr(options, name, None):
             fact = f"`--{name.replace('_', '-')}` is not for here: a command has its configuration"
             help = "options of groups stand in configs/run, here: configs/run/GROUP/NAME.yaml"
-            raise RunError(Diagnostic("NS702", fact, Span("the command line"), help=help))
+            raise RunError(Diagnostic("NS702", fact, Span.whole("command line"), help=help))
     return options
 
 
@@ -139,7 +139,9 @@ def output_folder(config: DictConfig, many: bool) -> Iterator[Path]:
         path = exclusive_folder(path) if by_clock else path
         path.mkdir(parents=True, exist_ok=True)
     except OmegaConfBaseException as error:
-        raise RunError(Diagnostic("NS702", _first_line(error), Span("the command line"))) from None
+        raise RunError(
+            Diagnostic("NS702", _first_line(error), Span.whole("command line"))
+        ) from None
     except (OSError, ValueError) as error:
         number = error.errno if isinstance(error, OSError) else None
         reason = os.strerror(number).lower() if number else str(error)
@@ -224,7 +226,7 @@ def told(
                 fact = f"`{key_of(text)}` takes the name of an option"
                 place = Span.of(Origin("override", key_of(text), as_written(text)))
                 raise RunError(Diagnostic("NS702", fact, place)) from None
-        span = Span("the command line")
+        span = Span.whole("command line")
         raise RunError(Diagnostic("NS702", _first_line(error), span)) from None
 
 
@@ -279,7 +281,7 @@ def _refused(
                 cause = _first_line(error.__cause__ or error)
                 return Diagnostic("NS702", f"`{key}` does not take this value: {cause}", span)
             return Diagnostic("NS701", f"a run has no `{key}`", span, help=_near(key, known))
-    return Diagnostic("NS702", _first_line(error), Span("the command line"))
+    return Diagnostic("NS702", _first_line(error), Span.whole("command line"))
 
 
 def _near(key: str, known: Sequence[str]) -> str | None:
@@ -338,7 +340,9 @@ def call_hydra(
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except HydraException as error:
-        raise RunError(Diagnostic("NS702", _first_line(error), Span("the command line"))) from None
+        raise RunError(
+            Diagnostic("NS702", _first_line(error), Span.whole("command line"))
+        ) from None
     finally:
         sys.argv = before
         if full is None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from netspec.errors import Diagnostic, RunError, Span, SpecError
+from netspec.errors import Diagnostic, Origin, RunError, Span, SpecError
 from netspec.reporting.terminal import print_error
 from netspec.run.command import run_command, typed_overrides
 from netspec.run.lookup import look_up_evaluated
@@ -41,7 +41,8 @@ def with_additions(overrides: Sequence[str], many: bool) -> list[str]:
     if many:
         fact = "an evaluation is of one checkpoint: there is no sweep of them"
         help = "call it once for each, or compare the runs with `netspec report`"
-        raise RunError(Diagnostic("NS702", fact, Span("-m"), help=help))
+        place = Span("-m", origin=Origin("option", "-m", "-m"))
+        raise RunError(Diagnostic("NS702", fact, place, help=help))
     changes = [text for text in overrides if _OWN_CHANGE.fullmatch(text)]
     for text in changes:
         parsed(text)

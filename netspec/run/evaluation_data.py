@@ -63,7 +63,7 @@ def check_same_classes(trained: Trained, data: Data) -> None:
         here, there = theirs[first], own[first]
         fact = f"class {first} is `{here}` in {data.name}, and `{there}` in the checkpoint"
     notes = (f"the checkpoint's: {_listed(own)}", f"{data.name}'s: {_listed(theirs)}")
-    raise RunError(Diagnostic("NS604", fact, Span("the run's data"), notes))
+    raise RunError(Diagnostic("NS604", fact, Span.whole("run's data"), notes))
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -99,7 +99,7 @@ def with_own_characters(trained: Trained, data: Data) -> Data:
         return data
     if not isinstance(known, str) or not isinstance(here, str):
         fact = f"the checkpoint and {data.name} are not both texts of characters, or of bytes"
-        raise RunError(Diagnostic("NS604", fact, Span("the run's data"), help="see data.level"))
+        raise RunError(Diagnostic("NS604", fact, Span.whole("run's data"), help="see data.level"))
     numbers = [known.find(character) for character in here]
     strange = [c for c, number in zip(here, numbers, strict=True) if number == _UNKNOWN]
     if strange:
@@ -107,7 +107,7 @@ def with_own_characters(trained: Trained, data: Data) -> Data:
         more = f" and {len(strange) - 12} more" if len(strange) > 12 else ""
         fact = f"{data.name} has characters that were not there in training: {shown}{more}"
         help = "train with data.level=bytes, which knows every text"
-        raise RunError(Diagnostic("NS604", fact, Span("the run's data"), help=help))
+        raise RunError(Diagnostic("NS604", fact, Span.whole("run's data"), help=help))
     table = torch.tensor(numbers)
 
     def renumbered(examples: Examples | None) -> Examples | None:

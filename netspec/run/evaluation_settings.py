@@ -43,7 +43,7 @@ def as_run(settings: EvalSettings) -> Settings:
 
 
 def _missing(fact: str, help: str) -> Diagnostic:
-    return Diagnostic("NS702", fact, Span("the command line"), help=help)
+    return Diagnostic("NS702", fact, Span.whole("command line"), help=help)
 
 
 def refuse_both(settings: EvalSettings, overrides: Sequence[str]) -> None:

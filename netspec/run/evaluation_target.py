@@ -114,7 +114,7 @@ def _open(chosen: Mapping[str, Any], compiled: Compiled, trained: Trained) -> Da
     data = open_data(chosen)
     if trained.run.task == "auto" and data.task != trained.task:
         fact = f"{data.name} is for {data.task}, and the checkpoint for {trained.task}"
-        raise RunError(Diagnostic("NS603", fact, Span("the run's data")))
+        raise RunError(Diagnostic("NS603", fact, Span.whole("run's data")))
     input_order(compiled, data)
     check_same_classes(trained, data)
     return with_own_characters(trained, data) if data.task == "language" else data

@@ -44,7 +44,7 @@ def read_choice(node: Mapping[str, Any], overrides: Sequence[str]) -> ModelChoic
         if not any(path[: len(own)] == own for own in paths)
     ]
     if not node.get("spec"):
-        span = Span("the run's configuration, model")
+        span = Span.whole("run's configuration", "model")
         raise RunError(Diagnostic("NS702", "no spec is named", span, help="model=…"))
     return ModelChoice(str(node["spec"]), (*filed, *typed))
 

@@ -90,7 +90,7 @@ def text_of_value(value: object) -> str:
     else:
         fact = f"a run's settings are plain values, and here is a {type(value).__name__}"
         help = "numbers, texts, lists and mappings"
-    raise RunError(Diagnostic("NS702", fact, Span("the run's settings"), help=help))
+    raise RunError(Diagnostic("NS702", fact, Span.whole("run's configuration"), help=help))
 
 
 def quoted(text: str) -> str:
@@ -123,7 +123,7 @@ def not_an_override(override: str, said: str) -> Diagnostic:
         where = f": its value can't be read from `{stop[1]}` on" if stop else ""
         fact = f"`{shown}` is not an override{where}"
         help = "quote what has spaces, commas, brackets or `=` in it: 'key=\"a, b\"'"
-    return Diagnostic("NS702", fact, Span("the command line"), help=help)
+    return Diagnostic("NS702", fact, Span.whole("command line"), help=help)
 
 
 def _key_meant(value: str) -> str:

@@ -65,7 +65,7 @@ class Classifier:
         if not scores.ndim or len(scores) != len(inputs):
             fact = f"the model gives {list(scores.shape)} for {len(inputs)} images, "
             fact += "and not one row each"
-            raise RunError(Diagnostic("NS603", fact, Span("the checkpoint's model")))
+            raise RunError(Diagnostic("NS603", fact, Span.whole("checkpoint's model")))
         scores = scores.reshape(len(scores), -1)
         if scores.shape[1] == 1:
             positive = scores.sigmoid()
@@ -75,7 +75,7 @@ class Classifier:
         if scores.shape[1] != len(self.classes):
             fact = f"the model tells {scores.shape[1]} classes apart, and it was trained on "
             fact += f"{len(self.classes)}"
-            raise RunError(Diagnostic("NS604", fact, Span("the checkpoint's model")))
+            raise RunError(Diagnostic("NS604", fact, Span.whole("checkpoint's model")))
         return scores
 
 

@@ -116,7 +116,7 @@ def _written(
         if scores.ndim != 3 or len(scores) != 1:
             fact = f"the model gives {list(scores.shape)} for one text, and not one row of scores "
             fact += "for each of its characters"
-            raise RunError(Diagnostic("NS603", fact, Span("the language model")))
+            raise RunError(Diagnostic("NS603", fact, Span.whole("checkpoint's model")))
         numbers.append(choose(scores[0, len(seen) - 1].float().cpu()))
     return numbers[len(start) :]
 

@@ -218,4 +218,4 @@ def place_of(key: str, overrides: Sequence[str]) -> Span:
         own = key_of(text)
         if key == own or key.startswith(f"{own}.") or own.startswith(f"{key}."):
             return Span.of(Origin("override", own, f"the override {as_written(text)}"))
-    return Span(f"the run's configuration, {key}")
+    return Span.whole("run's configuration", key)

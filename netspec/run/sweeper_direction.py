@@ -48,7 +48,7 @@ def direction_of(config: DictConfig) -> Direction | None:
         said = OmegaConf.select(sweeper, key) if sweeper is not None else None
         if isinstance(said, Sequence) and not isinstance(said, str):
             fact = f"the sweeper looks for the best of {len(said)} figures, and a run gives one"
-            place = Span(f"the run's configuration, hydra.sweeper.{key}")
+            place = Span.whole("run's configuration", f"hydra.sweeper.{key}")
             help = f"hydra.sweeper.{key}=maximize, or minimize"
             raise RunError(Diagnostic("NS702", fact, place, help=help))
         word = getattr(said, "name", said)

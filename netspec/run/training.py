@@ -168,7 +168,7 @@ def _loaders(prepared: Prepared) -> Loaders:
     data = prepared.data
     if data.train is None:
         raise RunError(
-            Diagnostic("NS601", f"{data.name} has nothing to train on", Span("the run's data"))
+            Diagnostic("NS601", f"{data.name} has nothing to train on", Span.whole("run's data"))
         )
     shared: dict[str, Any] = {
         "rank": rank(),
@@ -188,7 +188,7 @@ def _loaders(prepared: Prepared) -> Loaders:
     )
     if len(training) == 0:
         fact = f"{data.name} has {len(data.train)} examples to train on, fewer than processes"
-        raise RunError(Diagnostic("NS605", fact, Span("the run's data")))
+        raise RunError(Diagnostic("NS605", fact, Span.whole("run's data")))
     validation = None
     if data.validation is not None:
         size = options.eval_batch_size or options.batch_size

@@ -107,6 +107,7 @@ def test_a_short_session(editor: Editor, name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ZOO)
 def test_a_session_over_each_spec(editor: Editor, name: str) -> None:
     session(editor, name, 30)

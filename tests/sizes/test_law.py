@@ -115,12 +115,14 @@ OTHERS = [p.stem for p in sorted(SPECS.glob("*.yaml")) if p.stem not in (*QUICK,
 
 
 @pytest.mark.slow
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", OTHERS)
 def test_each_named_network_is(name: str) -> None:
     hold(Network(compile_spec(SPECS / f"{name}.yaml", NEED_ARGS.get(name))))
 
 
 @pytest.mark.slow
+@pytest.mark.sampled
 @pytest.mark.parametrize("small", SMALL, ids=str)
 def test_each_of_the_zoo_is(small: Small) -> None:
     if str(small) == "roberta":

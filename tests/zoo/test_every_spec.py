@@ -27,10 +27,11 @@ RECURRENT = {"lstm_lm", "seq2seq"}
 DRAWING = {"vae"}  # in eval mode, too
 BY_INDUCTOR = ("mlp", "gpt2", "llama", "convnext_tiny", "mobilenet_v3_small")
 SEED = 5
+SAMPLED = [pytest.mark.slow, pytest.mark.sampled]
 
 
 def case(small: Small) -> object:
-    return pytest.param(small, id=str(small), marks=[] if small.quick else [pytest.mark.slow])
+    return pytest.param(small, id=str(small), marks=[] if small.quick else SAMPLED)
 
 
 each = pytest.mark.parametrize("small", [case(small) for small in SMALL])
