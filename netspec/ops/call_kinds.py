@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import Enum
 from typing import Any, TypeAlias
+
+from typing_extensions import assert_never
 
 from netspec.ops.meta_modules import CpuCopy, holds_state_alone
 from netspec.ops.types import FLOAT, Fact, TensorType, contiguous, is_contiguous
@@ -57,19 +60,26 @@ def _resized(fact: Any, sizes: Mapping[int, int]) -> Any:
     return tuple([_resized(item, sizes) for item in fact]) if isinstance(fact, tuple) else fact
 
 
-def kind_of(key: Any) -> object:
+class Sizes(Enum):
+    """What of a tensor's sizes tells kinds of calls apart."""
+
+    EQUAL = "which are equal, and which are 0 or 1"
+    SINGLE = "which are 0 or 1"
+    COUNT = "how many there are, and whether one is 0"
+
+
+def kind_of(key: Any, by: Sizes = Sizes.EQUAL) -> object:
     """A memo's key without what differs among calls of a kind.
 
-    Of sizes it holds which are equal, 0 or 1; large numbers are all one, and so are fractions on
-    the same side of 0 and of 1, where a probability ends.
+    Large numbers are all one, and so are fractions on the same side of 0 and of 1, where a
+    probability ends.
     """
     labels: dict[int, int] = {}
 
     def kind(part: Any) -> object:
         if isinstance(part, TensorType):
             in_order = is_contiguous(part)
-            sizes = [n if n < 2 else labels.setdefault(n, len(labels) + 2) for n in part.shape]
-            return tuple(sizes), in_order, part.dtype
+            return _told(part.shape, by, labels), in_order, part.dtype
         if isinstance(part, tuple) and part[:1] == (FLOAT,):
             return _side_of(float(part[1]))
         if isinstance(part, tuple):
@@ -79,6 +89,18 @@ def kind_of(key: Any) -> object:
         return part
 
     return kind(key)
+
+
+def _told(shape: tuple[int, ...], by: Sizes, labels: dict[int, int]) -> object:
+    match by:
+        case Sizes.EQUAL:
+            return tuple([n if n < 2 else labels.setdefault(n, len(labels) + 2) for n in shape])
+        case Sizes.SINGLE:
+            return tuple([min(n, 2) for n in shape])
+        case Sizes.COUNT:
+            return len(shape), 0 in shape
+        case _:
+            assert_never(by)
 
 
 def _side_of(number: float) -> object:

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 
 from netspec.caches import Cache
-from netspec.ops import execution_limits
-from netspec.ops.call_kinds import AnyCall, kind_of, smaller_calls
+from netspec.ops import execution_limits, registry
+from netspec.ops.call_kinds import AnyCall, Sizes, kind_of, smaller_calls
 from netspec.ops.execution import MAX_TINY, on_cpu, on_meta
+from netspec.ops.few_channels import CONVOLUTIONS
 from netspec.ops.meta_modules import CpuCopy, MetaCall, elements_of, leaf_like
 from netspec.ops.process_state import silence
-from netspec.ops.types import Fact, OperatorRejects, TensorType, elements
+from netspec.ops.types import Fact, OperatorRejects, TensorType, count_tensors, elements
 from netspec.ops.values import fact_of
 
 _NO_HALF = re.compile(r"not implemented for '(Half|BFloat16|ComplexHalf)'")
@@ -124,7 +125,7 @@ def check_kernel(
     kind of call, which `key` tells, with small sizes if it takes such. Refused is what it refuses
     at its own sizes, or where those are too large to try, at medium ones that `meta` takes.
     """
-    kind = kind_of(key)
+    kind = kind_of(key, _telling(target, args, kwargs))
     if kind in _taken:
         return
     named = tuple(kwargs.items())
@@ -148,6 +149,21 @@ def check_kernel(
     if refusals and len(refusals) == len(calls):
         raise refusals[-1]
     _taken.keep(kind, None)
+
+
+def _telling(
+    target: Callable[..., object], args: tuple[Fact, ...], kwargs: Mapping[str, Fact]
+) -> Sizes:
+    """Which sizes a kernel may refuse that `meta` takes.
+
+    A convolution none but empty ones, and no class of torch.nn that is given one tensor asks which
+    of its sizes are equal.
+    """
+    if not isinstance(target, CpuCopy) or registry.of_target(type(target.module)) is not None:
+        return Sizes.EQUAL
+    if count_tensors((*args, *kwargs.values())) != 1:
+        return Sizes.EQUAL
+    return Sizes.COUNT if type(target.module) in CONVOLUTIONS else Sizes.SINGLE
 
 
 def _refusal_on_cpu(

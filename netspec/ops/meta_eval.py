@@ -18,13 +18,16 @@ from torch import nn
 from netspec.caches import Cache
 from netspec.limits import pay_once, spent
 from netspec.ops import catalog, registry
+from netspec.ops.call_kinds import Sizes, kind_of
 from netspec.ops.catalog import Operator
 from netspec.ops.cpu_kernels import asks_for_cpu, check_kernel, or_on_cpu
 from netspec.ops.execution import MAX_TINY, first_line, on_cpu, on_meta
+from netspec.ops.few_channels import twin_of
 from netspec.ops.meta_modules import (
     CpuCopy,
     MetaCall,
     elements_of,
+    has_tensors,
     tensors_of,
 )
 from netspec.ops.process_state import silence
@@ -42,6 +45,7 @@ from netspec.ops.types import (
     TensorType,
     contiguous,
     elements,
+    has_tensor,
     is_contiguous,
     memo_key,
 )
@@ -67,10 +71,31 @@ def run_function(
     if operator.registered is not None:
         memo, target = (*key, memo_key(args), memo_key(kwargs)), operator.target
         return _run_registered(memo, operator.registered.fake, target, target, args, kwargs)
-    pointwise = len(args) == 1 and catalog.is_activation_of_torch(operator.name)
-    if pointwise and is_type_preserving((*key, memo_key(kwargs)), operator.target, args[0], kwargs):
+    if len(args) == 1 and catalog.is_activation_of_torch(operator.name):
+        held = any(has_tensor(value) for _, value in kwargs)
+        memo = (*key, memo_key(kwargs))
+        if is_type_preserving(memo, operator.target, args[0], kwargs, held):
+            return args[0]
+    if operator.home == "init" and _fills(operator, args, kwargs):
         return args[0]
     return _run((*key, memo_key(args), memo_key(kwargs)), operator.target, args, kwargs)
+
+
+def _fills(
+    operator: Operator, args: tuple[Fact, ...], kwargs: tuple[tuple[str, Fact], ...]
+) -> bool:
+    """Whether a function of torch.nn.init takes such a tensor, whatever its sizes: asked of one.
+
+    Not where it is given a whole number, which may have to divide a size.
+    """
+    if any(isinstance(value, int) for _, value in kwargs):
+        return False
+    key = ("fills", *operator.key, kind_of(memo_key(args), Sizes.SINGLE), memo_key(kwargs))
+    memo = (*operator.key, memo_key(args), memo_key(kwargs))
+    try:
+        return remembered(key, lambda: _run(memo, operator.target, args, kwargs) == args[0]) is True
+    except OperatorRejects:  # in words of its own sizes
+        return False
 
 
 def _run_registered(
@@ -95,29 +120,32 @@ def is_type_preserving(
     target: Callable[..., object],
     fact: Fact,
     kwargs: tuple[tuple[str, Fact], ...] = (),
+    has_channels: bool = True,
 ) -> bool:
     """Whether an activation or a batch norm gives what it takes, whatever the free sizes are.
 
     Asked of the real operator on the CPU, at two sets of tiny sizes, as every free size is; a
-    decomposition on `meta` takes a hundred times as long. Channels (dimension 1) stay as they are.
+    decomposition on `meta` takes a hundred times as long. Where it has tensors of its own, and so a
+    number of channels, these (dimension 1) stay as they are.
     """
     if not isinstance(fact, TensorType) or not fact.shape or fact.shape[1:2] > (_MAX_CHANNELS,):
         return False
     if 0 in fact.shape or not is_contiguous(fact):
         return False
     alone = tuple(size == 1 for size in fact.shape)  # a batch norm takes no single value
-    found_key = (key, alone, fact.shape[1:2], fact.dtype)
+    found_key = (key, alone, fact.shape[1:2] if has_channels else (), fact.dtype)
     found = _preserving.get(found_key)
     if found is None:
-        tiny = [_tiny_like(fact, batch, size) for batch, size in _TINY]
+        tiny = [_tiny_like(fact, batch, size, has_channels) for batch, size in _TINY]
         found = all(_same_on_cpu(target, kind, kwargs) for kind in tiny)
         _preserving.keep(found_key, found)
     return found
 
 
-def _tiny_like(fact: TensorType, batch: int, size: int) -> TensorType:
+def _tiny_like(fact: TensorType, batch: int, size: int, has_channels: bool) -> TensorType:
     """The type with its channels, and as many of the rest: sizes of one stay as they are."""
-    sizes = (batch, *fact.shape[1:2], *((size,) * (len(fact.shape) - 2)))
+    channels = fact.shape[1:2] if has_channels else (size + 1,)
+    sizes = (batch, *channels, *((size,) * (len(fact.shape) - 2)))
     shape = [1 if own == 1 else tiny for own, tiny in zip(fact.shape, sizes, strict=False)]
     return contiguous(tuple(shape), fact.dtype)
 
@@ -158,8 +186,13 @@ def run_module(
         memo = (key, training, memo_key(args), memo_key(kwargs))
         fake = registered.fake and partial(registered.fake, module.train(training))
         return _run_registered(memo, fake, MetaCall(module, training), twin, args, kwargs)
+    told = _of_twin(module, training, args, kwargs)
+    if told is not None:
+        return told
     pointwise = len(args) == 1 and not kwargs and type(module).__module__ in _POINTWISE
-    if pointwise and is_type_preserving((key, training), twin, args[0]):
+    if pointwise and is_type_preserving(
+        (key, training), twin, args[0], has_channels=has_tensors(module)
+    ):
         return args[0]
     memo = (key, training, memo_key(args), memo_key(kwargs))
     pay_once(("layers", memo), _A_TENSOR * max(0, tensors_of(module) - _FEW_TENSORS))
@@ -177,6 +210,24 @@ def run_module(
         ("kernel", memo), lambda: check_kernel(memo, twin, args, dict(kwargs), found), _A_KIND
     )
     return found
+
+
+def _of_twin(
+    module: nn.Module,
+    training: bool,
+    args: tuple[Fact, ...],
+    kwargs: tuple[tuple[str, Fact], ...],
+) -> Fact | None:
+    """What a module gives, by its twin with few channels; None where that does not tell it."""
+    twin = twin_of(module)
+    call = None if twin is None else twin.call(args, kwargs)
+    if twin is None or call is None:
+        return None
+    try:
+        found = run_module(twin.module, twin.key, training, call[:1], ())
+    except OperatorRejects:  # in words of its own sizes
+        return None
+    return twin.widened(found, call[1])
 
 
 _POINTWISE = tuple(f"torch.nn.modules.{kind}" for kind in ("activation", "batchnorm", "dropout"))

@@ -72,7 +72,7 @@ class CpuCopy:
     made: nn.Module | None = None
 
     def __call__(self, *args: object, **kwargs: object) -> object:
-        if self.made is None and not _has_tensors(self.module):
+        if self.made is None and not has_tensors(self.module):
             self.made = self.module.train(self.training)
         elif self.made is None and self.sizes:
             self.made = leaf_like(self.module, self.sizes, "cpu").train(self.training)
@@ -83,7 +83,8 @@ class CpuCopy:
         return self.made(*args, **kwargs)
 
 
-def _has_tensors(module: nn.Module) -> bool:
+def has_tensors(module: nn.Module) -> bool:
+    """Whether a module, or one inside of it, has parameters or buffers."""
     return any(True for _ in chain(module.parameters(), module.buffers()))
 
 
