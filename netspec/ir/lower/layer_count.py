@@ -37,21 +37,26 @@ class _Counter:
     ) -> int:
         total = 0
         for key, layer in items_of(layers):
-            at = place.at(key)
-            total += self._layer(layer, blocks, at, depth)
+            total += self._layer(layer, blocks, place, key, depth)
             if total > self.most:
-                fact = f"the spec has more than {self.most:,} layers"
+                fact, at = f"the spec has more than {self.most:,} layers", place.at(key)
                 raise refuse("NS217", fact, at.key_span(), "each copy of a block counts")
         return total
 
     def _layer(
-        self, layer: Layer, blocks: Mapping[str, Definition], place: Place, depth: int
+        self,
+        layer: Layer,
+        blocks: Mapping[str, Definition],
+        around: Place,
+        key: str | int,
+        depth: int,
     ) -> int:
         if layer.when is not None or depth > MAX_DEPTH:
             return 0
         count = _copies(layer, self.most)
         if isinstance(layer, ContainerLayer):
-            count *= 1 + self._layers(layer.layers, blocks, place.at("layers"), depth + 1)
+            place = around.at(key, "layers")
+            count *= 1 + self._layers(layer.layers, blocks, place, depth + 1)
         if isinstance(layer, BlockLayer) and layer.block in blocks:
             count *= 1 + self._block(blocks[layer.block], depth + 1)
         return count

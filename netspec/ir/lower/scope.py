@@ -130,6 +130,8 @@ class GraphBuilder:
 
     def origins(self, expr: Expr) -> tuple[Origin, ...]:
         """The layers and inputs whose values an expression reads, each once."""
+        if type(expr) is Value:
+            return self._origins_of(expr.id)
         return tuple(dict.fromkeys(o for v in values_in(expr) for o in self._origins_of(v)))
 
     def _origins_of(self, value: int) -> tuple[Origin, ...]:
@@ -163,7 +165,7 @@ class GraphBuilder:
             return operand
         target = self.fresh()
         self.body.append(Assign((target,), operand.expr, (name,), keep, operand.facts, place))
-        return replace(operand, expr=Value(target))
+        return Operand(Value(target), operand.facts, operand.sized, operand.modal)
 
     def _keep(self, value: int) -> None:
         """The statement that assigns this value is meant, although nothing reads it."""

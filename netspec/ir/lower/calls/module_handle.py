@@ -11,7 +11,7 @@ from typing import TypeAlias, cast
 from torch import nn
 
 from netspec.errors import Diagnostic
-from netspec.ir.expr import Attribute, CallPart, Expr
+from netspec.ir.expr import Attribute, CallPart, Const, Expr
 from netspec.ir.graph import (
     Freeze,
     Init,
@@ -29,7 +29,7 @@ from netspec.ir.lower.scope import (
     Registration,
     Scope,
 )
-from netspec.ir.lower.session import Context
+from netspec.ir.lower.session import Context, KnownModule
 from netspec.ir.lower.values import Operand
 from netspec.limits import current
 from netspec.ops import meta_eval, meta_modules
@@ -38,7 +38,7 @@ from netspec.ops.catalog import Operator
 from netspec.ops.gradients import refuses_gradients
 from netspec.ops.meta_modules import meta_module
 from netspec.ops.signatures import forward_signature_of, signatures_of
-from netspec.ops.types import Fact, OperatorRejects, type_of
+from netspec.ops.types import Fact, OperatorRejects, memo_key, type_of
 from netspec.ops.wrapping import check_wrapped_module
 
 # What is said of a refusal that has a cause elsewhere, as `act.fn` is for an activation.
@@ -81,6 +81,11 @@ class ModuleInstance(Instance):
         place: Place,
     ) -> Operand:
         context = scope.context
+        memo = self._memo_key(args, kwargs)
+        known = None if memo is None else context.known.get(memo)
+        if isinstance(known, KnownModule):
+            self._make_as(known, context)
+            return Operand(CallPart(at, (args[0].expr,)), known.facts)
         signature = forward_signature_of(cast("type[nn.Module]", self.operator.target))
         own = signatures_of(self.operator)[0]
         misplaced = kwargs and _names(own) & kwargs.keys() - _names(signature)
@@ -139,7 +144,36 @@ class ModuleInstance(Instance):
         context.refuses_gradients |= refuses_gradients(self.key, module, *bound.at(0))
         exprs = tuple([o.expr for o in bound.args])
         by_name = tuple([(name, o.expr) for name, o in bound.kwargs])
+        if memo is not None and exprs == (args[0].expr,):
+            new = self.slot.new
+            assert isinstance(new, NewModule), "a module instance makes a module"
+            context.known[memo] = KnownModule(
+                self.operator, new, module, self.key, self.elements, found
+            )
         return Operand(CallPart(at, exprs, by_name), found)
+
+    def _memo_key(
+        self, args: Sequence[Operand], kwargs: Mapping[str, Operand]
+    ) -> tuple[object, ...] | None:
+        """What decides all of a first call of one value, None where something else does, too."""
+        if self.module is not None or self.refused or self.cause is not None:
+            return None
+        if kwargs or len(args) != 1 or args[0].is_unknown or args[0].static:
+            return None
+        given: list[object] = []
+        for name, operand in self.given.items():
+            if not isinstance(operand.expr, Const):
+                return None
+            given.append((name, memo_key(operand.facts[0]), operand.expr.origin))
+        return ("called", *self.operator.key, *given, memo_key(args[0].facts))
+
+    def _make_as(self, known: KnownModule, context: Context) -> None:
+        """The same as one that was made before, of these arguments and for such an input."""
+        place = self.slot.place
+        context.bounds.add_layers(1, place)
+        context.bounds.add_elements(known.elements, place)
+        self.module, self.key, self.elements = known.module, known.key, known.elements
+        self.slot.new, self.slot.after, self.slot.called = known.new, self.after, True
 
     def _made(self, scope: Scope, inputs: Sequence[Operand]) -> nn.Module | None:
         """The module, or None where it was refused; then the names of its call are checked yet."""

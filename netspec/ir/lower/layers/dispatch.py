@@ -66,6 +66,7 @@ def lower_layers(layers: Layers, scope: Scope, place: Place) -> None:
 
 _A_LAYER = 60  # the work of one, beside what it asks
 _NOT_PLAIN = frozenset(LayerBase.model_fields) | {"with_", "pin"}
+_MEANS_MORE = _NOT_PLAIN - {"from_", "keep", "doc"}  # than what a layer reads, or who reads it
 
 
 def lower_layer(
@@ -156,10 +157,11 @@ def _lower(
         binding = Binding(place) if is_group(layer, key, scope) else scope.names[name]
         doubt = condition is not None and condition.is_unknown
         context, start = scope.context, len(scope.graph.body)
-        with context.problems.in_doubt() if doubt else nullcontext(), context.narrowed(condition):
-            value = _lower_plain(layer, name, scope, place, inputs)
-            if value is None:
-                there = lambda: list(map(context.seen, inputs()))  # noqa: E731
+        value = _lower_plain(layer, name, scope, place, inputs)
+        if value is None:
+            there = lambda: list(map(context.seen, inputs()))  # noqa: E731
+            in_doubt = context.problems.in_doubt() if doubt else nullcontext()
+            with in_doubt, context.narrowed(condition):
                 value = _lower_kind(layer, name, scope, place, there, condition)
         if value is None:
             seen.value = scope.names[name].value if name in scope.names else None
@@ -235,15 +237,17 @@ def _skip(
 def _lower_plain(
     layer: Layer, name: str, scope: Scope, place: Place, inputs: Callable[[], list[Operand]]
 ) -> Operand | None:
-    """The value of a module, call or activation with no modifier but `from`; None for others."""
-    if (layer.model_fields_set & _NOT_PLAIN) - {"from_"} or not isinstance(layer, memo.Plain):
+    """The value of a module, call or activation whose modifiers, as `from`, change nothing of it;
+    None for others.
+    """
+    if not isinstance(layer, memo.Plain) or layer.model_fields_set & _MEANS_MORE:
         return None
     sources = inputs()
     unknown = any(source.is_unknown for source in sources)
     key = None if unknown else memo.key_of(layer, sources)
     if key is None:
         return None
-    value = memo.recall(key, name, scope, place, sources[0])
+    value = memo.recall(key, name, scope, place, sources[0], layer.keep)
     if value is None:
         value = _lower_kind(layer, name, scope, place, partial(list, sources), None)
         assert value is not None, "a plain layer gives a value"

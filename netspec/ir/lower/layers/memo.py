@@ -29,8 +29,7 @@ def key_of(layer: Plain, inputs: list[Operand]) -> Key | None:
         case _:
             assert_never(layer)
     extra = layer.extra
-    fields = 1 + len(extra) + ("from_" in layer.model_fields_set)
-    if len(layer.model_fields_set) != fields or len(inputs) != 1 or name[:1] == "=":
+    if len(inputs) != 1 or name[:1] == "=":
         return None
     items: list[object] = [layer.kind, name, memo_key(inputs[0].facts)]
     for key, value in extra.items():
@@ -44,7 +43,9 @@ def key_of(layer: Plain, inputs: list[Operand]) -> Key | None:
     return tuple(items)
 
 
-def recall(key: Key, name: str, scope: Scope, place: Place, source: Operand) -> Operand | None:
+def recall(
+    key: Key, name: str, scope: Scope, place: Place, source: Operand, keep: bool
+) -> Operand | None:
     """The value of a layer like one before, registered under its own name, or None."""
     known = scope.context.known.get(key)
     if known is None:
@@ -53,7 +54,7 @@ def recall(key: Key, name: str, scope: Scope, place: Place, source: Operand) -> 
         return Operand(_with_input(known.expr, source.expr), known.facts)
     scope.context.bounds.add_layers(1, place)
     scope.context.bounds.add_elements(known.elements, place)
-    slot = Registration(name, place, known.new, called=True, activation=key[0] == "act")
+    slot = Registration(name, place, known.new, called=True, keep=keep, activation=key[0] == "act")
     scope.holder.add(slot)
     binding = scope.names[name]
     at = binding.at = scope.part(name)

@@ -37,9 +37,9 @@ def lower_repeat(
         rounds = _rounds(layer, scope, place)
     if rounds is None:
         rounds = _unknown_rounds(layer, scope)
-    copy = layer.model_copy(
-        update={"repeat": None, "from_": None, "as_": None, "keep": True, **_condition(layer)}
-    )
+    not_its_own = {"repeat": None, "from_": None, "as_": None, **_condition(layer)}
+    copy = layer.model_copy(update={**not_its_own, "keep": True})
+    copy.model_fields_set.difference_update(not_its_own)  # so that it is as plain as one alone
     names = _names(layer, rounds, scope, place)
     value: Operand | None
     if layer.holds or layer.declare:
