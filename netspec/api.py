@@ -21,8 +21,7 @@ from netspec.request import Act, read_dtype
 from netspec.sizes.entry_check import add_entry_check
 from netspec.sizes.export import export_shapes
 from netspec.sizes.find import find_sizes
-from netspec.source import read_text
-from netspec.spec_source import AnySource, load_source
+from netspec.spec_source import AnySource, load_source, load_text
 
 
 def load(
@@ -36,7 +35,7 @@ def load(
 def loads(text: str, *, limits: AnyLimits = None) -> Spec:
     """A spec from YAML text; messages call it `<string>`. Raises SpecError."""
     with bounded(read_limits(limits)):
-        return load_source(read_text(text))
+        return load_text(text)
 
 
 def build(

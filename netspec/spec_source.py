@@ -6,7 +6,8 @@ import json
 import os
 from collections.abc import Callable, Mapping
 
-from netspec import find
+from netspec import file_trace, find
+from netspec.caches import Cache
 from netspec.errors import Diagnostic, SpecError
 from netspec.ir.foreign.documents import foreign_document
 from netspec.ir.graph import Place
@@ -15,9 +16,9 @@ from netspec.language.files import CannotOpen, Files
 from netspec.language.load import Spec, load_spec, plain_source, read_spec
 from netspec.language.overrides import Override, apply_overrides
 from netspec.language.variants import resolved
-from netspec.limits import allow_text
+from netspec.limits import allow_text, current
 from netspec.plugins import how_to_enable, is_enabled
-from netspec.source import Source
+from netspec.source import Source, read_text
 
 AnySource = str | os.PathLike[str] | Mapping[str, object] | Source | Spec
 
@@ -31,6 +32,25 @@ def load_source(source: Source) -> Spec:
         if foreign:
             raise SpecError(foreign) from None
         raise
+
+
+def load_text(text: str) -> Spec:
+    """The spec of a text that is in no file; one that was loaded before is remembered.
+
+    Raises SpecError.
+    """
+    key = text, current(), os.getcwd()
+    known = _loaded.get(key)
+    if known is not None and file_trace.holds(known[1]):
+        file_trace.add(known[1])
+        return known[0]
+    with file_trace.traced() as trace:
+        spec = load_source(read_text(text))
+    _loaded.keep(key, (spec, trace))
+    return spec
+
+
+_loaded: Cache[object, tuple[Spec, file_trace.Trace]] = Cache(32)
 
 
 def read_with_overrides(

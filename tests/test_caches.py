@@ -58,3 +58,20 @@ def test_a_text_whose_file_has_changed_is_compiled_anew(
             base.write_text(TEXT.replace("features: 3", f"features: {width}"))
             model = netspec.build(netspec.loads(text), device="meta")
             assert [len(parameter) for parameter in model.parameters()] == [width, width]
+
+
+def test_a_text_is_loaded_once_while_the_files_that_it_names_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert netspec.loads(TEXT) is netspec.loads(TEXT)
+    with pytest.raises(netspec.SpecError, match="has more"):
+        netspec.loads(TEXT, limits={"text": 10})
+    base = tmp_path / "configs" / "model" / "base.yaml"
+    base.parent.mkdir(parents=True)
+    base.write_text(TEXT)
+    other = "netspec: 1\nspec: base\n"
+    first = netspec.loads(other)
+    assert netspec.loads(other) is first
+    base.write_text(TEXT.replace("features: 3", "features: 5"))
+    assert netspec.loads(other) is not first
