@@ -153,7 +153,7 @@ class _Planner:
         """A class with one instance: all its constants stay where they are."""
         number = len(self.classes)
         if any(True for child in graph.children for _ in _graphs_in(child.new)):
-            children = tuple(replace(c, new=self.resolve(c.new)) for c in graph.children)
+            children = tuple(map(self._resolved, graph.children))
             shape = replace(graph, children=children)
         else:
             shape = graph
@@ -195,9 +195,12 @@ class _Planner:
             return self.instance_of[id(new.graph)]
         found = self.resolved.get(id(new))
         if found is None:
-            found = map_children(new, lambda child: replace(child, new=self.resolve(child.new)))
-            self.resolved[id(new)] = found
+            found = self.resolved[id(new)] = map_children(new, self._resolved)
         return found
+
+    def _resolved(self, child: Child) -> Child:
+        new = self.resolve(child.new)
+        return child if new is child.new else replace(child, new=new)
 
     def _abstract(self, graph: Graph) -> _Member:
         """The graph with a slot for each constant."""

@@ -45,7 +45,7 @@ def fold(graph: Graph) -> tuple[Graph, dict[int, int]]:
     body: list[Assign | Loop] = []
     for index, statement in enumerate(graph.body):
         if isinstance(statement, Assign):
-            statement = _fold_into(statement, index, body, counts, last, lines)
+            statement = _fold_into(statement, reads[index], index, body, counts, last, lines)
         body.append(statement)
     if len(body) == len(graph.body):
         return graph, lines
@@ -54,6 +54,7 @@ def fold(graph: Graph) -> tuple[Graph, dict[int, int]]:
 
 def _fold_into(
     statement: Assign,
+    read: list[int],
     index: int,
     body: list[Assign | Loop],
     counts: Mapping[int, int],
@@ -61,16 +62,15 @@ def _fold_into(
     lines: dict[int, int],
 ) -> Assign:
     """The statement with those before it that may move into it, which are taken off `body`."""
-    read = values_in(statement.expr)
     first = next((value for value in read if last.get(value) == index), None)
-    growing = _Growing(*_depths(statement.expr))
-    growing.extend(statement.expr, _Above())
+    growing: _Growing | None = None
     moved: list[Assign] = []
     while body and isinstance(before := body[-1], Assign):
         value = before.targets[0]
         alone = len(before.targets) == 1 and not before.keep and counts.get(value) == 1
         if not alone or first == value or last.get(value) != index:
             break
+        growing = growing or _Growing.of(statement.expr)
         if not growing.takes(value, before.expr):
             break
         moved.append(before)
@@ -106,6 +106,13 @@ class _Growing:
     nodes: int
     _first: list[int] = field(default_factory=list)  # values
     _above: dict[int, _Above] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, expr: Expr) -> _Growing:
+        """An expression into which nothing has moved yet."""
+        growing = cls(*_depths(expr))
+        growing.extend(expr, _Above())
+        return growing
 
     def extend(self, expr: Expr, above: _Above) -> None:
         """Adds what is evaluated of an expression before its first effect."""
