@@ -36,6 +36,7 @@ from netspec.explain.operation import explain_rejection
 from netspec.ir.lower.program import lower
 from netspec.language.expressions import parse_expression
 from netspec.language.load import load_spec, plain_source
+from netspec.ops.process_state import without_collections
 from netspec.source import read_source
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -141,12 +142,15 @@ class Rounds:
 def chains(place: Path, layers: int, changed: int, form: str, rounds: int) -> Iterator[Row]:
     """Convolutions and activations, written out one by one; the widths are new in each round."""
     make: Callable[[Sequence[int]], nn.Module] = chain if form == "module" else ChainFunctional
-    times, with_relu = Rounds(), []
+    times, with_relu, loaded = Rounds(), [], []
     for number in range(rounds):
         widths = random_widths(layers, changed)
         path = place / f"chain_{form}_{changed}_{number}.yaml"
         path.write_text(chain_text(widths), encoding="utf-8")
         times.add(partial(make, widths), partial(netspec.build, path, act=form))
+        text = path.read_text(encoding="utf-8")
+        build_text(text, form)
+        loaded.append(clock(partial(build_text, text, form)))
         with_relu.append(clock(partial(chain, widths)))
         with seeded():
             built = netspec.build(path, act=form)
@@ -156,9 +160,14 @@ def chains(place: Path, layers: int, changed: int, form: str, rounds: int) -> It
     what = f"{layers} × (Conv2d + relu), {changed} widths at random, {form}"
     yield compare(f"{what}, cold", times.hand, times.cold, "" if hard else "≤ 2.0")
     yield compare(f"{what}, warm", times.hand, times.warm, "" if hard else "≤ 1.05")
+    yield compare(f"{what}, warm, `loads`", times.hand, loaded, "" if hard else "≤ 1.05")
     if form == "functional":
         note = "beside the constructor that makes the ReLU modules too"
         yield compare(f"{what}, cold", with_relu, times.cold, "" if hard else "≤ 2.0", note)
+
+
+def build_text(text: str, form: str) -> nn.Module:
+    return netspec.build(netspec.loads(text), act=form)
 
 
 def random_widths(layers: int, changed: int) -> list[int]:
@@ -200,7 +209,8 @@ def floor(place: Path, quick: bool) -> list[dict[str, object]]:
             if number % 2:
                 hands[name].append(clock(by_hand))
             forget()
-            found[name].append(clock_stages(file, form))
+            with without_collections():  # as the stages run
+                found[name].append(clock_stages(file, form))
             if not number % 2:
                 hands[name].append(clock(by_hand))
     rows: list[dict[str, object]] = []
@@ -303,6 +313,9 @@ def linears_with_relu(form: str, count: int) -> nn.Module:
     return model
 
 
+_AS_MANY = {"work": 10**9}  # more than a check may do of itself
+
+
 def one_count(place: Path, way: str, form: str, count: int, quick: bool) -> dict[str, object]:
     text = BY_REPEAT.format(n=count) if way == "repeat" else linear_text(count)
     path = place / f"many_{way}_{count}.yaml"
@@ -314,7 +327,7 @@ def one_count(place: Path, way: str, form: str, count: int, quick: bool) -> dict
     for _ in range(1 if quick or count > 10_000 else 3):
         forget()
         hand.append(clock(by_hand))
-        seconds.append(clock(partial(netspec.build, path, act=form)))
+        seconds.append(clock(partial(netspec.build, path, act=form, limits=_AS_MANY)))
     forget()
     return {
         "way": way, "form": form, "layers": count, "seconds": min(seconds),
