@@ -32,6 +32,7 @@ def test_it_equals_its_original(case: Case) -> None:
     compare_case(case)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_one_changed_argument_is_noticed(case: Case) -> None:
     need(case.package)
