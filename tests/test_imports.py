@@ -42,7 +42,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "find": {"errors", "file_trace", "source", "language"},
     "request": {"errors", "language", "ops", "ir"},
     "recipe": {"limits", "source", "language", "ops", "ir", "request"},
-    "spec_source": BELOW_CHECK | {"find", "plugins"},
+    "spec_source": BELOW_CHECK | {"file_trace", "find", "plugins"},
     "compiled": BELOW_PIPELINE | {"recipe"},
     "in_place_form": BELOW_CHECK | {"checks", "emit"},
     "data_registry": {"ops"},
