@@ -15,7 +15,7 @@ from tests.laws.strategies import Draw
 
 SEQUENCE: tuple[int | str, ...] = ("N", "T", 4)
 IMAGE: tuple[int | str, ...] = ("N", 3, "H", "W")
-FACTORS = (2, 3, 4, 5, 7, 8)
+FACTORS = (2, 2, 3, 4, 4, 5, 7, 8, 8)
 ENDS = (1, 5, 20, 32, 50, 60, 64, 70, 90, 96, 100)
 SIZES = (
     1, 2, 3, 4, 5, 7, 8, 10, 12, 14, 15, 16, 20, 21, 24, 28, 30, 32, 33, 35, 40, 42, 48, 50, 56, 60, 63, 64,
@@ -66,7 +66,7 @@ def constrained_specs(draw: Draw) -> Sized:
         return _filled(draw, MEASURES, draw(st.sampled_from(names)), rank)
 
     for count in range(draw(st.integers(1, 3))):
-        name, way = f"s{count}", draw(st.integers(0, 17))
+        name, way = f"s{count}", draw(st.integers(0, 39))
         if way == 0 and shape is IMAGE:
             kernel = draw(st.sampled_from((1, 3, 5)))
             layers[name] = {
@@ -89,7 +89,7 @@ def constrained_specs(draw: Draw) -> Sized:
         names.append(name)
     for count in range(draw(st.integers(1, 2))):
         layers[f"v{count}"] = f"=_ * {measured()}"
-    if draw(st.integers(0, 3)) == 0:
+    if draw(st.integers(0, 7)) == 0:
         layers["flat"] = draw(st.sampled_from(("=_.flatten(1)", "=_.mean(1)")))
         layers["fc"] = {"module": "Linear", "out_features": 2}
     document = {"netspec": 1, "inputs": {"x": list(shape)}, "layers": layers}
