@@ -44,8 +44,11 @@ _N_OR_OVER: Json = {"anyOf": [{"required": ["n"]}, {"required": ["over"]}]}
 
 
 def _or_expression(name: str) -> Json:
-    """A name of torch's, or an expression that gives one."""
-    return {"if": to("expression"), "else": to(name)}
+    """A name of torch's, or an expression that gives one.
+
+    The `anyOf` refuses nothing: editors look for names in it, and not in the `else`.
+    """
+    return {"anyOf": [True, to(name)], "if": to("expression"), "else": to(name)}
 
 
 # What a layer's keys hold, by the kinds where it is not the same for all.
