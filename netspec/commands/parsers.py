@@ -58,15 +58,21 @@ def show_parser() -> argparse.ArgumentParser:
         help="a picture, as a page that needs nothing but itself; of a spec that is wrong, too",
     )  # fmt: skip
     form.add_argument(
+        "--svg", metavar="FILE",
+        help="a picture of the outermost levels (--depth, else 1) as an SVG file",
+    )  # fmt: skip
+    form.add_argument(
         "--watch", action="store_true",
-        help="that page on this machine alone, drawn anew while the spec's files change",
+        help="the page of --html on this machine alone, drawn anew while the spec's files change",
     )  # fmt: skip
     form.add_argument(
         "--mermaid", action="store_true",
         help="a picture of the outermost levels (--depth, else 1) as Mermaid text",
     )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="overwrite FILE if it is there")
-    parser.add_argument("--open", action="store_true", help="show the page in the browser")
+    parser.add_argument(
+        "--open", action="store_true", help="show the page, or the SVG file, in the browser"
+    )
     parser.add_argument(
         "--size", action="append", default=[], type=_size, metavar="NAME=SIZE",
         help="a free size of the inputs, as in N=64",

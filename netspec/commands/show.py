@@ -20,6 +20,7 @@ from netspec.display import visible
 from netspec.drawing.graph import drawing_of
 from netspec.drawing.mermaid import mermaid_text
 from netspec.drawing.page import page_html
+from netspec.drawing.svg import svg_text
 from netspec.errors import SpecError
 from netspec.ir.printer import program_text
 from netspec.reporting.terminal import look_of, print_error, tell
@@ -35,13 +36,14 @@ def show_command(options: Namespace) -> int:
     if options.program and (options.size or options.depth):
         sys.stderr.write("--size and --depth are of the table; --program prints none\n")
         return 2
-    if options.open and not (options.html or options.watch):
-        sys.stderr.write("--open shows the page of --html or --watch\n")
+    if options.open and not (options.html or options.svg or options.watch):
+        sys.stderr.write("--open shows what --html, --svg or --watch make\n")
         return 2
     if options.watch and options.spec == STDIN:
         sys.stderr.write("standard input does not change; name a file\n")
         return 2
-    if options.size and (options.html or options.mermaid or options.watch):
+    draws = bool(options.html or options.svg or options.mermaid or options.watch)
+    if options.size and draws:
         sys.stderr.write("--size is of the table; a picture has none\n")
         return 2
     try:
@@ -49,7 +51,7 @@ def show_command(options: Namespace) -> int:
     except SpecError as error:
         print_error(error)
         return 2
-    if options.html is not None or options.mermaid or options.watch:
+    if draws:
         return _draw(options, changes)
     try:
         compiled = compile_given(options.spec, changes)
@@ -84,7 +86,7 @@ def show_command(options: Namespace) -> int:
 
 def _draw(options: Namespace, changes: Changes) -> int:
     """A picture: 0 of a spec that is right, 1 of one that is wrong."""
-    options.output = options.html
+    options.output = options.html or options.svg
     if refuses(options):
         return 2
     try:
@@ -97,11 +99,13 @@ def _draw(options: Namespace, changes: Changes) -> int:
         return 1
     if options.mermaid:
         text = mermaid_text(drawing_of(found), options.depth or 1)
+    elif options.svg:
+        text = svg_text(drawing_of(found), options.depth or 1)
     else:
         text = page_html(found)
     status = write_result(text, options)
     if status == 0 and options.open:
-        webbrowser.open(Path(options.html).resolve().as_uri())
+        webbrowser.open(Path(options.output).resolve().as_uri())
     if status == 0 and found.diagnostics:
         tell(found.diagnostics, sys.stderr)
         return 1

@@ -7,16 +7,20 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 import netspec
 from netspec.cli import main
 from netspec.drawing.graph import Card, drawing_of
+from netspec.drawing.layout import lay_out
 from netspec.drawing.mermaid import mermaid_text
 from netspec.drawing.page import page_html
+from netspec.drawing.svg import svg_text
 
 TEXT = """\
 netspec: 1
@@ -156,6 +160,40 @@ flowchart TD
     assert "<img" not in hostile and "class n2 refused" in hostile
 
 
+def test_boxes_are_apart_and_lines_lead_down() -> None:
+    sizes = [(50.0, 20.0), (80.0, 30.0), (60.0, 20.0), (40.0, 20.0), (90.0, 20.0)]
+    lines = [(0, 1), (0, 2), (1, 3), (2, 3), (0, 3), (3, 4), (3, 0)]
+    made = lay_out(sizes, lines)
+    boxes = [
+        (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+        for (x, y), (w, h) in zip(made.centres, sizes, strict=True)
+    ]
+    for a, b in combinations(boxes, 2):
+        assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+    assert all(x0 >= 0 and x1 <= made.width and y1 <= made.height for x0, _, x1, y1 in boxes)
+    for path in made.paths[:-1]:
+        heights = [y for _, y in path]
+        assert heights == sorted(heights) and heights[0] < heights[-1]
+    assert made.paths[-1][0][1] > made.paths[-1][-1][1]  # up, as it was asked for
+    assert lay_out([], []).paths == ()
+
+
+def texts_in(svg: str) -> list[str]:
+    return [each.text or "" for each in ElementTree.fromstring(svg).iter() if each.text]
+
+
+def test_svg() -> None:
+    graph = drawing_of(analysed(TEXT))
+    flat, deep = svg_text(graph), svg_text(graph, 3)
+    assert {"Net", "256 parameters", "body", "Twice", "[N, 8]", "not there"} <= {*texts_in(flat)}
+    assert "fc" not in texts_in(flat)
+    assert {"0 × 3", "fc", "out", "body.0.fc → body.0.out"} <= {*texts_in(deep)}
+    assert flat.count('class="line same"') == 2 and "<script" not in flat
+    wrong = svg_text(drawing_of(analysed(WRONG)))
+    assert HOSTILE in texts_in(wrong) and "<img" not in wrong and "<script" not in wrong
+    assert any(text.startswith("NS203: ") for text in texts_in(wrong))
+
+
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, page = tmp_path / "net.yaml", tmp_path / "net.html"
     file.write_text(TEXT, encoding="utf-8")
@@ -170,6 +208,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["show", str(file), "--mermaid"]) == 1
     assert "refused" in capsys.readouterr().out
     assert main(["show", str(file), "--mermaid", "--size", "N=2"]) == 2
+    svg = tmp_path / "net.svg"
+    assert main(["show", str(file), "--svg", str(svg)]) == 1
+    assert "NS203" in svg.read_text(encoding="utf-8")
+    assert main(["show", str(file), "--svg", str(svg)]) == 2
 
 
 def test_in_a_notebook(tmp_path: Path) -> None:
