@@ -90,7 +90,7 @@ def test_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lenet", "--open"], "--open shows the page"),
+        (["lenet", "--open"], "--open shows what --html, --svg or --watch make"),
         (["-", "--watch"], "standard input does not change"),
         (["lenet", "--watch", "--size", "N=2"], "a picture has none"),
         (["lenett", "--watch"], "did you mean `lenet`"),
