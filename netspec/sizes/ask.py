@@ -103,7 +103,7 @@ def _from_sizes(question: Question, here: Any, sizes: Sequence[int]) -> Answer |
     with suppress(NotSymbolic, NoSuchSizes):
         there = run_at(other, sizes)
         found = _from_symbols(other, there) if there is not None else None
-        if found is None or not found.right or found.doubtful:
+        if found is None or not found.right or not all(n.fails for n in found.answer.needs):
             return None
         answer, hints = found.answer, question.hints
         if agrees(answer.value, here, hints) and _holds_at(answer, by_name(hints)):

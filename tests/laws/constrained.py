@@ -15,7 +15,7 @@ from tests.laws.strategies import Draw
 
 SEQUENCE: tuple[int | str, ...] = ("N", "T", 4)
 IMAGE: tuple[int | str, ...] = ("N", 3, "H", "W")
-FACTORS = (2, 2, 3, 4, 4, 5, 7, 8, 8)
+FACTORS = (2, 3, 4, 5, 7, 8)
 ENDS = (1, 5, 20, 32, 50, 60, 64, 70, 90, 96, 100)
 SIZES = (
     1, 2, 3, 4, 5, 7, 8, 10, 12, 14, 15, 16, 20, 21, 24, 28, 30, 32, 33, 35, 40, 42, 48, 50, 56, 60, 63, 64,

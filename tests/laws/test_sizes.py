@@ -186,3 +186,25 @@ def test_letters_of_the_same_examples_are_told_apart(shape: str, example: str) -
     assert [found.code for found in netspec.check(netspec.loads(refused))] == ["NS301"]
     fine = text % (shape, example, "  out: =x @ x.transpose(2, 3)\n")
     assert netspec.check(netspec.loads(fine)) == ()
+
+
+NEVER_REACHED = {
+    "a slice beyond what is left": {
+        "s0": "=_.reshape(_.shape[0], _.shape[1] // 4, 4, 4).mean(2)",
+        "s1": "=_[:, 90:]",
+        "v0": "=_ * s1.shape[1]",
+    },
+    "in_features of such a slice": {
+        "s0": "=_.reshape(_.shape[0], _.shape[1] // 2, 2, 4).mean(2)",
+        "s1": "=_[:, 50:]",
+        "flat": "=_.flatten(1)",
+        "fc": {"module": "Linear", "out_features": 2},
+    },
+}
+
+
+@pytest.mark.xfail(strict=True, reason="no size is tried at which something is left of the slice")
+@pytest.mark.parametrize("case", NEVER_REACHED)
+def test_what_is_empty_wherever_it_is_tried_still_follows_a_size(case: str) -> None:
+    document = {"netspec": 1, "inputs": {"x": ["N", "T", 4]}, "layers": NEVER_REACHED[case]}
+    check_at_sizes(Sized(document, ((2, 64, 4),), (((1, 420, 4),),)), netspec.build(document))

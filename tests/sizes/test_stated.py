@@ -142,3 +142,40 @@ def _state_what_is_told(case: Sized) -> None:
     shape = case.document["inputs"]["x"]
     document = {**case.document, "inputs": {"x": {"shape": shape, "where": where}}}
     assert netspec.check(document) == (), where
+
+
+BRANCHES = {
+    "one that no stated size takes": ("=H >= 2", "=_ if _.shape[2] > 1 else avg_pool2d(_, 2)"),
+    "one that some don't take": (
+        "=H >= 1",
+        "=avg_pool2d(_, 2).shape[2] * _ if _.shape[2] > 1 and _.shape[3] > 1 else _",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BRANCHES)
+def test_a_branch_is_asked_at_the_sizes_that_take_it(case: str) -> None:
+    where, text = BRANCHES[case]
+    document = {
+        "netspec": 1,
+        "inputs": {"x": {"shape": ["N", 3, "H", "W"], "where": [where]}},
+        "layers": {"o": text},
+    }
+    model = netspec.build(document)
+    for shape in ((1, 3, 2, 1), (1, 3, 2, 2), (2, 3, 65, 97), (1, 3, 200, 33)):
+        x = torch.ones(shape)
+        scale = shape[2] // 2 if case.endswith("take") and min(shape[2:]) > 1 else 1
+        assert torch.equal(model(x), scale * x)
+
+
+def test_what_every_size_takes_is_asked_at_each_beside_such_a_branch() -> None:
+    document = {
+        "netspec": 1,
+        "inputs": {"x": {"shape": ["N", 3, "H", "W"], "where": ["=H >= 1"]}},
+        "layers": {
+            "a": "=avg_pool2d(x, 2) if x.shape[2] > 1 and x.shape[3] > 1 else x",
+            "b": {"call": "avg_pool2d", "kernel_size": 2, "from": "x"},
+        },
+    }
+    with pytest.raises(netspec.SpecError, match="`avg_pool2d` in `b`"):
+        netspec.build(document)

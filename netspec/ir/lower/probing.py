@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import overload
 
@@ -28,6 +28,9 @@ class Probes(Sequence[Probe]):
     lost: set[int] = field(default_factory=set)  # the sizes beyond those tried that were refused
     differs_by_mode: bool = False  # some fact, and no probe is in train mode
     are_stated: bool = False  # each of those that are tried is one that `where` takes
+    reached: frozenset[int] | None = (
+        None  # where what is lowered now is asked for; None: everywhere
+    )
     largest: int = 0  # the largest number that some call is given
     _stand_ins: dict[int, StandIns] = field(default_factory=dict)  # by the number of the probe
 
@@ -77,14 +80,24 @@ class Probes(Sequence[Probe]):
         return tuple(found)
 
     def _stand_in(self, index: int, found: Sequence[Fact], given: Sequence[Operand]) -> Fact:
-        probe = self.all[index]
-        alike = [
-            number
-            for number, one in enumerate(self.all[: self.tried])
-            if (one.training, one.left_out) == (probe.training, probe.left_out)
-        ]
+        probe, alike = self.all[index], self._alike(index, range(self.tried))
         if probe.index == self.all[-1].index:  # its sizes are those of the first
             return found[alike[0]]
+        return self._stand_in_from(index, alike, found, given)
+
+    def _alike(self, index: int, among: Iterable[int]) -> list[int]:
+        """Those of some probes that have the mode, and the inputs, of one."""
+        kind = self.all[index].training, self.all[index].left_out
+        return [n for n in among if (self.all[n].training, self.all[n].left_out) == kind]
+
+    def _stand_in_from(
+        self,
+        index: int,
+        alike: Sequence[int],
+        found: Sequence[Fact] | Mapping[int, Fact],
+        given: Sequence[Operand],
+    ) -> Fact:
+        probe = self.all[index]
         most = max(size for _, size in probe.sizes)
         stand_ins = self._stand_ins.setdefault(index, StandIns(most))
         made_of = [([one.facts[n] for n in alike], one.facts[index]) for one in given]
@@ -168,14 +181,19 @@ class Probes(Sequence[Probe]):
         refusal: Callable[[int, OperatorRejects], Refused],
         given: Sequence[Operand],
     ) -> tuple[Fact, ...]:
-        found: list[Fact] = []
+        found: dict[int, Fact] = {}
         failed: dict[int, OperatorRejects] = {}
         for index in range(self.tried):
             try:
-                found.append(run(index))
+                found[index] = run(index)
             except OperatorRejects as error:
                 failed[index] = error
-        if failed:
+        if failed and self._are_unreached(failed):
+            known = list(found)
+            for index in failed:
+                alike = self._alike(index, known)
+                found[index] = self._stand_in_from(index, alike, found, given)
+        elif failed:
             sizes = {self.all[index].index for index in failed}
             first = next(iter(failed))
             tried = self.all[: self.tried]
@@ -193,7 +211,15 @@ class Probes(Sequence[Probe]):
                 diagnostic = replace(refused.diagnostic, notes=(*refused.diagnostic.notes, note))
                 refused = Refused(diagnostic, *refused.diagnostics[1:])
             raise refused
-        return self._and_elsewhere(found, run, given)
+        return self._and_elsewhere([found[i] for i in range(self.tried)], run, given)
+
+    def _are_unreached(self, failed: Container[int]) -> bool:
+        """Whether what failed is asked for elsewhere alone, and others tell what follows a size."""
+        if self.reached is None or any(index in failed for index in self.reached):
+            return False
+        known = [index for index in range(self.tried) if index not in failed]
+        unreached = [index for index in range(self.tried) if index in failed]
+        return all(len({self.all[n].sizes for n in self._alike(i, known)}) > 1 for i in unreached)
 
     def asks_given(self, operand: Operand) -> bool:
         """Whether it depends on an input's being given: it differs at the same sizes and mode."""
@@ -208,6 +234,12 @@ class Probes(Sequence[Probe]):
         facts: dict[object, Fact] = {}
         pairs = zip(self.all, found, strict=True)
         return any(not same(facts.setdefault((p.training, p.left_out), f), f) for p, f in pairs)
+
+    def narrow(self, facts: tuple[Fact, ...], truth: bool) -> None:
+        """What is lowered from now on is asked for only where a condition holds, too."""
+        holds = {index for index, fact in enumerate(facts) if bool(fact) is truth}
+        if len(holds) < len(facts):
+            self.reached = frozenset(holds if self.reached is None else holds & self.reached)
 
     def where(self, facts: tuple[Fact, ...], truth: bool) -> tuple[int, ...]:
         """For each probe one at which the condition holds, of the same sizes and mode."""

@@ -152,14 +152,16 @@ class Context:
 
         An input that is None in some probes is looked up where the condition lets it be.
         """
-        before = self.seen_at
-        if condition is not None and not condition.is_unknown and self.probes.may_miss:
-            at = self.probes.where(condition.facts, truth)
-            self.seen_at = at if before is None else tuple([before[i] for i in at])
+        before, reached = self.seen_at, self.probes.reached
+        if condition is not None and not condition.is_unknown:
+            self.probes.narrow(condition.facts, truth)
+            if self.probes.may_miss:
+                at = self.probes.where(condition.facts, truth)
+                self.seen_at = at if before is None else tuple([before[i] for i in at])
         try:
             yield
         finally:
-            self.seen_at = before
+            self.seen_at, self.probes.reached = before, reached
 
     def seen(self, operand: Operand) -> Operand:
         """An operand where the conditions around it hold: a tensor or None, if they decide that."""

@@ -81,7 +81,7 @@ class ModuleInstance(Instance):
         place: Place,
     ) -> Operand:
         context = scope.context
-        memo = self._memo_key(args, kwargs)
+        memo = self._memo_key(args, kwargs, context.probes.reached)
         known = None if memo is None else context.known.get(memo)
         if isinstance(known, KnownModule):
             self._make_as(known, context)
@@ -153,7 +153,10 @@ class ModuleInstance(Instance):
         return Operand(CallPart(at, exprs, by_name), found)
 
     def _memo_key(
-        self, args: Sequence[Operand], kwargs: Mapping[str, Operand]
+        self,
+        args: Sequence[Operand],
+        kwargs: Mapping[str, Operand],
+        reached: frozenset[int] | None,
     ) -> tuple[object, ...] | None:
         """What decides all of a first call of one value, None where something else does, too."""
         if self.module is not None or self.refused or self.cause is not None:
@@ -165,7 +168,7 @@ class ModuleInstance(Instance):
             if not isinstance(operand.expr, Const):
                 return None
             given.append((name, memo_key(operand.facts[0]), operand.expr.origin))
-        return ("called", *self.operator.key, *given, memo_key(args[0].facts))
+        return ("called", reached, *self.operator.key, *given, memo_key(args[0].facts))
 
     def _make_as(self, known: KnownModule, context: Context) -> None:
         """The same as one that was made before, of these arguments and for such an input."""

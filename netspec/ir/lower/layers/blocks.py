@@ -187,6 +187,7 @@ def lower_block(
     context = scope.context
     key = (
         id(definition.block), form, tuple(taps),
+        scope.context.probes.reached,
         tuple((k, memo_key(o.facts[0])) for k, o in constants.items()),
         tuple((k, memo_key(o.facts), o.sized, o.modal) for k, o in extra.items()),
         tuple((memo_key(o.facts), o.static, o.sized, o.modal) for o in inputs),

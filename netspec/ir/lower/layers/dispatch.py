@@ -244,7 +244,7 @@ def _lower_plain(
         return None
     sources = inputs()
     unknown = any(source.is_unknown for source in sources)
-    key = None if unknown else memo.key_of(layer, sources)
+    key = None if unknown else memo.key_of(layer, sources, scope.context.probes.reached)
     if key is None:
         return None
     value = memo.recall(key, name, scope, place, sources[0], layer.keep)

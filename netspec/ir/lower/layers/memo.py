@@ -21,7 +21,7 @@ Key = tuple[object, ...]
 Plain = ModuleLayer | CallLayer | ActLayer  # which may need nothing but their arguments
 
 
-def key_of(layer: Plain, inputs: list[Operand]) -> Key | None:
+def key_of(layer: Plain, inputs: list[Operand], reached: frozenset[int] | None) -> Key | None:
     """What decides a plain layer entirely, or None where that is more than what it says."""
     match layer:
         case ModuleLayer(module=name) | CallLayer(call=name) | ActLayer(act=name):
@@ -31,7 +31,7 @@ def key_of(layer: Plain, inputs: list[Operand]) -> Key | None:
     extra = layer.extra
     if len(inputs) != 1 or name[:1] == "=":
         return None
-    items: list[object] = [layer.kind, name, memo_key(inputs[0].facts)]
+    items: list[object] = [layer.kind, name, reached, memo_key(inputs[0].facts)]
     for key, value in extra.items():
         kind = type(value)
         if kind is str:
