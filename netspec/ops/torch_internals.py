@@ -32,16 +32,17 @@ __all__ = [
     "ConvTransposeNd",
     "DispatchMode",
     "NormBase",
+    "SymbolicSizes",
     "boolean_dispatched",
     "import_dynamo_late",
     "is_one_of_several",
     "quiet_fakes",
     "schemas_for",
+    "sympy_of",
     "tree_flatten",
     "tree_leaves",
     "tree_map",
     "tree_unflatten",
-    "types_alone",
     "without_dispatch",
     "without_functions",
     "without_modes",
@@ -134,17 +135,61 @@ def is_one_of_several(tensor: torch.Tensor) -> bool:
     return found == torch._C._autograd.CreationMeta.MULTI_OUTPUT_NODE
 
 
-def types_alone() -> AbstractContextManager[object]:
-    """Within it, operators compute the types of what they give; sizes may be symbols.
+class SymbolicSizes:
+    """Sizes that torch computes with as symbols, and what it had to assume of them.
 
-    Nothing is remembered of it: each call has symbols of its own.
+    Tensors made within `mode()` hold no memory and may have such sizes; what is given stands for
+    all numbers of zero and more (of any, where its hint is less), and is taken as its `hint` where
+    torch decides by a number.
     """
-    from torch._subclasses.fake_tensor import FakeTensorMode  # which takes long to import
 
-    mode: Any = FakeTensorMode(allow_non_fake_inputs=True)
-    mode.cache_enabled = False
-    found: AbstractContextManager[object] = mode
-    return found
+    def __init__(self) -> None:
+        from torch._subclasses.fake_tensor import FakeTensorMode  # which take long to import
+        from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+        self._env = ShapeEnv(duck_shape=False, specialize_zero_one=False)
+        self._mode = FakeTensorMode(shape_env=self._env, allow_non_fake_inputs=True)
+
+    def mode(self) -> AbstractContextManager[object]:
+        """Within it, operators compute types alone."""
+        mode: AbstractContextManager[object] = self._mode
+        return mode
+
+    def size(self, name: str, hint: int) -> Any:
+        """A symbol for a size, as a `torch.SymInt`."""
+        from torch.fx.experimental.symbolic_shapes import DimDynamic
+
+        source = _named_source(name)
+        made = self._env.create_symbol(
+            hint,
+            source,
+            DimDynamic.DYNAMIC,
+            None,
+            positive=True if hint >= 0 else None,
+            do_not_specialize_zero_one=True,
+        )
+        return self._env.create_symintnode(made, hint=hint, source=source)
+
+    def assumed(self) -> list[Any]:
+        """What was assumed of the symbols so far, as expressions of sympy."""
+        return [guard.expr for guard in self._env.guards]
+
+
+@cache
+def _named_source(name: str) -> Any:
+    from torch._guards import Source
+
+    class Named(Source):
+        @property
+        def _name_template(self) -> str:
+            return name
+
+    return Named()
+
+
+def sympy_of(size: Any) -> Any:
+    """The expression of a `torch.SymInt`; of a number, the number."""
+    return size.node.expr if isinstance(size, torch.SymInt) else size
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,14 +16,12 @@ import torch
 
 from netspec.caches import Cache
 from netspec.sizes.alike import answer_like, like_of
-from netspec.sizes.formula import Formula, Symbol, add, atom, constant, replaced, symbols_of, times
-from netspec.sizes.nodes import NotSymbolic
-from netspec.sizes.predicate import Predicate, Relation, formulas_in, holds, names_in, split
-from netspec.sizes.question import Answer, Need, Number, Question, by_name, mapped
+from netspec.sizes.from_sympy import NotSymbolic
+from netspec.sizes.predicate import Predicate, holds, names_in, split
+from netspec.sizes.question import Answer, Need, Question, by_name
 from netspec.sizes.real import NoSuchSizes, agrees, run_at
 from netspec.sizes.symbolic import ask_symbolic, loops
 from netspec.sizes.tries import find_by_tries
-from netspec.sizes.values import SizedType
 
 _MANY = 120  # sets of sizes that are looked at, and of those
 _BREAKING, _CHECKED = 3, 8  # that are run: for each assumption, and within all
@@ -43,16 +41,12 @@ def answer_to(question: Question, own: bool = False) -> Answer:
     hints = by_name(question.hints)
     known = [] if own else _answers.get(question.key, [])
     for answer in known:
-        if _holds_at(answer, hints):
+        if all(holds(need.predicate, hints) for need in answer.needs):
             return answer
     answer = _asked(question)
     if not own:
         _answers.keep(question.key, [*known, answer])
     return answer
-
-
-def _holds_at(answer: Answer, sizes: Mapping[str, int]) -> bool:
-    return all(holds(need.predicate, sizes) for need in answer.needs)
 
 
 def _asked(question: Question) -> Answer:
@@ -102,18 +96,18 @@ def _from_sizes(question: Question, here: Any, sizes: Sequence[int]) -> Answer |
     other = replace(question, hints=tuple(sizes))
     with suppress(NotSymbolic, NoSuchSizes):
         there = run_at(other, sizes)
-        found = _from_symbols(other, there) if there is not None else None
-        if found is None or not found.right or not all(n.fails for n in found.answer.needs):
+        answer, sure = _from_symbols(other, there) if there is not None else (None, False)
+        if answer is None or not sure or not agrees(answer.value, here, question.hints):
             return None
-        answer, hints = found.answer, question.hints
-        if agrees(answer.value, here, hints) and _holds_at(answer, by_name(hints)):
+        if all(holds(need.predicate, by_name(question.hints)) for need in answer.needs):
             return answer
     return None
 
 
 def _is_right(question: Question, answer: Answer) -> bool:
     """Whether an answer is right at its own sizes and some others, and needs what it says."""
-    if not _holds_at(answer, by_name(question.hints)):
+    here = by_name(question.hints)
+    if not all(holds(need.predicate, here) for need in answer.needs):
         return False
     if not _right_within(question, answer.value, answer.needs, _CHECKED_ALIKE):
         return False
@@ -142,35 +136,26 @@ def _from_torch(question: Question, here: Any) -> Answer:
     if larger is not None:
         return larger
     try:
-        found = _from_symbols(question, here)
+        answer, sure = _from_symbols(question, here)
     except NotSymbolic as reason:
         return find_by_tries(question, here, str(reason))
-    beside = _from_sizes_beside(question, here, found.doubtful) if found.doubtful else None
+    if sure:
+        return answer
+    doubtful = [need.predicate for need in answer.needs if not need.fails]
+    beside = _from_sizes_beside(question, here, doubtful) if doubtful else None
     if beside is not None:
         return beside
-    if found.right and all(need.fails for need in found.answer.needs):
-        return found.answer
     try:
         return find_by_tries(question, here, "symbols stand for one number here", strict=True)
     except NotSymbolic:
-        return found.answer
+        return answer
 
 
-@dataclass(frozen=True, slots=True)
-class _Symbolic:
-    """What torch's symbols tell: `right` wherever it says so, in some runs.
+def _from_symbols(question: Question, here: Any) -> tuple[Answer, bool]:
+    """What torch's symbols tell, and whether it is right wherever it says so.
 
-    `doubtful` are the assumptions by which it may be what is told of these sizes alone: those
-    that were not seen to fail elsewhere, and sizes that are equal to no effect but on the layout.
+    Raises NotSymbolic where they can't tell, or tell wrong.
     """
-
-    answer: Answer
-    right: bool
-    doubtful: tuple[Predicate, ...]
-
-
-def _from_symbols(question: Question, here: Any) -> _Symbolic:
-    """Raises NotSymbolic where symbols can't tell, or tell wrong."""
     value, assumed = ask_symbolic(question)
     if not agrees(value, here, question.hints):
         raise NotSymbolic("symbols and numbers disagree")
@@ -178,59 +163,8 @@ def _from_symbols(question: Question, here: Any) -> _Symbolic:
     here_ = by_name(question.hints)
     assumed = [one for one in each if names_in(one) and holds(one, here_)]
     needs = _needed(question, value, assumed)
-    kept = {need.predicate for need in needs}
-    by_chance = [one for one in assumed if _is_equality(one) and one not in kept]
-    doubtful = [*by_chance, *[need.predicate for need in needs if not need.fails]]
-    return _Symbolic(
-        Answer(_with_equalities(value, needs), needs),
-        _right_within(question, value, needs),
-        tuple(doubtful),
-    )
-
-
-def _with_equalities(value: Any, needs: Sequence[Need]) -> Any:
-    """The value, with what a size has to be, as `4·s1`, in its place."""
-    known: dict[Symbol, Formula] = {}
-    for need in needs:
-        if not need.fails or not _is_equality(need.predicate):
-            continue
-        for formula in formulas_in(need.predicate):
-            for product, factor in formula.terms:
-                one = product[0] if len(product) == 1 else None
-                if not isinstance(one, Symbol) or abs(factor) != 1 or one in known:
-                    continue
-                rest = add(times(constant(-factor), formula), atom(one))
-                if one.name in symbols_of(rest) or _is_symbol(rest):
-                    continue
-                if not {Symbol(name) for name in symbols_of(rest)} & known.keys():
-                    known[one] = rest
-    if not known:
-        return value
-
-    def leaf(one: Any) -> Any:
-        match one:
-            case SizedType(dims, dtype, order, strides):
-                steps = (
-                    None if strides is None else tuple([replaced(s, known.get) for s in strides])
-                )
-                sized = tuple([replaced(dim, known.get) for dim in dims])
-                return SizedType(sized, dtype, order, steps)
-            case Number(formula):
-                return Number(replaced(formula, known.get))
-            case _:
-                return one
-
-    return mapped(value, leaf)
-
-
-def _is_symbol(formula: Formula) -> bool:
-    return (
-        formula == atom(formula.terms[0][0][0]) if formula.terms and formula.terms[0][0] else False
-    )
-
-
-def _is_equality(one: Predicate) -> bool:
-    return isinstance(one, Relation) and one.sign == "=="
+    sure = all(need.fails for need in needs) and _right_within(question, value, needs)
+    return Answer(value, needs), sure
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,12 +227,12 @@ def _of_one(
 
 
 def _minimal(before: torch.Tensor, vectors: Sequence[torch.Tensor]) -> list[int]:
-    """The numbers of some that say all that all of them say; the weaker and later ones go first."""
+    """The numbers of some that say all that all of them say; the weaker ones go first."""
     whole = before.clone()
     for vector in vectors:
         whole &= vector
     kept = list(range(len(vectors)))
-    for number in sorted(kept, key=lambda n: (-int(vectors[n].sum()), -n)):
+    for number in sorted(kept, key=lambda n: (-int(vectors[n].sum()), n)):
         rest = before.clone()
         for other in kept:
             if other != number:

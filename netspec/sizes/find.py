@@ -25,7 +25,7 @@ from netspec.sizes.constraints import (
 )
 from netspec.sizes.follow import Followed, NeededBy, follow
 from netspec.sizes.predicate import Predicate, holds, names_in, split
-from netspec.sizes.runs import Results, Shapes, run_model, says_the_same
+from netspec.sizes.runs import Shapes, run_model, says_the_same
 from netspec.sizes.short import short_text
 from netspec.sizes.stated import predicate_of
 from netspec.sizes.text import value_text
@@ -194,14 +194,13 @@ class _Runs:
     shapes: Shapes
     by_mode: Mapping[bool, Followed]
     _steps: int = _MOST_STEPS
-    _results: Results = field(default_factory=dict)
 
     def at(self, sizes: Mapping[str, int], training: bool) -> bool | None:
         """Whether all is as the formulas say; None where it does not run."""
         self._steps -= len(self.by_mode[training].given)
         if self._steps < 0:
             return False
-        values = run_model(self.program, self.module, self.shapes, sizes, training, self._results)
+        values = run_model(self.program, self.module, self.shapes, sizes, training)
         return None if values is None else says_the_same(self.by_mode[training], values, sizes)
 
 
@@ -219,7 +218,7 @@ def _judge(
         return True
     every = [(reduced(part), n.need.fails) for n in needs for part in split(n.need.predicate)]
     sure = [part for part, fails in every if fails and part not in one.predicates]
-    sure = list(dict.fromkeys([*sure, *stated]))
+    sure += stated
     fails = False
     for sizes in _breaking(one, sure, runs.by_mode[training].sizes):
         right = runs.at(sizes, training)

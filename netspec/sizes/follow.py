@@ -17,9 +17,9 @@ from netspec.ir.walk.walker import Bound, RunsInSteps, Step, call_builtin, walk
 from netspec.ops.types import TensorType, type_of
 from netspec.sizes.ask import answer_to
 from netspec.sizes.formula import Formula, Symbol, constant, replaced, symbol, value_at
+from netspec.sizes.from_sympy import NotSymbolic
 from netspec.sizes.indices import limits_of_indices, numbers_of
-from netspec.sizes.nodes import NotSymbolic
-from netspec.sizes.predicate import Predicate, replace_in, truth_by_form
+from netspec.sizes.predicate import Predicate, names_in, replace_in
 from netspec.sizes.question import Answer, Need, Number, by_name, leaves, make_question, mapped
 from netspec.sizes.symbolic import with_order
 from netspec.sizes.values import Shaped, Size, SizedType, number_of, python_call
@@ -195,7 +195,7 @@ class _Follower(RunsInSteps):
         return Shaped(with_order(dims, strides, one.dtype), self)
 
     def _need(self, need: Need) -> None:
-        if truth_by_form(need.predicate, {}) is not True:
+        if names_in(need.predicate):
             self.found.needs.append(NeededBy(need, self.steps[-1] if self.steps else None))
 
 

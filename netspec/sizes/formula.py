@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache, reduce
+from functools import cache, reduce
 from typing import Any, TypeAlias
 
 import torch
@@ -76,14 +76,8 @@ def symbol(name: str) -> Formula:
     return atom(Symbol(name))
 
 
-@lru_cache(1 << 14)
 def _order(product: Product) -> tuple[int, str]:
     return -len(product), repr(product)
-
-
-@lru_cache(1 << 14)
-def _text(one: Atom) -> str:
-    return repr(one)
 
 
 def _sum(terms: Iterator[tuple[Product, int]]) -> Formula:
@@ -118,7 +112,7 @@ def add(*formulas: Formula) -> Formula:
 
 def times(one: Formula, other: Formula) -> Formula:
     return _sum(
-        (tuple(sorted(a + b, key=_text)) if a and b else a or b, m * n)
+        (tuple(sorted(a + b, key=repr)) if a and b else a or b, m * n)
         for a, m in one.terms
         for b, n in other.terms
     )
@@ -263,51 +257,6 @@ def _divided(above: Formula, below: Formula) -> tuple[Formula, Formula]:
 def atoms_of(formula: Formula) -> list[Atom]:
     """The atoms that a formula is made of, in its order, each once."""
     return list(dict.fromkeys(one for product, _ in formula.terms for one in product))
-
-
-def bounds_of(formula: Formula, least: Mapping[str, int]) -> tuple[int | None, int | None]:
-    """Between which numbers it is, as its form tells; None for no end.
-
-    `least` is what symbols are at least; those that are not in it are 1 or more.
-    """
-    low: int | None = 0
-    high: int | None = 0
-    for product, factor in formula.terms:
-        if not product:
-            low, high = _plus(low, factor), _plus(high, factor)
-            continue
-        lows = [_low(one, least) for one in product]
-        known = [one for one in lows if one is not None and one >= 0]
-        end = factor * math.prod(known) if len(known) == len(lows) else None
-        low, high = (_plus(low, end), None) if factor > 0 else (None, _plus(high, end))
-    return low, high
-
-
-def _plus(one: int | None, other: int | None) -> int | None:
-    return None if one is None or other is None else one + other
-
-
-def _low(one: Atom, least: Mapping[str, int]) -> int | None:
-    match one:
-        case Symbol(name):
-            return least.get(name, 1)
-        case Quotient(above, below):
-            low, below_low = bounds_of(above, least)[0], bounds_of(below, least)[0]
-            if low is None or below_low is None or low < 0 or below_low < 1:
-                return None
-            return low // below.number if below.number is not None else 0
-        case Extreme("max", items):
-            return max([n for n in _lows(items, least) if n is not None], default=None)
-        case Extreme(_, items):
-            lows = _lows(items, least)
-            return None if None in lows else min([n for n in lows if n is not None])
-        case Scaled(factor, of):
-            low = bounds_of(of, least)[0]
-            return None if low is None or factor < 0 else math.floor(factor * low)
-
-
-def _lows(items: Sequence[Formula], least: Mapping[str, int]) -> list[int | None]:
-    return [bounds_of(item, least)[0] for item in items]
 
 
 @cache

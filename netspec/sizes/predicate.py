@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -13,7 +12,6 @@ from netspec.sizes.formula import (
     Formula,
     Symbol,
     add,
-    bounds_of,
     constant,
     minus,
     replaced,
@@ -119,36 +117,6 @@ def holds(one: Predicate, sizes: Mapping[str, Any]) -> Any:
             return _joined(torch.logical_and, all, [holds(item, sizes) for item in items])
         case Some(items):
             return _joined(torch.logical_or, any, [holds(item, sizes) for item in items])
-
-
-def truth_by_form(one: Predicate, least: Mapping[str, int]) -> bool | None:
-    """What a predicate is for all sizes, where its form says so; `least` as in `bounds_of`."""
-    if isinstance(one, Relation):
-        return _truth_of(one, least)
-    neutral = isinstance(one, All)
-    found = [truth_by_form(item, least) for item in one.items]
-    if (not neutral) in found:
-        return not neutral
-    return None if None in found else neutral
-
-
-def _truth_of(one: Relation, least: Mapping[str, int]) -> bool | None:
-    low, high = bounds_of(one.formula, least)
-    if one.sign == ">=":
-        if low is not None and low >= 0:
-            return True
-        return False if high is not None and high < 0 else None
-    if low == high == 0:
-        return one.sign == "=="
-    apart = (low is not None and low > 0) or (high is not None and high < 0)
-    return one.sign == "!=" if apart or _leaves_a_rest(one.formula) else None
-
-
-def _leaves_a_rest(formula: Formula) -> bool:
-    """Whether it is never zero, as `4·H - 1`."""
-    alone = next((factor for product, factor in formula.terms if not product), 0)
-    common = math.gcd(*[factor for product, factor in formula.terms if product])
-    return bool(alone % common) if common else alone != 0
 
 
 def _joined(of_tensors: Callable[..., Any], of_bools: Callable[..., bool], found: list[Any]) -> Any:

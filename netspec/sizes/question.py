@@ -131,7 +131,7 @@ def make_question(
         else min(0, hint)
         for number, (one, hint) in enumerate(zip(numbering.sizes, hints, strict=True))
     )
-    key = (key, key_of(given), key_of(named), least)
+    key = (key, _key_of(given), _key_of(named), least)
     return Question(target, given, named, hints, least, key), numbering.sizes
 
 
@@ -154,15 +154,14 @@ def leaves(value: Any) -> list[Any]:
     return found
 
 
-def key_of(value: Any) -> object:
-    """What tells one nested argument from another: types in the place of tensors."""
+def _key_of(value: Any) -> object:
     match value:
         case tuple() | list():
-            return (type(value), *map(key_of, value))
+            return (type(value), *map(_key_of, value))
         case dict():
-            return ("dict", *[(key, key_of(item)) for key, item in value.items()])
+            return ("dict", *[(key, _key_of(item)) for key, item in value.items()])
         case slice():
-            return ("slice", *map(key_of, (value.start, value.stop, value.step)))
+            return ("slice", *map(_key_of, (value.start, value.stop, value.step)))
         case SizedType(dims, dtype, order, strides):
             return ("tensor", dims, dtype, order, strides)
         case torch.Tensor():

@@ -9,30 +9,22 @@ from typing import Any
 import torch
 from torch import nn
 
-from netspec.ir.graph import NewModule, Program
+from netspec.ir.graph import Program
 from netspec.ir.walk.run_operator import Refuses, ask
 from netspec.ir.walk.walker import Bound, RunsInSteps, Step, walk
-from netspec.ops import registry
 from netspec.ops.types import TensorType
 from netspec.sizes.follow import Followed
 from netspec.sizes.formula import value_at
-from netspec.sizes.question import key_of, mapped
+from netspec.sizes.question import mapped
 from netspec.sizes.values import SizedType
 
 Shapes = Mapping[str, tuple[int | str, ...]]
 
 
-Results = dict[object, Any]  # what calls gave, by the call and the types of its arguments
-
-
 @dataclass(slots=True)
 class _Values(RunsInSteps):
-    """Notes the value of each step, by its path; a call that gave something before gives it again.
+    """Notes the value of each step, by its path."""
 
-    What Python code registered is called each time.
-    """
-
-    results: Results = field(default_factory=dict)
     values: list[tuple[str, Any]] = field(default_factory=list)
 
     def step(self, step: Step, run: Callable[[], Any]) -> Any:
@@ -43,36 +35,12 @@ class _Values(RunsInSteps):
         return value
 
     def module(self, bound: Bound, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        new = bound.child.new if bound.child else None
-        if not isinstance(new, NewModule) or new.operator.registered is not None:
-            return ask(bound.module, args, kwargs)[0]
-        return self._result(("module", new, bound.module.training), bound.module, args, kwargs)
+        return ask(bound.module, args, kwargs)[0]
 
     def operator(
         self, target: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        if registry.of_target(target) is not None:
-            return ask(target, args, kwargs)[0]
-        return self._result(("call", target), target, args, kwargs)
-
-    def _result(
-        self,
-        key: object,
-        target: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-    ) -> Any:
-        whole = (key, key_of(args), key_of(dict(kwargs)))
-        if whole not in self.results:
-            self.results[whole] = ask(target, args, kwargs)[0]
-        return mapped(self.results[whole], _alike)
-
-
-def _alike(one: Any) -> Any:
-    """A tensor of the same type: what comes may change it in place."""
-    if not isinstance(one, torch.Tensor):
-        return one
-    return torch.empty_strided(one.shape, one.stride(), dtype=one.dtype, device=one.device)
+        return ask(target, args, kwargs)[0]
 
 
 def _shapes(value: Any) -> Any:
@@ -85,17 +53,9 @@ def _shapes(value: Any) -> Any:
 
 
 def run_model(
-    program: Program,
-    module: nn.Module,
-    shapes: Shapes,
-    sizes: Mapping[str, int],
-    training: bool,
-    results: Results,
+    program: Program, module: nn.Module, shapes: Shapes, sizes: Mapping[str, int], training: bool
 ) -> list[tuple[str, Any]] | None:
-    """The sizes that each step gives, the model's own output last; None where it doesn't run.
-
-    `results` are those of other runs of the model, and are added to.
-    """
+    """The sizes that each step gives, the model's own output last; None where it doesn't run."""
     module.train(training)
     inputs = []
     for port in program.inputs:
@@ -103,7 +63,7 @@ def run_model(
         assert isinstance(fact, TensorType), "an input is a tensor"
         shape = [sizes[s] if isinstance(s, str) else s for s in shapes[port.name]]
         inputs.append(torch.empty(shape, dtype=fact.dtype, device="meta"))
-    values = _Values(results=results)
+    values = _Values()
     try:
         with torch.no_grad():
             output = walk(program, module, inputs, values)

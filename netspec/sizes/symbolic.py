@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from netspec.ops.torch_internals import DispatchMode, quiet_fakes, types_alone
+from netspec.ops.torch_internals import DispatchMode, SymbolicSizes, quiet_fakes, sympy_of
 from netspec.sizes.formula import Formula, constant, of_filled, symbol, times, value_at
-from netspec.sizes.nodes import Assumptions, NotSymbolic, Whole
+from netspec.sizes.from_sympy import NotSymbolic, formula_of, predicate_of
 from netspec.sizes.predicate import Predicate
 from netspec.sizes.question import Number, Question, by_name, leaves, mapped
 from netspec.sizes.real import NoSuchSizes, run_at
@@ -24,21 +24,23 @@ def ask_symbolic(question: Question) -> tuple[Any, list[Predicate]]:
 
     Raises NotSymbolic, with a text that says why.
     """
-    assumptions = Assumptions(by_name(question.least))
-    symbols = [
-        torch.SymInt(Whole(assumptions, symbol(f"s{number}"), hint))  # type: ignore[no-untyped-call]
-        for number, hint in enumerate(question.hints)
-    ]
-    given = by_name(symbols)
+    symbolic = SymbolicSizes()
+    sizes = [symbolic.size(f"s{i}", hint) for i, hint in enumerate(question.hints)]
+    symbols = {str(sympy_of(size)): symbol(f"s{i}") for i, size in enumerate(sizes)}
+    given = by_name(sizes)
     try:
-        with types_alone(), torch.no_grad(), quiet_fakes():
+        with symbolic.mode(), torch.no_grad(), quiet_fakes():
             leaf = lambda one: _argument(one, given)  # noqa: E731
             args = tuple([mapped(arg, leaf) for arg in question.args])
             kwargs = {name: mapped(arg, leaf) for name, arg in question.kwargs}
             value = question.target(*args, **kwargs)
     except Exception as error:  # torch may fail in any way with symbols
         raise NotSymbolic(_reason(error)) from None
-    return mapped(value, _result), list(dict.fromkeys(assumptions.made))
+    try:
+        assumed = [predicate_of(expr, symbols) for expr in symbolic.assumed()]
+        return mapped(value, lambda one: _result(one, symbols)), assumed
+    except RecursionError:
+        raise NotSymbolic("a formula that is too long") from None
 
 
 def _reason(error: Exception) -> str:
@@ -56,21 +58,18 @@ def _argument(one: Any, sizes: Mapping[str, Any]) -> Any:
     return torch.empty_strided(dims, strides, dtype=one.dtype, device="meta")
 
 
-def _result(one: Any) -> Any:
+def _result(one: Any, symbols: Mapping[str, Formula]) -> Any:
     if isinstance(one, torch.Tensor):
-        dims = tuple(map(_formula, one.shape))
-        strides = tuple([of_filled(_formula(step)) for step in one.stride()])
+        dims = tuple([formula_of(sympy_of(size), symbols) for size in one.shape])
+        steps = [formula_of(sympy_of(step), symbols) for step in one.stride()]
+        strides = tuple(map(of_filled, steps))
         return with_order(dims, strides, one.dtype)
     if isinstance(one, torch.SymInt):
-        found = _formula(one)
+        found = formula_of(sympy_of(one), symbols)
         return Number(found) if found.number is None else found.number
     if isinstance(one, (torch.SymBool, torch.SymFloat)):
         raise NotSymbolic("a number that is no size")
     return one
-
-
-def _formula(size: Any) -> Formula:
-    return size.node.formula if isinstance(size, torch.SymInt) else constant(size)
 
 
 def with_order(

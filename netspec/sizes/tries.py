@@ -16,7 +16,7 @@ from netspec.sizes.formula import (
     times,
     value_at,
 )
-from netspec.sizes.nodes import NotSymbolic
+from netspec.sizes.from_sympy import NotSymbolic
 from netspec.sizes.predicate import All, Predicate, compare, equal
 from netspec.sizes.question import Answer, Need, Number, Question, by_name
 from netspec.sizes.real import NoSuchSizes, TensorLayout, run_at
