@@ -50,7 +50,7 @@ class Twin:
         axis = 1 if self.spatial is None else len(fact.shape) - self.spatial - 1
         if not 0 <= axis < len(fact.shape) or fact.shape[axis] != self.many[0]:
             return None
-        if 0 in fact.shape or not is_contiguous(fact):
+        if not is_contiguous(fact) or 0 in fact.shape:
             return None
         return contiguous(_with(fact.shape, axis, self.few[0]), fact.dtype), axis
 
