@@ -36,13 +36,14 @@ def show_command(options: Namespace) -> int:
     if options.program and (options.size or options.depth):
         sys.stderr.write("--size and --depth are of the table; --program prints none\n")
         return 2
-    if options.open and not (options.html or options.svg or options.watch):
+    written = options.html is not None or options.svg is not None
+    if options.open and not (written or options.watch):
         sys.stderr.write("--open shows what --html, --svg or --watch make\n")
         return 2
     if options.watch and options.spec == STDIN:
         sys.stderr.write("standard input does not change; name a file\n")
         return 2
-    draws = bool(options.html or options.svg or options.mermaid or options.watch)
+    draws = written or options.mermaid or options.watch
     if options.size and draws:
         sys.stderr.write("--size is of the table; a picture has none\n")
         return 2
@@ -86,7 +87,7 @@ def show_command(options: Namespace) -> int:
 
 def _draw(options: Namespace, changes: Changes) -> int:
     """A picture: 0 of a spec that is right, 1 of one that is wrong."""
-    options.output = options.html or options.svg
+    options.output = options.html if options.svg is None else options.svg
     if refuses(options):
         return 2
     try:
@@ -99,7 +100,7 @@ def _draw(options: Namespace, changes: Changes) -> int:
         return 1
     if options.mermaid:
         text = mermaid_text(drawing_of(found), options.depth or 1)
-    elif options.svg:
+    elif options.svg is not None:
         text = svg_text(drawing_of(found), options.depth or 1)
     else:
         text = page_html(found)

@@ -91,6 +91,8 @@ def test_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "message"),
     [
         (["lenet", "--open"], "--open shows what --html, --svg or --watch make"),
+        (["lenet", "--html", ""], "is there already"),
+        (["lenet", "--svg", ""], "is there already"),
         (["-", "--watch"], "standard input does not change"),
         (["lenet", "--watch", "--size", "N=2"], "a picture has none"),
         (["lenett", "--watch"], "did you mean `lenet`"),

@@ -179,3 +179,13 @@ def test_what_every_size_takes_is_asked_at_each_beside_such_a_branch() -> None:
     }
     with pytest.raises(netspec.SpecError, match="`avg_pool2d` in `b`"):
         netspec.build(document)
+
+
+def test_a_branch_of_a_mode_is_asked_at_each_size() -> None:
+    document = {
+        "netspec": 1,
+        "inputs": {"x": {"shape": ["N", 3, "H", "W"], "where": ["=H >= 1"]}},
+        "layers": {"a": "=avg_pool2d(x, 4) if training else x"},
+    }
+    with pytest.raises(netspec.SpecError, match="`avg_pool2d` in `a`"):
+        netspec.build(document)

@@ -28,9 +28,7 @@ class Probes(Sequence[Probe]):
     lost: set[int] = field(default_factory=set)  # the sizes beyond those tried that were refused
     differs_by_mode: bool = False  # some fact, and no probe is in train mode
     are_stated: bool = False  # each of those that are tried is one that `where` takes
-    reached: frozenset[int] | None = (
-        None  # where what is lowered now is asked for; None: everywhere
-    )
+    reached: frozenset[int] | None = None  # where the branch that is lowered is taken; None: at all
     largest: int = 0  # the largest number that some call is given
     _stand_ins: dict[int, StandIns] = field(default_factory=dict)  # by the number of the probe
 
@@ -236,9 +234,9 @@ class Probes(Sequence[Probe]):
         return any(not same(facts.setdefault((p.training, p.left_out), f), f) for p, f in pairs)
 
     def narrow(self, facts: tuple[Fact, ...], truth: bool) -> None:
-        """What is lowered from now on is asked for only where a condition holds, too."""
-        holds = {index for index, fact in enumerate(facts) if bool(fact) is truth}
-        if len(holds) < len(facts):
+        """What is lowered from now on is asked for at sizes alone at which a condition holds."""
+        if self.differs_by_size(facts):
+            holds = {index for index, fact in enumerate(facts) if bool(fact) is truth}
             self.reached = frozenset(holds if self.reached is None else holds & self.reached)
 
     def where(self, facts: tuple[Fact, ...], truth: bool) -> tuple[int, ...]:
